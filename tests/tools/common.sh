@@ -68,3 +68,39 @@ find_python() { # LEAST_MINOR
     done
     return 1
 }
+
+# Checks that are no pytest tests: `check NAME COMMAND…` each, then `summary`.
+passed=0 failed=0 skipped=0
+check() {
+    local name=$1
+    shift
+    say "--- $name"
+    if "$@"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        say "FAILED $name"
+    fi
+}
+summary() {
+    if [ "$skipped" = 0 ]; then
+        echo "$passed passed, $failed failed"
+    else
+        echo "$passed passed, $failed failed, $skipped skipped"
+    fi
+    [ "$failed" = 0 ]
+}
+
+# An engine that is not at the usual place: as the client's context says, or one without root.
+docker_host() {
+    local host
+    if [ -z "${DOCKER_HOST:-}" ] && [ ! -S /var/run/docker.sock ]; then
+        for host in "$(docker context inspect -f '{{.Endpoints.docker.Host}}' 2>/dev/null || :)" \
+            "unix://${XDG_RUNTIME_DIR:-/run/user/$(id -u)}/docker.sock"; do
+            if [ -S "${host#unix://}" ]; then
+                export DOCKER_HOST=$host
+                return
+            fi
+        done
+    fi
+}

@@ -1,0 +1,183 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""lanes.py NAME…: run the named lanes one after another, show and keep what they print, and add up.
+
+A lane is a command that ends with pytest's summary, or with a line `N passed, N failed`. One that fails without
+saying what counts as one failure, and so does one that says nothing at all: a lane that tests nothing has not passed.
+The last line here is `N passed, N failed`, with `, N skipped` where something was; the reasons stand above it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(os.environ["ROOT"])
+CACHE = Path(os.environ["CACHE"])
+LOGS = CACHE / "logs"
+
+PYTEST = [sys.executable, "-m", "pytest", "--color=no"]
+COMMANDS = {
+    "lint": ["tests/tools/lint"],
+    "build": ["tests/tools/build"],
+    "sanity": ["tests/tools/sanity"],
+    "unit": PYTEST + ["tests/unit"],
+    "integration": PYTEST + ["tests/integration"],
+    "kernel": ["tests/kernel/run"],
+    "molecule": ["tests/tools/molecule"],
+}
+ROOT_NEEDED = {"integration", "kernel", "molecule"}
+ENGINE_NEEDED = {"integration", "molecule"}
+LIMIT = 40 * 60  # seconds: a lane that hangs must fail before the build server gives up on everything
+
+ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+PLAIN = re.compile(r"(\d+) passed, (\d+) failed(?:, (\d+) skipped)?")
+COUNT = r"\d+ (?:passed|failed|errors?|skipped|deselected|xfailed|xpassed|warnings?|subtests passed|rerun)"
+SUMMARY = re.compile(rf"=* ?({COUNT}(?:, {COUNT})*) in [\d.]+s.*")
+SKIPPED = re.compile(r"SKIPPED\b.*")
+
+
+@dataclass
+class Result:
+    """What one lane did."""
+
+    lane: str
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+    skips: list[str] = field(default_factory=list)
+    remark: str = ""
+
+
+def count(lines: list[str], status: int, result: Result) -> None:
+    """Add up what a lane's output says. Its own last word, where it has one, goes before the pytest runs inside it."""
+    plain = [match for match in map(PLAIN.fullmatch, lines) if match]
+    for match in plain:
+        result.passed += int(match[1])
+        result.failed += int(match[2])
+        result.skipped += int(match[3] or 0)
+    for match in map(SUMMARY.fullmatch, lines):
+        if match and not plain:
+            for number, word in re.findall(r"(\d+) (\w+)", match[1]):
+                if word in ("passed", "xfailed"):
+                    result.passed += int(number)
+                elif word in ("failed", "error", "errors", "xpassed"):
+                    result.failed += int(number)
+                elif word == "skipped":
+                    result.skipped += int(number)
+    result.skips = [line for line in lines if SKIPPED.fullmatch(line)]
+    if status != 0 and result.failed == 0:
+        result.failed = 1
+        result.remark = f"ended with status {status}"
+    elif result.passed + result.failed == 0:
+        result.failed = 1
+        result.remark = "tested nothing"
+
+
+def run(lane: str) -> Result:
+    """Run one lane in a process group of its own, which ends with it."""
+    print(f"\n===== {lane}", flush=True)
+    started = time.monotonic()
+    lines: list[str] = []
+    result = Result(lane)
+    with (LOGS / f"{lane}.log").open("w", encoding="utf-8") as log:
+        process = subprocess.Popen(
+            COMMANDS[lane],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+
+        def end(number: int = signal.SIGTERM) -> None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+
+        def too_late() -> None:
+            result.remark = f"did not end within {LIMIT} s"
+            end()
+
+        def left_behind() -> None:  # by a lane that has ended: it would hold the pipe open
+            process.wait()
+            time.sleep(3)
+            end()
+
+        timer = threading.Timer(LIMIT, too_late)
+        timer.start()
+        threading.Thread(target=left_behind, daemon=True).start()
+        try:
+            assert process.stdout is not None
+            for raw in process.stdout:
+                log.write(raw)
+                log.flush()
+                line = ANSI.sub("", raw).strip()
+                lines.append(line)
+                if not PLAIN.fullmatch(line):  # the one line of this form is the last of all
+                    print(raw.rstrip(), flush=True)
+            status = process.wait()
+        except KeyboardInterrupt:
+            end(signal.SIGINT)
+            process.wait(30)
+            raise
+        finally:
+            timer.cancel()
+            end()
+    remark = result.remark
+    count(lines, status, result)
+    result.remark = remark or result.remark
+    result.seconds = time.monotonic() - started
+    return result
+
+
+def engine(command: str) -> bool:
+    """Ask tests/tools/engine; whether it could."""
+    done = subprocess.run(["tests/tools/engine", command], cwd=ROOT, stdin=subprocess.DEVNULL, check=False)
+    return done.returncode == 0
+
+
+def main(lanes: list[str]) -> int:
+    """Run the lanes and report."""
+    unknown = set(lanes) - set(COMMANDS)
+    if unknown or not lanes:
+        sys.exit(f"lanes: {', '.join(sorted(unknown)) or 'none'}: choose from {', '.join(COMMANDS)}")
+    if os.geteuid() != 0 and set(lanes) & ROOT_NEEDED:
+        sys.exit(f"lanes: this needs root: sudo make {' '.join(lanes)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    LOGS.mkdir(parents=True, exist_ok=True)
+    started_here = not (CACHE / "engine").exists()
+    results = []
+    try:
+        for lane in lanes:
+            if lane in ENGINE_NEEDED and not engine("start"):
+                results.append(Result(lane, failed=1, remark="there is no Docker engine"))
+                continue
+            results.append(run(lane))
+    finally:
+        if started_here and (CACHE / "engine").exists():
+            engine("stop")
+    print()
+    for result in results:
+        for skip in result.skips:
+            print(f"{result.lane}: {skip}")
+    for r in results:
+        numbers = f"{r.passed:5} ok {r.failed:4} not ok {r.skipped:4} left out {r.seconds:7.1f} s"
+        print(f"{r.lane:12} {numbers}  .cache/logs/{r.lane}.log  {r.remark}".rstrip())
+    passed, failed, skipped = (sum(getattr(r, what) for r in results) for what in ("passed", "failed", "skipped"))
+    print(f"\n{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""), flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
