@@ -32,7 +32,7 @@ COMMANDS = {
     "unit": PYTEST + ["tests/unit"],
     "integration": PYTEST + ["tests/integration"],
     "kernel": ["tests/kernel/run"],
-    "molecule": ["tests/tools/molecule"],
+    "molecule": [sys.executable, "tests/tools/molecule_gate.py"],
 }
 ROOT_NEEDED = {"integration", "kernel", "molecule"}
 ENGINE_NEEDED = {"integration", "molecule"}
