@@ -8,6 +8,7 @@ LANES := lint build sanity unit integration kernel molecule
 RUNTIME ?=
 export RUNTIME PYTHON
 
+.NOTPARALLEL:
 .DEFAULT_GOAL := help
 .PHONY: help demo test $(LANES) bench setup setup-run setup-system engine engine-stop clean
 
