@@ -1,0 +1,30 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """The options that say which container is meant."""
+
+    DOCUMENTATION = r"""
+options:
+  container:
+    description:
+      - The container, by the name or the ID that its runtime knows it by, also a short ID.
+      - For O(runtime=netns) the name of a network namespace or an absolute path to one, for O(runtime=pid) a process ID.
+        O(runtime=host) needs none.
+    type: str
+    aliases: [guest]
+  runtime:
+    description:
+      - Who knows the container. V(auto) asks V(docker) and V(netns), as far as they are installed, and fails when both know the name.
+      - V(host) is the host itself.
+      - The default is V(auto).
+    type: str
+    choices: [auto, docker, netns, pid, host]
+  runtime_user:
+    description: The user whose rootless engine it is.
+    type: str
+requirements:
+  - the Python library docker, for O(runtime=docker)
+"""

@@ -1,0 +1,338 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""From attachments and what the kernel shows to the objects that are wanted. Pure."""
+from __future__ import annotations
+
+import collections
+import dataclasses
+import typing as t
+
+from . import _kinds
+from ._attachment import Attachment
+from ._errors import PipeworkError
+from ._facts import Facts, link_key, port_key, whose
+from ._kinds.bridge import check_room
+from ._kinds.phys import home
+from ._model import (
+    HOST, OWNER_AUTO, PROTOCOL, TABLE_KEPT, TABLE_MAIN, UNFINISHED, Address, Device, Link, Port, Route, default_metric,
+    default_route, owner_matches, owner_of,
+)
+from ._normalize import broadcast, family, on_link
+from ._plan import Absent, Desired, Key, KernelObject, State
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """An attachment and the container that was found for it; ``label`` is None where there is none (any more)."""
+
+    item: Attachment
+    label: str | None
+    runtime: str = ""
+    name: str = ""
+    ident: str = ""
+
+    @property
+    def owner(self) -> str:
+        return owner_of(self.runtime, self.name, self.ident, self.item.interface)
+
+
+@dataclasses.dataclass
+class Wish:
+    """What a run wants, and which keys belong to the attachments themselves rather than to what they stand on."""
+
+    desired: Desired = dataclasses.field(default_factory=dict)
+    own: set[Key] = dataclasses.field(default_factory=set)
+    bridges: set[str] = dataclasses.field(default_factory=set)  # that attachments use
+    left: set[str] = dataclasses.field(default_factory=set)  # that attachments leave, and that go if we made them
+
+    def want(self, item: KernelObject | Absent, own: bool = True) -> None:
+        key = item.key
+        self.desired[key] = item
+        if own:
+            self.own.add(key)
+
+
+class Scene:
+    """What the kernel shows, with the look-ups that a run of a thousand attachments needs to be quick."""
+
+    def __init__(self, facts: Facts, state: State) -> None:
+        self.facts, self.state = facts, state
+        self.carried: dict[Key, list[KernelObject]] = collections.defaultdict(list)
+        self.marked: dict[str, list[Device]] = collections.defaultdict(list)  # the host's interfaces by their mark
+        for item in state.values():
+            if item.carrier is not None:
+                self.carried[item.carrier].append(item)
+        for device in facts.host.values():
+            if device.owner:
+                self.marked[device.owner].append(device)
+
+    def link(self, label: str, name: str) -> Link | None:
+        return t.cast("Link | None", self.state.get(link_key(label, name)))
+
+    def port(self, label: str, name: str) -> Port | None:
+        return t.cast("Port | None", self.state.get(port_key(label, name)))
+
+    def route(self, route: Route) -> Route | None:
+        """The route that has the same place as the given one."""
+        return t.cast("Route | None", self.state.get(route.key))
+
+
+def compile_wish(targets: t.Sequence[Target], facts: Facts, purge: t.Callable[[str], bool] | None = None) -> tuple[Wish, State]:
+    """The wanted objects of a whole run, and the state they are held against. Raises PipeworkError for what cannot be."""
+    wish, scene = Wish(), Scene(facts, facts.state())
+    refuse_twice(targets)
+    mtus = _given_mtus(targets)
+    for target in targets:
+        if target.item.state == "present":
+            _present(target, scene, mtus, wish)
+        else:
+            _absent(target, scene, wish)
+    if purge is not None:
+        _purge(scene, wish, purge)
+    _collect_unfinished(facts, wish)
+    _check_rooms(targets, scene, wish)
+    _collect_bridges(scene, wish)
+    return wish, scene.state
+
+
+def refuse_twice(targets: t.Sequence[Target]) -> None:
+    """One interface under two names of its container."""
+    seen: dict[tuple[str | None, str], Target] = {}
+    for target in targets:
+        if target.label is None:
+            continue
+        other = seen.setdefault((target.label, target.item.interface), target)
+        if other is not target:
+            raise target.item.refuse(
+                f"interface: {target.item.title} and {other.item.title} are the same interface, since both containers are {target.label}; each interface can be listed once."
+            )
+
+
+def _given_mtus(targets: t.Sequence[Target]) -> dict[str, int]:
+    """A bridge's MTU falls to that of its smallest port: those that come in the same run count before they are there."""
+    smallest: dict[str, int] = {}
+    for target in targets:
+        item = target.item
+        if item.state == "present" and item.mtu and item.host_interface:
+            smallest[item.host_interface] = min(item.mtu, smallest.get(item.host_interface, item.mtu))
+    return smallest
+
+
+def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> None:
+    assert target.label is not None
+    item, label, facts = target.item, target.label, scene.facts
+    site = _kinds.Site(item, label, target.owner, target.ident, facts, scene.state, mtus)
+    device = facts.devices[label].get(item.interface)
+    if device is not None and (site.link is None or site.link.owner is None):
+        raise item.refuse(f"interface: {item.interface} exists in {label} and is not ours: {whose(facts, label, device)}. Choose another name.")
+    kind = _kinds.kind_of(item, facts, site.link)
+    if item.mode is not None and kind != "macvlan":
+        raise item.refuse(f"mode: kind {kind} has no modes; macvlan has.")
+    for wanted in _kinds.check_kind(kind).wanted(site):
+        shared = wanted.key[1] == HOST and wanted.key[0] == "link" and label != HOST
+        wish.want(wanted, own=not shared)
+        if isinstance(wanted, Port):
+            wish.bridges.add(str(wanted.bridge))
+    port = site.port
+    if port is not None and port.bridge and _bridge_of(wish, port.key) != port.bridge:
+        wish.left.add(port.bridge)
+    for wanted in _layer3(item, label, scene):
+        wish.want(wanted)
+
+
+def _bridge_of(wish: Wish, key: Key) -> str | None:
+    wanted = wish.desired.get(key)
+    return wanted.bridge if isinstance(wanted, Port) else None
+
+
+# -- addresses and routes of one interface
+
+def _layer3(item: Attachment, label: str, scene: Scene) -> t.Iterator[KernelObject | Absent]:
+    have = [o for o in scene.carried[link_key(label, item.interface)] if isinstance(o, Address)]
+    wanted = {address: Address(label, item.interface, address, broadcast=broadcast(address)) for address in item.addresses or ()}
+    yield from wanted.values()
+    if item.addresses is not None and not item.append:
+        yield from (Absent(address.key) for address in have if address.address not in wanted)
+        have = []
+    if item.gateway is not None:
+        reachable = tuple(wanted) + tuple(address.address for address in have)
+        yield from _gateways(item, label, reachable, scene)
+
+
+def _gateways(item: Attachment, label: str, addresses: tuple[str, ...], scene: Scene) -> t.Iterator[KernelObject | Absent]:
+    wanted: dict[Key, KernelObject] = {}
+    for gateway in item.gateway or ():
+        default = default_route(label, gateway, item.interface)
+        wanted[default.key] = default
+        if not on_link(gateway, addresses):
+            way = host_route(label, gateway, item.interface)
+            wanted[way.key] = way
+        replaced = scene.route(default)
+        if replaced is not None and replaced.device != item.interface and scene.route(_kept(label, family(gateway))) is None:
+            kept = dataclasses.replace(replaced, table=TABLE_KEPT, protocol=PROTOCOL)
+            wanted[kept.key] = kept
+    yield from wanted.values()
+    for version in (4, 6):
+        if version not in {family(gateway) for gateway in item.gateway or ()}:
+            yield from _default_back(label, item.interface, version, scene)
+    for route in _our_routes(label, item.interface, scene):
+        if route.key not in wanted and route.destination != "default":
+            yield Absent(route.key)
+
+
+def host_route(label: str, gateway: str, device: str) -> Route:
+    """The way to a gateway that no subnet of the interface holds."""
+    version = family(gateway)
+    return Route(
+        label, version, f"{gateway}/{32 if version == 4 else 128}", metric=default_metric(version), device=device,
+        scope=253 if version == 4 else None, protocol=PROTOCOL,
+    )
+
+
+def _our_routes(label: str, device: str, scene: Scene) -> list[Route]:
+    found = (o for o in scene.carried[link_key(label, device)] if isinstance(o, Route))
+    return [route for route in found if route.protocol == PROTOCOL and route.table == TABLE_MAIN]
+
+
+def _kept(label: str, version: int) -> Route:
+    return Route(label, version, "default", table=TABLE_KEPT, metric=default_metric(version))
+
+
+def _default_back(label: str, device: str, version: int, scene: Scene) -> t.Iterator[KernelObject | Absent]:
+    """Where our default route goes, the one that it replaced comes back."""
+    default = Route(label, version, "default", metric=default_metric(version))
+    ours = scene.route(default)
+    if ours is None or ours.device != device or ours.protocol != PROTOCOL:
+        return
+    kept = scene.route(_kept(label, version))
+    if kept is not None and kept.device not in (None, device):
+        yield dataclasses.replace(kept, table=TABLE_MAIN, protocol=None)
+        yield Absent(kept.key)
+    else:
+        yield Absent(default.key)
+
+
+# -- what goes
+
+def _absent(target: Target, scene: Scene, wish: Wish) -> None:
+    item = target.item
+    if target.label is None:
+        _absent_remains(item, scene, wish)
+    else:
+        _remove(target.label, item.interface, scene, wish)
+        port = scene.port(target.label, item.interface)
+        for device in scene.marked[target.owner]:  # what another namespace of the same name left
+            if target.label != HOST and (port is None or port.local_interface != device.name):
+                wish.want(Absent(link_key(HOST, device.name)))
+    if item.host_interface:
+        wish.left.add(item.host_interface)
+
+
+def _remove(label: str, interface: str, scene: Scene, wish: Wish) -> None:
+    """An interface of ours and what stands with it; what is not ours stays."""
+    link, port = scene.link(label, interface), scene.port(label, interface)
+    if link is None or link.owner is None:
+        return
+    for version in (4, 6):
+        back = list(_default_back(label, interface, version, scene))
+        if len(back) > 1:  # else there is nothing to come back, and ours goes with its interface
+            for wanted in back:
+                wish.want(wanted)
+    wish.want(Absent(link.key))
+    wish.own.update(item.key for item in scene.carried[link.key])
+    if port is not None and port.bridge:
+        wish.left.add(port.bridge)
+    if link.type == "phys":
+        for item in home(scene.facts, link):
+            wish.want(item, own=False)
+
+
+def _absent_remains(item: Attachment, scene: Scene, wish: Wish) -> None:
+    """What a container that is gone has left on the host."""
+    for owner, devices in scene.marked.items():
+        if not owner_matches(owner, item.runtime, str(item.container), item.interface):
+            continue
+        for device in devices:
+            link = scene.link(HOST, device.name)
+            assert link is not None
+            wish.want(Absent(link.key))
+            if link.type == "phys":
+                for wanted in home(scene.facts, link):
+                    wish.want(wanted, own=False)
+            if device.master is not None:
+                wish.left.add(str(scene.facts.host_name(device.master)))
+
+
+def _purge(scene: Scene, wish: Wish, in_scope: t.Callable[[str], bool]) -> None:
+    """All attachments of ours that are not listed, and whose host interface is in scope."""
+    ends = {item.local_interface: item for item in scene.state.values() if isinstance(item, Port)}
+    for link in [item for item in scene.state.values() if isinstance(item, Link)]:
+        if not link.owner or link.key in wish.desired or link.type == "bridge":
+            continue
+        if link.ns == HOST and link.ifname in ends:
+            continue  # its other end is the one to remove
+        port = scene.port(link.ns, link.ifname)
+        device = scene.facts.devices[link.ns][link.ifname]
+        stands_on = link.parent or (port.bridge if port else None) or (scene.facts.host_name(device.master) if link.ns == HOST else None)
+        if in_scope(str(stands_on or "dummy")):
+            _remove(link.ns, link.ifname, scene, wish)
+            if stands_on:
+                wish.left.add(stands_on)
+
+
+def _collect_unfinished(facts: Facts, wish: Wish) -> None:
+    """What a killed run left on the host. No other run is under way, since this one holds the host's lock."""
+    wanted = {item.local_interface for item in wish.desired.values() if isinstance(item, Port)}
+    wanted |= {key[2] for key in wish.desired if key[:2] == ("link", HOST)}
+    for device in facts.host.values():
+        if device.owner == UNFINISHED and device.name not in wanted:
+            wish.want(Absent(link_key(HOST, device.name)))
+
+
+def _goes(port: Port, wish: Wish) -> bool:
+    """Whether a port leaves the bridge that it is on."""
+    after = wish.desired.get(port.key)
+    if isinstance(after, Port):
+        return after.bridge != port.bridge
+    return isinstance(after, Absent) or isinstance(wish.desired.get(port.carrier or port.key), Absent)
+
+
+def _check_rooms(targets: t.Sequence[Target], scene: Scene, wish: Wish) -> None:
+    """That each bridge has a port left for each that comes."""
+    come: collections.Counter[str] = collections.Counter()
+    leave: collections.Counter[str] = collections.Counter()
+    for key, wanted in wish.desired.items():
+        have = scene.state.get(key)
+        if isinstance(wanted, Port) and not (isinstance(have, Port) and have.bridge == wanted.bridge):
+            come[str(wanted.bridge)] += 1
+    leave.update(str(item.bridge) for item in scene.state.values() if isinstance(item, Port) and _goes(item, wish))
+    for bridge, count in come.items():
+        item = next((target.item for target in targets if target.item.host_interface == bridge), targets[0].item)
+        check_room(item, scene.facts, bridge, count - leave[bridge])
+
+
+def _collect_bridges(scene: Scene, wish: Wish) -> None:
+    """A bridge that pipework_attach made goes with its last port, unless somebody has given it an address."""
+    for name in wish.left - wish.bridges:
+        device = scene.facts.host.get(name)
+        if device is None or device.owner not in (OWNER_AUTO, UNFINISHED):
+            continue
+        addressed = any(address.device == name for address in scene.facts.addresses.get(HOST, ()))
+        if not staying_ports(name, scene.facts, scene.state, wish) and not addressed:
+            wish.want(Absent(link_key(HOST, name)))
+
+
+def staying_ports(bridge: str, facts: Facts, state: State, wish: Wish) -> list[Device]:
+    """The ports that a bridge has now and keeps."""
+    going = {key[2] for key, item in wish.desired.items() if isinstance(item, Absent) and key[:2] == ("link", HOST)}
+    going |= {str(item.local_interface) for item in state.values() if isinstance(item, Port) and _goes(item, wish)}
+    return [port for port in facts.ports_of(bridge) if port.name not in going]
+
+
+def check_namespace(target: Target) -> None:
+    """A container that shares the host's network is no place for an interface of its own."""
+    if target.label == HOST and target.item.runtime != "host":
+        raise PipeworkError(
+            f"{target.item.where}container: {target.item.container} shares the host's network namespace; "
+            "start it with a network of its own, or use 'runtime: host' if the host itself is meant."
+        )

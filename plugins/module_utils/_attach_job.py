@@ -1,0 +1,162 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""The job behind pipework_attach: a whole list of attachments in one run."""
+from __future__ import annotations
+
+import os
+import typing as t
+
+from . import _filter, _forwarding, _runtimes
+from ._announce import News, announce
+from ._attach import Target, Wish, check_namespace, compile_wish, staying_ports
+from ._attachment import Attachment, Params, attachments_from_params
+from ._errors import PipeworkError
+from ._facts import Facts, link_key, port_key
+from ._model import HOST, OWNER_BRIDGE, TABLE_MAIN, Address, Link, Port, Route, default_metric
+from ._netlink import Namespaces
+from ._plan import Plan, State
+from ._run import Picture
+
+Request = t.Tuple[str, t.Optional[str], t.Optional[str]]
+
+
+class AttachJob:
+    """Desired attachments, the containers found for them, and what came of it."""
+
+    def __init__(self, params: Params) -> None:
+        self.purge = bool(params.get("purge"))
+        if self.purge and params.get("attachments") is None:
+            raise PipeworkError("purge: needs 'attachments', the list of those that stay; an empty list removes all.")
+        self.items = attachments_from_params(params)
+        self.scope = params.get("host_interface") if self.purge else None
+        self.targets: list[Target] = []
+
+    def open(self, namespaces: Namespaces) -> None:
+        requests = {item: (item.runtime, item.container, item.runtime_user) for item in self.items}
+        unique = list(dict.fromkeys(requests.values()))
+        opened: dict[Request, t.Any] = {}
+        for request, answer in zip(unique, _runtimes.find_all(unique)):
+            if isinstance(answer, _runtimes.Found):
+                opened[request] = (namespaces.add(answer.label, answer.fd), answer)
+            else:
+                opened[request] = answer
+        for item in self.items:
+            answer = opened[requests[item]]
+            if isinstance(answer, tuple):
+                label, found = answer
+                self.targets.append(Target(item, label, found.runtime, found.name, found.ident))
+            elif item.state == "absent" and isinstance(answer, (_runtimes.NoContainer, _runtimes.NotRunning)):
+                self.targets.append(Target(item, None, item.runtime, str(item.container)))
+            else:
+                raise item.refuse(str(answer))
+            check_namespace(self.targets[-1])
+        if self.purge:
+            self._open_others(namespaces)
+
+    def _open_others(self, namespaces: Namespaces) -> None:
+        """All running containers, since a macvlan shows only in the container."""
+        table = _runtimes.runtimes()
+        wanted: list[Request] = []
+        for runtime in _runtimes.AUTO:
+            if table[runtime].installed(None):
+                wanted += [(runtime, name, None) for name in table[runtime].running(None)]
+        for answer in _runtimes.find_all(wanted):
+            if isinstance(answer, _runtimes.Found):
+                namespaces.add(answer.label, answer.fd)
+
+    def picture(self, namespaces: Namespaces) -> Picture:
+        facts = observe(namespaces, routes_of_host=any(item.kind == "phys" or item.runtime == "host" for item in self.items))
+        in_scope = (lambda name: self.scope in (None, name)) if self.purge else None
+        wish, state = compile_wish(self.targets, facts, in_scope)
+        self._forward(wish, facts, state)
+        return Picture(state, wish.desired, wish.own)
+
+    def _forward(self, wish: Wish, facts: Facts, state: State) -> None:
+        """Frames pass inside the bridges that are used, and our rules go with the last attachment of a bridge that is not ours."""
+        policies = self._policies(facts)
+        if not (policies or wish.left):
+            return
+        filters = _filter.observe()
+        state.update(_forwarding.state_of(filters))
+        for bridge, policy in policies.items():
+            for rule in _forwarding.rules_for(bridge, policy, filters):
+                wish.want(rule, own=False)
+        for bridge in wish.left - wish.bridges:
+            lasting = bridge in facts.host and facts.host[bridge].owner == OWNER_BRIDGE
+            if not lasting and not any(port.owner for port in staying_ports(bridge, facts, state, wish)):
+                for rule_gone in _forwarding.no_rules_for(bridge, filters):
+                    wish.want(rule_gone, own=False)
+
+    def _policies(self, facts: Facts) -> dict[str, str]:
+        policies: dict[str, str] = {}
+        for target in self.targets:
+            item = target.item
+            if item.state == "present" and item.host_interface and item.forwarding != "unmanaged" and target.label is not None:
+                name = item.host_interface
+                if name in facts.host and facts.host[name].type != "bridge":
+                    continue
+                if name not in facts.host and item.kind not in ("bridge", "auto"):
+                    continue
+                strongest = max(policies.get(name, "unmanaged"), item.forwarding, key=_forwarding.STRENGTH.__getitem__)
+                policies[name] = strongest
+        return policies
+
+    def results(self, state: State) -> dict[str, t.Any]:
+        return {"attachments": [_result(target, state) for target in self.targets if target.item.state == "present"]}
+
+    def finish(self, plan: Plan, namespaces: Namespaces, state: State) -> None:
+        touched = {operation.key for operation in plan} | {operation.subject.carrier for operation in plan}
+        news = []
+        for target in self.targets:
+            item, label = target.item, target.label
+            if item.state != "present" or not item.announce or label is None:
+                continue
+            if not touched & {link_key(label, item.interface), port_key(label, item.interface)}:
+                continue
+            link = state[link_key(label, item.interface)]
+            if isinstance(link, Link) and link.mac and item.addresses:
+                news.append(News(label, item.interface, link.mac, item.addresses))
+        announce(news, namespaces)
+
+
+def observe(namespaces: Namespaces, routes_of_host: bool = False) -> Facts:
+    """Dumps all open namespaces."""
+    facts = Facts(devices={label: namespaces[label].devices() for label in namespaces}, host_seed=_host_seed())
+    for label in namespaces:
+        names = {device.index: device.name for device in facts.devices[label].values()}
+        facts.addresses[label] = namespaces[label].addresses(names) if names else []
+        if names and (label != HOST or routes_of_host):
+            facts.routes[label] = namespaces[label].routes(names)
+        facts.nsids[label] = namespaces[HOST].nsid(namespaces[label])
+    return facts
+
+
+def _host_seed() -> str:
+    try:
+        with open("/etc/machine-id", encoding="ascii") as handle:
+            return handle.read().strip()
+    except (OSError, UnicodeDecodeError):
+        return os.uname().nodename
+
+
+def _result(target: Target, state: State) -> dict[str, t.Any]:
+    """One item of the returned ``attachments``; None for what only a real run can tell."""
+    item, label = target.item, str(target.label)
+    link = t.cast("Link | None", state.get(link_key(label, item.interface)))
+    port = t.cast("Port | None", state.get(port_key(label, item.interface)))
+    carried = [o for o in (state.get(a) for a in _addresses_of(item, label)) if o is not None]
+    gateways = [state.get(Route(label, v, "default", TABLE_MAIN, default_metric(v)).key) for v in (4, 6)]
+    return {
+        "container": target.name, "container_id": target.ident, "runtime": target.runtime,
+        "kind": {"veth": "bridge"}.get(str(link.type), link.type) if link else None,
+        "host_interface": port.bridge if port else (link.parent if link and link.parent else item.host_interface),
+        "local_interface": port.local_interface if port else None, "interface": item.interface,
+        "mac_address": link.mac if link else None, "mtu": link.mtu if link else None,
+        "addresses": sorted(t.cast(Address, o).address for o in carried),
+        "gateway": [g.gateway for g in gateways if isinstance(g, Route) and g.device == item.interface and g.gateway],
+        "vlan": None, "lease": None,
+    }
+
+
+def _addresses_of(item: Attachment, label: str) -> list[t.Any]:
+    return [Address(label, item.interface, address).key for address in item.addresses or ()]

@@ -1,0 +1,164 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""What one attachment shall be: the options of pipework_attach, checked and in one spelling. Pure."""
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from . import _normalize as norm
+from ._errors import PipeworkError
+
+MACVLAN_MODES = ("bridge", "private", "vepa", "passthru", "source")
+KINDS_WITH_MODE = {"macvlan": MACVLAN_MODES}
+Params = t.Mapping[str, t.Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Attachment:
+    """One item of ``attachments``. None means not managed."""
+
+    container: str | None
+    runtime: str = "auto"
+    runtime_user: str | None = None
+    host_interface: str | None = None  # a name, or mac:<address>
+    kind: str = "auto"
+    mode: str | None = None
+    interface: str = "eth1"
+    local_interface: str | None = None
+    addresses: tuple[str, ...] | None = None
+    append: bool = False
+    gateway: tuple[str, ...] | None = None
+    mac_address: str | None = None
+    mtu: int | None = None
+    forwarding: str = "auto"
+    announce: bool = True
+    state: str = "present"
+    where: str = ""  # how an error names the item: "attachments[2]: "
+
+    @property
+    def title(self) -> str:
+        return f"{self.container or 'host'}/{self.interface}"
+
+    def refuse(self, message: str) -> PipeworkError:
+        """The error that says which item is wrong."""
+        return PipeworkError(f"{self.where}{message}")
+
+    @classmethod
+    def from_params(cls, params: Params, where: str = "") -> Attachment:
+        """Checks one item's options; raises PipeworkError."""
+        try:
+            found = cls(**_normalized(params), where=where)
+            _check_together(found)
+        except PipeworkError as error:
+            raise PipeworkError(f"{where}{error}") from None
+        return found
+
+
+def attachments_from_params(params: Params) -> list[Attachment]:
+    """The list of items, or the one that the top-level options describe; top-level options are the items' defaults."""
+    items = params.get("attachments")
+    if items is None:
+        return [Attachment.from_params(params)]
+    given = {name: value for name, value in params.items() if value is not None and name not in ("attachments", "purge")}
+    found = []
+    for number, item in enumerate(items):
+        own = {name: value for name, value in (item or {}).items() if value is not None}
+        found.append(Attachment.from_params({**given, **own}, where=f"attachments[{number}]: "))
+    refuse_clashes(found)
+    return found
+
+
+def refuse_clashes(items: t.Sequence[Attachment]) -> None:
+    """Two items of one list that cannot both be true."""
+    interfaces: dict[t.Any, Attachment] = {}
+    segments: dict[t.Any, Attachment] = {}
+    for item in items:
+        other = interfaces.setdefault((item.container, item.runtime, item.runtime_user, item.interface), item)
+        if other is not item:
+            raise item.refuse(f"interface: {item.title} is listed twice (also in {other.where.rstrip(': ')}); each interface can be listed once.")
+        if item.state != "present" or item.host_interface is None or item.kind == "dummy" or item.host_interface == "dummy":
+            continue
+        hosts = [address.split("/")[0] for address in item.addresses or ()]
+        for option, value in [("addresses", host) for host in hosts] + ([("mac_address", item.mac_address)] if item.mac_address else []):
+            other = segments.setdefault((item.host_interface, value), item)
+            if other is not item:
+                raise item.refuse(f"{option}: {value} is given to both {other.title} and {item.title} on {item.host_interface}; each needs its own.")
+            if option == "addresses" and hosts.count(str(value)) > 1:
+                raise item.refuse(f"addresses: {value} is listed twice for {item.title}.")
+
+
+def _normalized(params: Params) -> dict[str, t.Any]:
+    def given(name: str) -> t.Any:
+        value = params.get(name)
+        return None if value is None or value == "" else value
+
+    kind = given("kind") or "auto"
+    host_interface = _host_interface(given("host_interface"))
+    addresses = params.get("addresses")
+    gateway = params.get("gateway")
+    runtime = given("runtime") or "auto"
+    container = given("container")
+    if runtime == "host":
+        container = None
+    elif container is None:
+        raise PipeworkError("container: say which container; only 'runtime: host' goes without.")
+    if any(ord(c) < 32 for c in str(container or "")):
+        raise PipeworkError(f"container: {container!r} holds control characters, which no container's name does.")
+    return {
+        "container": None if container is None else str(container),
+        "runtime": runtime,
+        "runtime_user": given("runtime_user"),
+        "host_interface": host_interface,
+        "kind": kind,
+        "mode": given("mode"),
+        "interface": norm.interface_name(given("interface") or "eth1", "interface"),
+        "local_interface": None if given("local_interface") is None else norm.interface_name(params["local_interface"], "local_interface"),
+        "addresses": None if addresses is None else _addresses(addresses),
+        "append": bool(params.get("append")),
+        "gateway": None if gateway is None else tuple(norm.address(g, "gateway") for g in gateway if str(g).strip()),
+        "mac_address": None if given("mac_address") is None else norm.mac_address(params["mac_address"]),
+        "mtu": None if given("mtu") is None else norm.mtu(params["mtu"]),
+        "forwarding": given("forwarding") or "auto",
+        "announce": params.get("announce") is not False,
+        "state": given("state") or "present",
+    }
+
+
+def _host_interface(value: t.Any) -> str | None:
+    if value is None:
+        return None
+    if str(value).startswith("mac:"):
+        return "mac:" + norm.mac_address(str(value)[4:], "host_interface")
+    return norm.interface_name(value, "host_interface")
+
+
+def _addresses(values: t.Iterable[t.Any]) -> tuple[str, ...]:
+    found = [norm.interface_address(value, "addresses") for value in values if str(value).strip()]
+    return tuple(address for address in found if address is not None)
+
+
+def _check_together(item: Attachment) -> None:
+    if item.state != "present":
+        return
+    if item.host_interface is None and item.kind != "dummy":
+        raise PipeworkError("host_interface: say to what the container shall be attached: a bridge, a NIC, mac:<address of a NIC>, or dummy.")
+    if item.mode is not None:
+        modes = KINDS_WITH_MODE.get(item.kind if item.kind != "auto" else "macvlan")
+        if modes is None:
+            raise PipeworkError(f"mode: kind {item.kind} has no modes; macvlan has.")
+        if item.mode not in modes:
+            raise PipeworkError(f"mode: {item.mode!r} is not a mode of macvlan; {', '.join(modes)} are.")
+    families = [norm.family(gateway) for gateway in item.gateway or ()]
+    for version in (4, 6):
+        if families.count(version) > 1:
+            listed = ", ".join(g for g in item.gateway or () if norm.family(g) == version)
+            raise PipeworkError(f"gateway: {listed}: an interface has one gateway for IPv{version}; use pipework_route for more.")
+        if version in families and item.addresses is not None and not item.append and version not in {norm.family(a) for a in item.addresses}:
+            raise PipeworkError(f"gateway: {item.gateway}: the interface gets no IPv{version} address to reach an IPv{version} gateway from; add one to addresses.")
+    own = {address.split("/")[0] for address in item.addresses or ()}
+    for gateway in item.gateway or ():
+        if gateway in own:
+            raise PipeworkError(f"gateway: {gateway} is the interface's own address; the gateway is another machine.")
+    if item.mtu is not None and item.mtu < norm.MTU_MIN_IPV6 and any(norm.family(a) == 6 for a in (item.addresses or ()) + (item.gateway or ())):
+        raise PipeworkError(f"mtu: {item.mtu} is too small for IPv6, which needs at least {norm.MTU_MIN_IPV6}.")

@@ -1,0 +1,354 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""rtnetlink messages, made and read with pyroute2's message classes. No other file imports pyroute2.
+
+Works with pyroute2 0.7.2 to the newest: only the message classes are used, which have not changed between them.
+Whether a message of a dump matters is read from its fixed header first, since decoding costs 0.1 ms a message.
+"""
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import struct
+import typing as t
+
+from ._errors import PipeworkError
+from ._model import GROUP, Address, Device, Route
+from ._normalize import family
+
+try:
+    import pyroute2.requests  # noqa: F401  # came with 0.7; its version number cannot be relied on
+    from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
+    from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+    from pyroute2.netlink.rtnl.nsidmsg import nsidmsg
+    from pyroute2.netlink.rtnl.rtmsg import rtmsg
+    MISSING = None
+except ImportError as error:  # said by require(), when it is needed
+    MISSING = error
+
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
+RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
+RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
+RTM_GETNSID = 90
+REQUEST, ACK, DUMP, REPLACE, EXCL, CREATE = 1, 4, 0x300, 0x100, 0x200, 0x400
+AF_INET, AF_INET6 = 2, 10
+IFF_UP, IFF_LOOPBACK, IFF_RUNNING = 1, 8, 0x40
+ARPHRD_ETHER = 1
+IFA_F_PERMANENT, IFA_F_TENTATIVE_BITS = 0x80, 0x40 | 0x08 | 0x20 | 0x01  # tentative, dadfailed, deprecated, secondary
+RT_SCOPE_LINK, RT_SCOPE_NOWHERE = 253, 255
+RTPROT_UNSPEC, RTPROT_REDIRECT, RTPROT_KERNEL, RTPROT_STATIC, RTPROT_RA = 0, 1, 2, 4, 9
+RTM_F_CLONED = 0x200
+RT_TABLE_LOCAL = 255
+RTNH_F_ONLINK = 4
+RTEXT_FILTER_SKIP_STATS = 8
+USER_HZ = 100  # the unit of a bridge's timers
+
+BRIDGE_SECONDS = {
+    "forward_delay": "IFLA_BR_FORWARD_DELAY", "hello_time": "IFLA_BR_HELLO_TIME",
+    "max_age": "IFLA_BR_MAX_AGE", "ageing_time": "IFLA_BR_AGEING_TIME",
+}
+BRIDGE_NUMBERS = {"stp": "IFLA_BR_STP_STATE", "vlan_filtering": "IFLA_BR_VLAN_FILTERING", "default_pvid": "IFLA_BR_VLAN_DEFAULT_PVID"}
+
+
+def require() -> None:
+    """Says what to install where pyroute2 is missing or too old."""
+    if MISSING is not None:
+        import sys
+
+        too_old = "pyroute2.requests" in str(MISSING)
+        raise PipeworkError(
+            f"The Python library pyroute2 is {'too old' if too_old else 'missing'} for {sys.executable} on the managed host: 0.7.2 or newer is needed, "
+            f"from the package python3-pyroute2 or by 'pip install pyroute2'. Nothing was changed. ({MISSING})"
+        )
+
+
+def _message(cls: t.Any, kind: int, flags: int, attrs: list[tuple[str, t.Any]], /, **fields: t.Any) -> bytes:
+    message = cls()
+    message["header"]["type"] = kind
+    message["header"]["flags"] = flags
+    for field, value in fields.items():
+        message[field] = value
+    message["attrs"] = attrs
+    message.encode()
+    return bytes(message.data)
+
+
+# -- links
+
+def dump_links() -> bytes:
+    return _message(ifinfmsg, RTM_GETLINK, REQUEST | DUMP, [("IFLA_EXT_MASK", RTEXT_FILTER_SKIP_STATS)])
+
+
+def ask_link(name: str) -> bytes:
+    return _message(ifinfmsg, RTM_GETLINK, REQUEST | ACK, [("IFLA_IFNAME", name), ("IFLA_EXT_MASK", RTEXT_FILTER_SKIP_STATS)])
+
+
+def index_of(raw: bytes) -> int:
+    return int(struct.unpack_from("=i", raw, 20)[0])
+
+
+def is_loopback(raw: bytes) -> bool:
+    return bool(struct.unpack_from("=I", raw, 24)[0] & IFF_LOOPBACK)
+
+
+def decode_device(raw: bytes) -> Device:
+    message = ifinfmsg(raw)
+    message.decode()
+    attrs = message.get_attr
+    info = attrs("IFLA_LINKINFO")
+    kind = info.get_attr("IFLA_INFO_KIND") if info is not None else None
+    settings = None
+    if kind in _SETTINGS:
+        data = info.get_attr("IFLA_INFO_DATA")
+        settings = _SETTINGS[kind](data) if data is not None else {}
+    return Device(
+        index=message["index"], name=attrs("IFLA_IFNAME"), type=kind, mac=attrs("IFLA_ADDRESS"), mtu=attrs("IFLA_MTU"),
+        up=bool(message["flags"] & IFF_UP), master=attrs("IFLA_MASTER"), parent_index=attrs("IFLA_LINK"),
+        parent_netnsid=attrs("IFLA_LINK_NETNSID"), alias=attrs("IFLA_IFALIAS"), group=attrs("IFLA_GROUP") or 0,
+        settings=settings, ethernet=message["ifi_type"] == ARPHRD_ETHER, running=bool(message["flags"] & IFF_RUNNING),
+    )
+
+
+def _bridge_settings(data: t.Any) -> dict[str, t.Any]:
+    found: dict[str, t.Any] = {}
+    for name, attribute in BRIDGE_SECONDS.items():
+        value = data.get_attr(attribute)
+        if value is not None:
+            found[name] = value // USER_HZ if value % USER_HZ == 0 else value / USER_HZ
+    for name, attribute in BRIDGE_NUMBERS.items():
+        value = data.get_attr(attribute)
+        if value is not None:
+            found[name] = value if name == "default_pvid" else bool(value)
+    return found
+
+
+def _macvlan_settings(data: t.Any) -> dict[str, t.Any]:
+    mode = data.get_attr("IFLA_MACVLAN_MODE")
+    return {"mode": mode} if mode is not None else {}
+
+
+_SETTINGS: dict[str, t.Callable[[t.Any], dict[str, t.Any]]] = {"bridge": _bridge_settings, "macvlan": _macvlan_settings}
+
+
+def _info(kind: str, data: list[tuple[str, t.Any]]) -> tuple[str, t.Any]:
+    attrs: list[tuple[str, t.Any]] = [("IFLA_INFO_KIND", kind)]
+    if data:
+        attrs.append(("IFLA_INFO_DATA", {"attrs": data}))
+    return ("IFLA_LINKINFO", {"attrs": attrs})
+
+
+def _settings_attrs(kind: str | None, settings: dict[str, t.Any]) -> list[tuple[str, t.Any]]:
+    if kind == "macvlan":
+        return [("IFLA_MACVLAN_MODE", settings["mode"])] if "mode" in settings else []
+    data: list[tuple[str, t.Any]] = [(BRIDGE_SECONDS[n], round(v * USER_HZ)) for n, v in settings.items() if n in BRIDGE_SECONDS]
+    return data + [(BRIDGE_NUMBERS[n], int(v)) for n, v in settings.items() if n in BRIDGE_NUMBERS]
+
+
+def new_link(
+    name: str, kind: str, *, mac: str | None = None, mtu: int | None = None, settings: dict[str, t.Any] | None = None,
+    parent: int | None = None, netns: int | None = None, peer: str | None = None,
+) -> bytes:
+    """Makes an interface in one message, in the unfinished group; a veth's ``name``, MAC and namespace are those of the far end."""
+    attrs: list[tuple[str, t.Any]] = [("IFLA_IFNAME", name), ("IFLA_GROUP", GROUP)]
+    if mac:
+        attrs.append(("IFLA_ADDRESS", mac))
+    if mtu:
+        attrs.append(("IFLA_MTU", mtu))
+    if netns is not None:
+        attrs.append(("IFLA_NET_NS_FD", netns))
+    if kind == "veth":
+        near: list[tuple[str, t.Any]] = [("IFLA_IFNAME", peer), ("IFLA_GROUP", GROUP)] + ([("IFLA_MTU", mtu)] if mtu else [])
+        attrs = near + [_info("veth", [("VETH_INFO_PEER", {"attrs": attrs})])]
+    else:
+        if parent is not None:
+            attrs.append(("IFLA_LINK", parent))
+        attrs.append(_info(kind, _settings_attrs(kind, settings or {})))
+    return _message(ifinfmsg, RTM_NEWLINK, REQUEST | ACK | CREATE | EXCL, attrs)
+
+
+def set_link(
+    index: int = 0, *, name: str | None = None, up: bool | None = None, alias: str | None = None, group: int | None = None,
+    master: int | None = None, mac: str | None = None, mtu: int | None = None, netns: int | None = None,
+) -> bytes:
+    """Changes an interface, found by its index or, where that is 0, by its name. With both, the name is a new one."""
+    attrs: list[tuple[str, t.Any]] = []
+    for attribute, value in (
+        ("IFLA_NET_NS_FD", netns), ("IFLA_IFNAME", name), ("IFLA_ADDRESS", mac), ("IFLA_MTU", mtu),
+        ("IFLA_IFALIAS", alias), ("IFLA_GROUP", group), ("IFLA_MASTER", master),
+    ):
+        if value is not None:
+            attrs.append((attribute, value))
+    change = 0 if up is None else IFF_UP
+    return _message(ifinfmsg, RTM_SETLINK, REQUEST | ACK, attrs, index=index, flags=IFF_UP if up else 0, change=change)
+
+
+def set_link_settings(index: int, kind: str, settings: dict[str, t.Any]) -> bytes:
+    """Changes what is peculiar to a kind of interface: a bridge's timers, a macvlan's mode."""
+    return _message(ifinfmsg, RTM_NEWLINK, REQUEST | ACK, [_info(kind, _settings_attrs(kind, settings))], index=index)
+
+
+def delete_link(index: int) -> bytes:
+    return _message(ifinfmsg, RTM_DELLINK, REQUEST | ACK, [], index=index)
+
+
+def delete_group() -> bytes:
+    """Deletes all interfaces of the unfinished group at once: the kernel waits for its readers once, not for each."""
+    return _message(ifinfmsg, RTM_DELLINK, REQUEST | ACK, [("IFLA_GROUP", GROUP)])
+
+
+def ask_nsid(fd: int) -> bytes:
+    return _message(nsidmsg, RTM_GETNSID, REQUEST | ACK, [("NETNSA_FD", fd)])
+
+
+def decode_nsid(raw: bytes) -> int | None:
+    if not raw:
+        return None
+    message = nsidmsg(raw)
+    message.decode()
+    number = message.get_attr("NETNSA_NSID")
+    return None if number is None or number in (-1, 0xFFFFFFFF) else int(number)
+
+
+# -- addresses
+
+def dump_addresses() -> bytes:
+    return _message(ifaddrmsg, RTM_GETADDR, REQUEST | DUMP, [])
+
+
+def is_static_address(raw: bytes, names: dict[int, str]) -> bool:
+    """Not of the loopback, not made by the kernel (fe80::…), not lent by a router."""
+    _family, _length, flags, scope, index = struct.unpack_from("=BBBBI", raw, 16)
+    return bool(index in names and flags & IFA_F_PERMANENT and scope < RT_SCOPE_LINK)
+
+
+def decode_address(raw: bytes, ns: str, names: dict[int, str]) -> Address:
+    message = ifaddrmsg(raw)
+    message.decode()
+    local, other = message.get_attr("IFA_LOCAL"), message.get_attr("IFA_ADDRESS")
+    flags = (message.get_attr("IFA_FLAGS") or message["flags"]) & ~(IFA_F_PERMANENT | IFA_F_TENTATIVE_BITS)
+    return Address(
+        ns=ns, device=names[message["index"]], address=f"{local or other}/{message['prefixlen']}",
+        broadcast=message.get_attr("IFA_BROADCAST"), scope=message["scope"],
+        peer=other if local and local != other else None, flags=flags or None,
+    )
+
+
+def _address(kind: int, flags: int, address: Address, index: int) -> bytes:
+    local, _slash, length = address.address.partition("/")
+    attrs: list[tuple[str, t.Any]] = [("IFA_LOCAL", local), ("IFA_ADDRESS", address.peer or local)]
+    if address.broadcast:
+        attrs.append(("IFA_BROADCAST", address.broadcast))
+    if address.flags:
+        attrs.append(("IFA_FLAGS", address.flags))
+    return _message(
+        ifaddrmsg, kind, flags, attrs, family=AF_INET6 if family(local) == 6 else AF_INET,
+        prefixlen=int(length), scope=address.scope or 0, index=index,
+    )
+
+
+def new_address(address: Address, index: int) -> bytes:
+    return _address(RTM_NEWADDR, REQUEST | ACK | CREATE | EXCL, address, index)
+
+
+def delete_address(address: Address, index: int) -> bytes:
+    return _address(RTM_DELADDR, REQUEST | ACK, address, index)
+
+
+# -- routes
+
+def dump_routes(version: int) -> bytes:
+    """Of one family: asked for all, some kernels answer with IPv4 alone."""
+    return _message(rtmsg, RTM_GETROUTE, REQUEST | DUMP, [], family=AF_INET6 if version == 6 else AF_INET)
+
+
+def is_static_route(raw: bytes) -> bool:
+    """Not the kernel's own, not a cached one, not a router's; nor one by source or TOS, which nothing here makes."""
+    source_length, tos, table, protocol = struct.unpack_from("=BBBB", raw, 18)
+    flags, = struct.unpack_from("=I", raw, 24)
+    made = protocol not in (RTPROT_REDIRECT, RTPROT_KERNEL, RTPROT_RA) and table != RT_TABLE_LOCAL
+    return bool(made and not source_length and not tos and not flags & RTM_F_CLONED)
+
+
+def decode_route(raw: bytes, ns: str, names: dict[int, str]) -> Route:
+    message = rtmsg(raw)
+    message.decode()
+    attrs = message.get_attr
+    version = 6 if message["family"] == AF_INET6 else 4
+    destination = attrs("RTA_DST")
+    hops = tuple(
+        (hop.get_attr("RTA_GATEWAY"), names.get(hop["oif"]), hop["hops"] + 1) for hop in attrs("RTA_MULTIPATH") or ()
+    )
+    metrics = attrs("RTA_METRICS")
+    return Route(
+        ns=ns, family=version, destination=f"{destination}/{message['dst_len']}" if destination else "default",
+        table=attrs("RTA_TABLE") or message["table"], metric=attrs("RTA_PRIORITY") or 0, gateway=attrs("RTA_GATEWAY"),
+        device=names.get(attrs("RTA_OIF") or 0), scope=message["scope"] if version == 4 else None,
+        onlink=True if message["flags"] & RTNH_F_ONLINK else None, protocol=message["proto"], type=message["type"],
+        source=attrs("RTA_PREFSRC"), preference=attrs("RTA_PREF") or None,
+        metrics=tuple(metrics["attrs"]) if metrics is not None else None, nexthops=hops or None,
+    )
+
+
+def fold_routes(routes: t.Iterable[Route]) -> list[Route]:
+    """IPv6 shows the paths of one route as routes of their own: they are one object here."""
+    found: dict[t.Any, Route] = {}
+    for route in routes:
+        first = found.get(route.key)
+        if first is None:
+            found[route.key] = route
+        else:
+            hops = first.nexthops or ((first.gateway, first.device, 1),)
+            found[route.key] = dataclasses.replace(first, nexthops=hops + ((route.gateway, route.device, 1),))
+    return list(found.values())
+
+
+def _route(kind: int, flags: int, route: Route, index_of_name: t.Callable[[str], int]) -> bytes:
+    attrs: list[tuple[str, t.Any]] = [("RTA_TABLE", route.table)]
+    length = 0
+    if route.destination != "default":
+        network = ipaddress.ip_network(route.destination)
+        attrs.append(("RTA_DST", str(network.network_address)))
+        length = network.prefixlen
+    if route.metric:
+        attrs.append(("RTA_PRIORITY", route.metric))
+    if route.nexthops:
+        attrs.append(("RTA_MULTIPATH", [
+            {"hops": weight - 1, "oif": index_of_name(device) if device else 0, "flags": 0,
+             "attrs": [("RTA_GATEWAY", gateway)] if gateway else []}
+            for gateway, device, weight in route.nexthops
+        ]))
+    else:
+        if route.gateway:
+            attrs.append(("RTA_GATEWAY", route.gateway))
+        if route.device:
+            attrs.append(("RTA_OIF", index_of_name(route.device)))
+    if route.source:
+        attrs.append(("RTA_PREFSRC", route.source))
+    if route.preference:
+        attrs.append(("RTA_PREF", route.preference))
+    if route.metrics:
+        attrs.append(("RTA_METRICS", {"attrs": list(route.metrics)}))
+    return _message(
+        rtmsg, kind, flags, attrs, family=AF_INET6 if route.family == 6 else AF_INET, dst_len=length,
+        table=route.table if route.table < 256 else 0, proto=RTPROT_STATIC if route.protocol is None else route.protocol,
+        type=route.type or 1, scope=route.scope or 0, flags=RTNH_F_ONLINK if route.onlink else 0,
+    )
+
+
+def new_route(route: Route, index_of_name: t.Callable[[str], int]) -> bytes:
+    return _route(RTM_NEWROUTE, REQUEST | ACK | CREATE | EXCL, route, index_of_name)
+
+
+def replace_route(route: Route, index_of_name: t.Callable[[str], int]) -> bytes:
+    return _route(RTM_NEWROUTE, REQUEST | ACK | CREATE | REPLACE, route, index_of_name)
+
+
+def delete_route(route: Route, index_of_name: t.Callable[[str], int]) -> bytes:
+    """By what tells a route apart alone, so that it is found however its device is called by now."""
+    bare = Route(
+        ns=route.ns, family=route.family, destination=route.destination, table=route.table, metric=route.metric,
+        scope=RT_SCOPE_NOWHERE if route.family == 4 else None, type=route.type, protocol=RTPROT_UNSPEC,
+    )
+    return _route(RTM_DELROUTE, REQUEST | ACK, bare, index_of_name)
+
+

@@ -1,0 +1,111 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""What the kernel shows, as one state of objects: which interface is whose, and which host end belongs to which container. Pure."""
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ._model import HOST, UNFINISHED, Address, Device, Link, Nic, Port, Route
+from ._plan import Key, KernelObject, State
+
+
+@dataclasses.dataclass
+class Facts:
+    """The dumps of a run, by namespace label. ``nsids``: the numbers by which the host knows the others."""
+
+    devices: dict[str, dict[str, Device]]
+    addresses: dict[str, list[Address]] = dataclasses.field(default_factory=dict)
+    routes: dict[str, list[Route]] = dataclasses.field(default_factory=dict)
+    nsids: dict[str, int | None] = dataclasses.field(default_factory=dict)
+    host_seed: str = ""  # what tells this host from others: its machine-id
+
+    def __post_init__(self) -> None:
+        self.by_index = {device.index: device for device in self.host.values()}
+
+    @property
+    def host(self) -> dict[str, Device]:
+        return self.devices[HOST]
+
+    def host_name(self, index: int | None) -> str | None:
+        """The name of a host's interface, by its index."""
+        found = self.by_index.get(index) if index is not None else None
+        return found.name if found else None
+
+    def ports_of(self, bridge: str) -> list[Device]:
+        """The ports of a bridge."""
+        if bridge not in self.host:
+            return []
+        index = self.host[bridge].index
+        return [device for device in self.host.values() if device.master == index]
+
+    def host_end(self, label: str, device: Device) -> Device | None:
+        """The host's end of a container's veth. Each end has to name the other, in the other's namespace."""
+        if device.type != "veth" or device.parent_index is None:
+            return None
+        end = self.by_index.get(device.parent_index)
+        if end is None or end.type != "veth" or end.parent_index != device.index:
+            return None
+        if end.parent_netnsid != self.nsids.get(label) or (device.parent_netnsid is None) != (label == HOST):
+            return None
+        if label == HOST and (end.owner or "").rpartition(":")[2] == end.name:
+            return None  # both ends are on the host: this one is the host end, that one the container's
+        return end
+
+    def state(self) -> State:
+        """All objects that a plan may have to do with."""
+        found: list[KernelObject] = []
+        for label, devices in self.devices.items():
+            for device in devices.values():
+                end = self.host_end(label, device)
+                found.append(self._link(label, device, end))
+                if end is not None and (label != HOST or end.owner):
+                    found.append(Port(
+                        HOST, f"{label}/{device.name}", local_interface=end.name, bridge=self.host_name(end.master),
+                        mtu=end.mtu, up=end.up, owner=end.owner,
+                    ))
+        result: State = {item.key: item for item in found}
+        for many in (self.addresses, self.routes):
+            for items in many.values():
+                result.update((item.key, item) for item in t.cast("list[KernelObject]", items))
+        return result
+
+    def _link(self, label: str, device: Device, end: Device | None) -> Link:
+        owner = device.owner
+        if end is not None:
+            # The host end says whose a pair is; what stands on the other end is in the container's hands.
+            owner = (owner or UNFINISHED) if end.owner else None
+        kind: str | None = device.type
+        parent, nic = None, None
+        lent = Nic.unpack(device.alias or "")
+        if lent is not None and device.owner:
+            kind, nic, parent = "phys", lent[1], lent[1].name
+        elif device.type == "macvlan":
+            parent = self.host_name(device.parent_index)
+        elif label == HOST and device.type not in ("bridge", "macvlan", "dummy") and not device.owner:
+            kind = "nic"
+        return Link(
+            label, device.name, type=kind, mac=device.mac, mtu=device.mtu, up=device.up, owner=owner, parent=parent,
+            settings=device.settings, peer=end.name if end else None, nic=nic,
+        )
+
+
+def link_key(label: str, name: str) -> Key:
+    return ("link", label, name)
+
+
+def port_key(label: str, name: str) -> Key:
+    return ("port", HOST, f"{label}/{name}")
+
+
+def whose(facts: Facts, label: str, device: Device) -> str:
+    """Words for who seems to have made an interface."""
+    if device.owner:
+        return f"it belongs to another attachment ({device.alias or device.owner})"
+    end = facts.host_end(label, device)
+    if end is not None:
+        bridge = facts.host_name(end.master)
+        by = f" on the bridge {bridge}" if bridge else ""
+        maker = "Docker's" if bridge == "docker0" or (bridge or "").startswith("br-") else "somebody else's"
+        return f"it is {maker} veth, whose other end is {end.name}{by}"
+    return f"it is somebody else's {device.type or 'network card'}"

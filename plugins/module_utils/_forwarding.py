@@ -1,0 +1,36 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""Which filter rules a bridge needs so that frames pass inside it. Reading and changing the filter is _filter's business."""
+from __future__ import annotations
+
+import typing as t
+
+from ._filter import FilterState, check_name
+from ._model import HOST, FilterRule
+from ._plan import Absent, State
+
+# What several attachments of one bridge ask for: the strongest counts.
+STRENGTH = {"unmanaged": 0, "auto": 1, "accept": 2}
+
+
+def state_of(filters: FilterState) -> State:
+    """The rules of ours that are there."""
+    found = [FilterRule(HOST, bridge, str(place)) for bridge, place in filters.rules]
+    return {rule.key: rule for rule in found}
+
+
+def rules_for(bridge: str, policy: str, filters: FilterState) -> t.Iterator[FilterRule]:
+    """The rules that let frames pass inside a bridge. ``auto``: only in the chains that would drop them."""
+    if policy == "unmanaged":
+        return
+    places = filters.forward_chains() if policy == "accept" else filters.dropping(bridge)
+    for place in places:
+        check_name(bridge, place)
+        yield FilterRule(HOST, bridge, str(place))
+
+
+def no_rules_for(bridge: str, filters: FilterState) -> t.Iterator[Absent]:
+    """All rules of ours for a bridge go."""
+    for name, place in sorted(filters.rules):
+        if name == bridge:
+            yield Absent(FilterRule(HOST, bridge, str(place)).key)

@@ -1,0 +1,110 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""The kinds of attachment: one small file each, and this table. Pure.
+
+A kind is a module with ``wanted(site)``, which yields the objects that the interface is made of (Absent for what must not
+be there), and raises PipeworkError for what cannot be. Addresses and routes are the same for all and not its business.
+"""
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing as t
+
+from .._attachment import Attachment
+from .._errors import PipeworkError
+from .._facts import Facts, link_key, port_key
+from .._model import HOST, Device, Link, Port
+from .._plan import State
+from . import bridge, dummy, macvlan, phys
+
+KINDS: dict[str, types.ModuleType] = {"bridge": bridge, "macvlan": macvlan, "phys": phys, "dummy": dummy}
+
+
+@dataclasses.dataclass(frozen=True)
+class Site:
+    """Where one attachment is to be made: the container, found and open, and all that is known of host and container."""
+
+    item: Attachment
+    label: str
+    owner: str
+    ident: str
+    facts: Facts
+    state: State
+    mtus: t.Mapping[str, int]  # the smallest MTU that the run gives to ports of a bridge
+
+    @property
+    def link(self) -> Link | None:
+        """The container's interface as it is."""
+        return t.cast("Link | None", self.state.get(link_key(self.label, self.item.interface)))
+
+    @property
+    def port(self) -> Port | None:
+        """Its host end as it is."""
+        return t.cast("Port | None", self.state.get(port_key(self.label, self.item.interface)))
+
+    def parent(self) -> Device:
+        """The host's interface that ``host_interface`` names; PipeworkError where there is none."""
+        name = host_interface(self.item, self.facts)
+        if name not in self.facts.host:
+            raise self.item.refuse(unknown_interface(name, self.facts))
+        return self.facts.host[name]
+
+    def inherited_mtu(self, parent: Device | None) -> int | None:
+        """The parent's MTU, or the smaller one that other ports of the same run will bring it to."""
+        given = self.mtus.get(parent.name if parent else str(self.item.host_interface))
+        if parent is None:
+            return given
+        return min(parent.mtu, given) if given else parent.mtu
+
+
+def unknown_interface(name: str, facts: Facts) -> str:
+    """The classic words for a host interface that is not there."""
+    near = ", ".join(sorted(facts.host)[:8])
+    return f"host_interface: I do not know how to setup interface {name}: it does not exist on the host (which has {near or 'none'})."
+
+
+def host_interface(item: Attachment, facts: Facts) -> str:
+    """The name behind ``mac:<address>``, or the name itself."""
+    wanted = str(item.host_interface)
+    if not wanted.startswith("mac:"):
+        return wanted
+    mac = wanted[4:]
+    # What stands on a NIC (VLANs, macvlans, bridges) often has the NIC's address: the NIC is meant.
+    found = [d for d in facts.host.values() if d.mac == mac and d.type != "macvlan" and (d.parent_index is None or d.type == "veth")]
+    hardware = [d for d in found if d.type is None] or [d for d in found if d.type not in ("bridge", "bond")] or found
+    if not hardware:
+        raise item.refuse(f"host_interface: no interface of the host has the address {mac}.")
+    if len(hardware) > 1:
+        raise item.refuse(f"host_interface: several interfaces have the address {mac}: {', '.join(sorted(d.name for d in hardware))}; name the one you mean.")
+    return hardware[0].name
+
+
+def kind_of(item: Attachment, facts: Facts, link: Link | None) -> str:
+    """The kind that ``auto`` stands for, as the classic script decides."""
+    if item.kind != "auto":
+        return item.kind
+    wanted = str(item.host_interface)
+    if link is not None and link.type == "phys" and link.nic is not None and link.nic.name == wanted and wanted not in facts.host:
+        return "phys"
+    if wanted in facts.host or wanted.startswith("mac:"):
+        device = facts.host[host_interface(item, facts)]
+        if device.type == "bridge":
+            return "bridge"
+        if device.type == "openvswitch" or not device.ethernet:
+            raise item.refuse(f"host_interface: {device.name} is {'an Open vSwitch bridge' if device.ethernet else 'not an Ethernet interface'}, which this version cannot attach to yet.")
+        return "macvlan"
+    for prefix, kind in (("br", "bridge"), ("dummy", "dummy")):
+        if wanted.startswith(prefix):
+            return kind
+    raise item.refuse(unknown_interface(wanted, facts))
+
+
+def check_kind(kind: str) -> types.ModuleType:
+    """The module of a kind."""
+    if kind not in KINDS:
+        raise PipeworkError(f"kind: {kind!r} is not one of {', '.join(sorted(KINDS))}.")
+    return KINDS[kind]
+
+
+__all__ = ["HOST", "KINDS", "Site", "check_kind", "host_interface", "kind_of", "unknown_interface"]

@@ -1,0 +1,88 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""Kind phys: the NIC itself moves into the container, and comes home as it was.
+
+What it was is kept in its alias, which the kernel carries along, also when it throws the NIC back because the container died.
+"""
+from __future__ import annotations
+
+import typing as t
+
+from .._errors import PipeworkError
+from .._facts import Facts, link_key, port_key
+from .._model import ALIAS_MAX, HOST, Address, Device, Link, Nic
+from .._normalize import broadcast
+from .._plan import Absent, KernelObject
+
+if t.TYPE_CHECKING:
+    from . import Site
+
+
+def wanted(site: Site) -> t.Iterator[KernelObject | Absent]:
+    item = site.item
+    if site.label == HOST:
+        raise item.refuse("kind: phys moves a NIC from the host into a container; on the host it is already.")
+    yield Absent(port_key(site.label, item.interface))
+    link = site.link
+    if link is not None and link.type == "phys" and link.nic is not None and _is_meant(item.host_interface, link.nic):
+        yield Link(site.label, item.interface, type="phys", parent=link.nic.name, mac=item.mac_address, mtu=item.mtu, up=True)
+        return
+    if link is not None and link.type == "phys":
+        yield from home(site.facts, link)
+    device = _thrown_back(site) or site.parent()
+    nic = _remembered(device) or _as_it_is(site, device)
+    yield Absent(link_key(HOST, device.name))
+    yield Link(
+        site.label, item.interface, type="phys", parent=nic.name, mac=item.mac_address, mtu=item.mtu, up=True,
+        owner=_packed(site, nic), nic=nic,
+    )
+
+
+def home(facts: Facts, link: Link) -> t.Iterator[KernelObject]:
+    """The NIC back on the host, and the addresses that it had there."""
+    nic = link.nic
+    assert nic is not None
+    there = facts.host.get(nic.name)
+    if there is not None and not (link.ns == HOST and link.ifname == nic.name):
+        raise PipeworkError(
+            f"interface: the NIC {nic.name} cannot come home from {link.ns}/{link.ifname}, because the host has another interface of that name by now; rename that one first."
+        )
+    yield Link(HOST, nic.name, type="nic", up=nic.up)
+    for address in nic.addresses:
+        yield Address(HOST, nic.name, address, broadcast=broadcast(address))
+
+
+def _is_meant(host_interface: str | None, nic: Nic) -> bool:
+    return host_interface in (nic.name, f"mac:{nic.mac}")
+
+
+def _remembered(device: Device) -> Nic | None:
+    kept = Nic.unpack(device.alias or "") if device.owner else None
+    return kept[1] if kept else None
+
+
+def _thrown_back(site: Site) -> Device | None:
+    """The NIC that is meant, on the host again since its container died, under whatever name."""
+    for device in site.facts.host.values():
+        nic = _remembered(device)
+        if nic is not None and _is_meant(site.item.host_interface, nic):
+            return device
+    return None
+
+
+def _as_it_is(site: Site, device: Device) -> Nic:
+    if device.master is not None:
+        raise site.item.refuse(f"host_interface: {device.name} is a port of {site.facts.host_name(device.master)}; take it out first, or attach to {site.facts.host_name(device.master)}.")
+    if device.type == "bridge" or device.owner:
+        raise site.item.refuse(f"host_interface: {device.name} is {'a bridge' if device.type == 'bridge' else 'part of another attachment'}, not a NIC that could move into a container.")
+    addresses = tuple(a.address for a in site.facts.addresses.get(HOST, ()) if a.device == device.name)
+    return Nic(device.name, device.mtu, device.mac, device.up, addresses, device.alias or "")
+
+
+def _packed(site: Site, nic: Nic) -> str:
+    alias = nic.pack(site.owner)
+    if len(alias.encode("utf-8", "surrogateescape")) > ALIAS_MAX:
+        raise site.item.refuse(
+            f"host_interface: {nic.name} has more addresses ({len(nic.addresses)}) than can be kept with it until it comes home; remove some of them first."
+        )
+    return alias

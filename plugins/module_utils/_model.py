@@ -1,0 +1,246 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""The objects that are reconciled, and the marks that say whose they are. Pure.
+
+Every object of ours is marked in the kernel itself: links by their alias, routes by their protocol, filter rules by their
+comment. Whatever does not carry a mark belongs to somebody else.
+"""
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import typing as t
+
+from ._normalize import family
+from ._plan import Key, KernelObject
+
+HOST = "host"
+MARK = "pipework:"
+OWNER_AUTO = MARK + "auto"  # a bridge that pipework_attach made on the way
+OWNER_BRIDGE = MARK + "bridge"  # a bridge that pipework_bridge made
+UNFINISHED = MARK + "unfinished"  # what a killed run leaves: made, but not yet marked, or about to be deleted
+GROUP = 0x70697065  # the link group of what is unfinished
+PROTOCOL = 112  # of our routes; in no rt_protos file of iproute2
+TABLE_MAIN = 254
+TABLE_KEPT = 0x7077  # where the default route waits that ours replaced; no rule leads there
+BRIDGE_PORTS_MAX = 1023
+ALIAS_MAX = 255
+
+
+@dataclasses.dataclass(frozen=True)
+class Device:
+    """A network interface as one dump shows it. ``peer`` and ``parent_index`` are the kernel's IFLA_LINK."""
+
+    index: int
+    name: str
+    type: str | None  # rtnetlink's kind: veth, bridge, macvlan; None for hardware
+    mac: str | None
+    mtu: int
+    up: bool
+    master: int | None = None
+    parent_index: int | None = None
+    parent_netnsid: int | None = None
+    alias: str | None = None
+    group: int = 0
+    settings: dict[str, t.Any] | None = None
+    ethernet: bool = True
+    running: bool = False  # up, and with a carrier
+
+    @property
+    def owner(self) -> str | None:
+        """Our mark on it, if it has one."""
+        if self.group == GROUP:
+            return UNFINISHED
+        return self.alias if self.alias and self.alias.startswith(MARK) else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Link(KernelObject):
+    """A network interface. type: veth, bridge, macvlan, dummy; phys for a NIC that lives in a container, nic for one at home."""
+
+    KIND = "link"
+    IDENTITY = ("ns", "ifname")
+    FIXED = frozenset({"type", "parent"})
+    HINTS = frozenset({"peer", "nic"})
+
+    ifname: str
+    type: str | None = None
+    mac: str | None = None
+    mtu: int | None = None
+    up: bool | None = None
+    owner: str | None = None
+    parent: str | None = None  # macvlan: the NIC below, on the host; phys: the name that the NIC has there
+    settings: dict[str, t.Any] | None = None  # of the type: a macvlan's mode, a bridge's timers (in seconds)
+    peer: str | None = None  # veth: the name of the host end
+    nic: Nic | None = None  # phys: what to restore
+
+    @property
+    def name(self) -> str:
+        return self.ifname
+
+    @property
+    def order_kind(self) -> str:
+        return self.type if self.type in ("bridge", "phys", "nic") else "link"
+
+    def must_replace(self, observed: KernelObject) -> bool:
+        mine, theirs = ((link.settings or {}).get("mode") for link in (self, t.cast("Link", observed)))
+        return super().must_replace(observed) or (mine is not None and mine != theirs and "passthru" in (mine, theirs))
+
+    def newborn(self) -> Link:
+        return dataclasses.replace(self, up=False, owner=self.owner if self.type in ("phys", "nic") else UNFINISHED)
+
+
+@dataclasses.dataclass(frozen=True)
+class Port(KernelObject):
+    """The host end of a container's veth pair, and the bridge that it is a port of."""
+
+    KIND = "port"
+    IDENTITY = ("ns", "guest")
+
+    guest: str  # the other end: docker:web1/eth1
+    local_interface: str | None = None
+    bridge: str | None = None
+    mtu: int | None = None
+    up: bool | None = None
+    owner: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.guest
+
+    @property
+    def carrier(self) -> Key | None:
+        ns, _slash, ifname = self.guest.rpartition("/")
+        return ("link", ns, ifname) if ns else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Address(KernelObject):
+    """An address that somebody gave to an interface; those that the kernel makes itself are not seen here."""
+
+    KIND = "address"
+    IDENTITY = ("ns", "device", "address")
+    FIXED = frozenset({"broadcast"})
+    HINTS = frozenset({"scope", "peer", "flags"})
+
+    device: str
+    address: str  # 192.168.1.1/24
+    broadcast: str | None = None
+    scope: int | None = None
+    peer: str | None = None
+    flags: int | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.device} {self.address}"
+
+    @property
+    def carrier(self) -> Key:
+        return ("link", self.ns, self.device)
+
+
+@dataclasses.dataclass(frozen=True)
+class Route(KernelObject):
+    """A route. The kernel tells routes apart by family, table, destination and metric, and so do we."""
+
+    KIND = "route"
+    IDENTITY = ("ns", "family", "table", "destination", "metric")
+    HINTS = frozenset({"protocol", "type", "source", "metrics", "preference", "nexthops"})
+
+    family: int  # 4 or 6
+    destination: str  # 10.0.0.0/8, or default
+    table: int = TABLE_MAIN
+    metric: int = 0
+    gateway: str | None = None
+    device: str | None = None
+    scope: int | None = None
+    onlink: bool | None = None
+    protocol: int | None = None
+    type: int | None = None
+    source: str | None = None
+    metrics: tuple[tuple[str, t.Any], ...] | None = None
+    preference: int | None = None
+    nexthops: tuple[tuple[str | None, str | None, int], ...] | None = None  # gateway, device, weight
+
+    @property
+    def name(self) -> str:
+        table = "" if self.table == TABLE_MAIN else f" table {self.table}"
+        metric = f" metric {self.metric}" if self.metric and (self.family, self.metric) != (6, 1024) else ""
+        return f"{self.destination if self.destination != 'default' else f'default (IPv{self.family})'}{metric}{table}"
+
+    @property
+    def carrier(self) -> Key | None:
+        return ("link", self.ns, self.device) if self.device else None
+
+
+@dataclasses.dataclass(frozen=True)
+class FilterRule(KernelObject):
+    """A rule of ours in one chain of the host's packet filter, which lets frames pass inside one bridge."""
+
+    KIND = "filter"
+    IDENTITY = ("ns",)
+
+    bridge: str
+    place: str  # the chain, as _filter.Place spells it
+
+    @property
+    def name(self) -> str:
+        return f"{self.bridge} in {self.place}"
+
+
+def default_metric(version: int) -> int:
+    """The metric that the kernel gives to a route that names none."""
+    return 1024 if version == 6 else 0
+
+
+def default_route(ns: str, gateway: str, device: str) -> Route:
+    """The default route of one family through a gateway."""
+    version = family(gateway)
+    return Route(ns, version, "default", metric=default_metric(version), gateway=gateway, device=device, protocol=PROTOCOL)
+
+
+@dataclasses.dataclass(frozen=True)
+class Nic:
+    """What a NIC was on the host, kept in its alias while it lives in a container, so that it can come back as it was."""
+
+    name: str
+    mtu: int
+    mac: str | None
+    up: bool
+    addresses: tuple[str, ...] = ()
+    alias: str = ""
+
+    def pack(self, owner: str) -> str:
+        """The alias that remembers both the owner and the NIC."""
+        return "|".join([owner, self.name, str(self.mtu), self.mac or "", "up" if self.up else "down", ",".join(self.addresses), self.alias])
+
+    @classmethod
+    def unpack(cls, alias: str) -> tuple[str, Nic] | None:
+        """Owner and NIC of an alias, or None where it holds no NIC."""
+        if not alias.startswith(MARK) or alias.count("|") < 6:
+            return None
+        owner, name, mtu, mac, state, addresses, rest = alias.split("|", 6)
+        if not mtu.isdigit():
+            return None
+        return owner, cls(name, int(mtu), mac or None, state == "up", tuple(a for a in addresses.split(",") if a), rest)
+
+
+def owner_of(runtime: str, container: str, ident: str, interface: str) -> str:
+    """The mark of an attachment's links: ``pipework:docker:web1:3f2a9c41d0b7:eth1``. Long or odd names go in as a hash."""
+    return MARK + ":".join((runtime, name_token(container), ident[:12], interface))
+
+
+def name_token(container: str) -> str:
+    """A container's name as a mark holds it."""
+    if len(container) <= 64 and all(c.isalnum() and c.isascii() or c in "_.-" for c in container):
+        return container
+    return "#" + hashlib.sha256(container.encode("utf-8", "surrogateescape")).hexdigest()[:24]
+
+
+def owner_matches(owner: str | None, runtime: str | None, container: str, interface: str) -> bool:
+    """Whether a mark is that of an attachment of a container that may be gone, known by its name or (part of its) ID."""
+    fields = (owner or "")[len(MARK):].split("|")[0].split(":", 3)
+    if not (owner or "").startswith(MARK) or len(fields) != 4:
+        return False
+    same_name = fields[1] == name_token(container) or (len(container) >= 12 and container.startswith(fields[2]))
+    return same_name and fields[3] == interface and runtime in (None, "auto", fields[0])

@@ -1,0 +1,42 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""Where the collection meets Ansible: check mode, diff, and the one place that turns an error into a failed task."""
+from __future__ import annotations
+
+import json
+import traceback
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ._errors import PipeworkError
+from ._run import Job, run
+from ._runtimes import NAMES
+
+CONTAINER = {
+    "container": {"type": "str", "aliases": ["guest"]},
+    "runtime": {"type": "str", "choices": ["auto", *NAMES]},
+    "runtime_user": {"type": "str"},
+}
+
+
+def run_module(argument_spec: dict[str, t.Any], job: t.Callable[[dict[str, t.Any]], Job], **constraints: t.Any) -> None:
+    """A whole module: parses its options, does its job, and exits."""
+    module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True, **constraints)
+    try:
+        try:
+            prepared = job(module.params)
+        except PipeworkError as error:
+            raise PipeworkError(str(error), "Nothing was changed.") from None
+        result = run(prepared, check=module.check_mode)
+    except PipeworkError as error:
+        module.fail_json(msg=str(error))
+    except Exception as error:  # pylint: disable=broad-except  # a traceback is for -vvv, never for the reader of the output
+        module.fail_json(msg=f"This should not have happened, please report it: {type(error).__name__}: {error}", exception=traceback.format_exc())
+    if module._diff:  # pylint: disable=protected-access  # the documented way to ask
+        result["diff"] = {"before": _text(result["before"]), "after": _text(result["after"])}
+    module.exit_json(**result)
+
+
+def _text(shown: dict[str, t.Any]) -> str:
+    return json.dumps(shown, indent=2, sort_keys=True) + "\n"

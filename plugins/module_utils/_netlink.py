@@ -1,0 +1,275 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""Network namespaces and the rtnetlink socket in each: dumps that are whole, and several requests in one write.
+
+The messages themselves are made and read by _codec, the only file that knows pyroute2. Its own sockets are not used:
+they fork a helper for each namespace and wait for each answer.
+"""
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import ctypes
+import errno
+import os
+import socket
+import struct
+import typing as t
+
+from . import _codec
+from ._errors import PipeworkError
+from ._model import HOST, Address, Device, Route
+
+CLONE_NEWNET = 0x40000000
+SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK = 270, 10, 11
+NLMSG_ERROR, NLMSG_DONE = 2, 3
+NLM_F_DUMP_INTR, NLM_F_CAPPED, NLM_F_ACK_TLVS = 0x10, 0x100, 0x200
+NLMSGERR_ATTR_MSG = 1
+MESSAGES_PER_WRITE = 32
+DUMP_TRIES = 20
+RECEIVE_BYTES = 1 << 18
+
+T = t.TypeVar("T")
+
+
+class KernelError(OSError):
+    """The kernel's answer to one request: errno, and its own words where it has any."""
+
+    def __str__(self) -> str:
+        return self.strerror if self.filename is None else f"{self.strerror} ({self.filename})"
+
+
+class Namespaces:
+    """The open network namespaces of one run, by label. The one the module runs in is ``host``."""
+
+    def __init__(self) -> None:
+        _codec.require()
+        self._visitor = concurrent.futures.ThreadPoolExecutor(1)  # enters namespaces, so that the main thread never does
+        self._home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        self._open: dict[str, Netns] = {}
+        self._labels: dict[tuple[int, int], str] = {}
+        self.add(HOST, os.dup(self._home))
+
+    def add(self, label: str, fd: int) -> str:
+        """Takes over an open namespace; returns the label it already has if it is known under another."""
+        status = os.fstat(fd)
+        ident = (status.st_dev, status.st_ino)
+        if ident in self._labels:
+            os.close(fd)
+            return self._labels[ident]
+        try:
+            netns = Netns(self, label, fd)
+        except OSError as error:
+            os.close(fd)
+            raise PipeworkError(f"The network namespace of {label} cannot be entered: {error.strerror}.") from None
+        self._labels[ident] = label
+        self._open[label] = netns
+        return label
+
+    def __getitem__(self, label: str) -> Netns:
+        return self._open[label]
+
+    def __iter__(self) -> t.Iterator[str]:
+        return iter(self._open)
+
+    def inside(self, fd: int, work: t.Callable[[], T]) -> T:
+        """Runs a function in a namespace and comes back."""
+        def visit() -> T:
+            _setns(fd)
+            try:
+                return work()
+            finally:
+                _setns(self._home)
+
+        return self._visitor.submit(visit).result()
+
+    def close(self) -> None:
+        for netns in self._open.values():
+            netns.close()
+        self._open.clear()
+        self._visitor.shutdown()
+        os.close(self._home)
+
+
+class Netns:
+    """One open namespace and its rtnetlink socket."""
+
+    def __init__(self, namespaces: Namespaces, label: str, fd: int) -> None:
+        self.label = label
+        self.fd = fd
+        self._namespaces = namespaces
+        self._sequence = 0
+        self._indexes: dict[str, int] = {}
+        self._socket = namespaces.inside(fd, _rtnetlink) if label != HOST else _rtnetlink()
+
+    # -- asking
+
+    def devices(self) -> dict[str, Device]:
+        """All interfaces but the loopback, without their statistics."""
+        found = [_codec.decode_device(raw) for raw in self._dump(_codec.dump_links()) if not _codec.is_loopback(raw)]
+        self._indexes = {device.name: device.index for device in found}
+        return {device.name: device for device in found}
+
+    def addresses(self, names: dict[int, str]) -> list[Address]:
+        """The addresses that somebody gave to interfaces, of which ``names`` tells the names."""
+        return [
+            _codec.decode_address(raw, self.label, names)
+            for raw in self._dump(_codec.dump_addresses()) if _codec.is_static_address(raw, names)
+        ]
+
+    def routes(self, names: dict[int, str]) -> list[Route]:
+        """The routes that somebody made, in all tables."""
+        return _codec.fold_routes(
+            _codec.decode_route(raw, self.label, names)
+            for version in (4, 6) for raw in self._dump(_codec.dump_routes(version)) if _codec.is_static_route(raw)
+        )
+
+    def nsid(self, other: Netns) -> int | None:
+        """The number by which this namespace knows another, if it has had to do with it."""
+        if other is self:
+            return None
+        return _codec.decode_nsid(self._exchange([_codec.ask_nsid(other.fd)])[0][0])
+
+    def index(self, name: str) -> int:
+        """An interface's index, by its name."""
+        if name not in self._indexes:
+            raw, error = self._exchange([_codec.ask_link(name)])[0]
+            if error:
+                raise error
+            self._indexes[name] = _codec.index_of(raw)
+        return self._indexes[name]
+
+    def forget(self, name: str) -> None:
+        """An interface of this name may have another index now."""
+        self._indexes.pop(name, None)
+
+    # -- telling
+
+    def send(self, messages: list[bytes]) -> list[KernelError | None]:
+        """Sends requests, many in one write; returns for each what the kernel objects to."""
+        return [error for _raw, error in self._exchange(messages)]
+
+    def sysctl(self, path: str, value: str) -> str | None:
+        """Writes a sysctl of this namespace, such as net/ipv4/conf/eth1/arp_notify; returns the old value, None if impossible."""
+        def write() -> str | None:
+            with contextlib.suppress(OSError), open("/proc/sys/" + path, "r+", encoding="ascii") as handle:
+                old = handle.read().strip()
+                if old != value:
+                    handle.seek(0)
+                    handle.write(value)
+                return old
+            return None
+
+        return self.inside(write)
+
+    def inside(self, work: t.Callable[[], T]) -> T:
+        """Runs a function in this namespace."""
+        return self._namespaces.inside(self.fd, work)
+
+    def close(self) -> None:
+        self._socket.close()
+        os.close(self.fd)
+
+    # -- the wire
+
+    def _exchange(self, messages: list[bytes]) -> list[tuple[bytes, KernelError | None]]:
+        answers: list[tuple[bytes, KernelError | None]] = []
+        for start in range(0, len(messages), MESSAGES_PER_WRITE):
+            answers.extend(self._write_and_read(messages[start:start + MESSAGES_PER_WRITE]))
+        return answers
+
+    def _write_and_read(self, messages: list[bytes]) -> list[tuple[bytes, KernelError | None]]:
+        first = self._sequence + 1
+        packet = bytearray()
+        for message in messages:
+            self._sequence += 1
+            at = len(packet)
+            packet += message + bytes(-len(message) % 4)
+            struct.pack_into("=I", packet, at + 8, self._sequence)
+        self._socket.send(packet)
+        answers: list[tuple[bytes, KernelError | None]] = [(b"", None)] * len(messages)
+        waiting = len(messages)
+        while waiting:
+            for kind, flags, sequence, raw in self._receive():
+                place = sequence - first
+                if not 0 <= place < len(messages):
+                    continue
+                if kind == NLMSG_ERROR:
+                    answers[place] = (answers[place][0], _error_of(raw, flags))
+                    waiting -= 1
+                else:
+                    answers[place] = (raw, None)
+        return answers
+
+    def _dump(self, request: bytes) -> list[bytes]:
+        """A whole dump: one that a change interrupted is repeated."""
+        for _attempt in range(DUMP_TRIES):
+            self._sequence += 1
+            packet = bytearray(request)
+            struct.pack_into("=I", packet, 8, self._sequence)
+            self._socket.send(packet)
+            found: list[bytes] = []
+            interrupted = done = False
+            while not done:
+                for kind, flags, sequence, raw in self._receive():
+                    if sequence != self._sequence:
+                        continue
+                    interrupted |= bool(flags & NLM_F_DUMP_INTR)
+                    if kind == NLMSG_DONE:
+                        done = True
+                    elif kind == NLMSG_ERROR:
+                        error = _error_of(raw, flags)
+                        if error is not None:
+                            raise error
+                    else:
+                        found.append(raw)
+            if not interrupted:
+                return found
+        raise PipeworkError(f"The interfaces of {self.label} change faster than they can be read ({DUMP_TRIES} dumps were interrupted).")
+
+    def _receive(self) -> t.Iterator[tuple[int, int, int, bytes]]:
+        data = self._socket.recv(RECEIVE_BYTES)
+        at = 0
+        while at + 16 <= len(data):
+            length, kind, flags, sequence = struct.unpack_from("=IHHI", data, at)
+            if length < 16:
+                raise PipeworkError(f"A netlink message of {length} bytes came from the kernel.")
+            yield kind, flags, sequence, data[at:at + length]
+            at += (length + 3) & ~3
+
+
+def _rtnetlink() -> socket.socket:
+    sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+    sock.bind((0, 0))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK):
+        sock.setsockopt(SOL_NETLINK, option, 1)
+    return sock
+
+
+def _error_of(raw: bytes, flags: int) -> KernelError | None:
+    number = -struct.unpack_from("=i", raw, 16)[0]
+    if number == 0:
+        return None
+    words = None
+    if flags & NLM_F_ACK_TLVS:
+        # An error carries the request back in full; an acknowledgement, or a capped one, its header alone.
+        at = 20 + (16 if flags & NLM_F_CAPPED else (struct.unpack_from("=I", raw, 20)[0] + 3) & ~3)
+        while at + 4 <= len(raw):
+            length, kind = struct.unpack_from("=HH", raw, at)
+            if length < 4:
+                break
+            if kind & 0x3FFF == NLMSGERR_ATTR_MSG:
+                words = raw[at + 4:at + length].rstrip(b"\0").decode("utf-8", "replace")
+            at += (length + 3) & ~3
+    return KernelError(number, os.strerror(number), words)
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _setns(fd: int) -> None:
+    # os.setns came with Python 3.12
+    if _libc.setns(fd, CLONE_NEWNET) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number or errno.EPERM, os.strerror(number or errno.EPERM))

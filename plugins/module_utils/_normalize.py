@@ -1,0 +1,145 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""One spelling for each value: addresses, MAC addresses, interface names, MTUs.
+
+Each function takes what a user wrote and the name of the option, and returns the spelling the kernel reports,
+or raises PipeworkError with a sentence that says what would be right. Pure.
+"""
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+
+from ._errors import PipeworkError
+
+NAME_MAX = 15  # IFNAMSIZ less its zero
+MTU_MIN, MTU_MAX, MTU_MIN_IPV6 = 68, 65535, 1280
+
+
+def family(address: str) -> int:
+    """4 or 6, of an address or prefix in the kernel's spelling."""
+    return 6 if ":" in address else 4
+
+
+def interface_address(value: object, option: str) -> str | None:
+    """``192.168.1.1/24`` in the kernel's spelling; None for ``0/0``, the classic word for "no address"."""
+    text = str(value).strip()
+    if text in ("0/0", "0.0.0.0/0", "::/0"):
+        return None
+    host, slash, mask = text.partition("/")
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        raise PipeworkError(f"{option}: {text!r} is not an IP address with a prefix length, such as 192.168.1.1/24.") from None
+    if "%" in host:
+        raise PipeworkError(f"{option}: {text!r} has a zone; write the address without '%…', the interface is known.")
+    if not slash:
+        raise PipeworkError(
+            f"{option}: {text!r}: the IP address should include a netmask. "
+            f"Maybe you meant {address}/{24 if address.version == 4 else 64}?"
+        )
+    try:
+        interface = ipaddress.ip_interface(f"{host}/{mask}")
+    except ValueError:
+        raise PipeworkError(
+            f"{option}: {text!r}: {mask!r} is not a netmask; "
+            f"a prefix length from 1 to {32 if address.version == 4 else 128} would be right."
+        ) from None
+    if address.is_multicast or address.is_unspecified or str(address) == "255.255.255.255":
+        raise PipeworkError(f"{option}: {text!r} cannot be the address of an interface; a unicast address would be right.")
+    if interface.network.prefixlen == 0:
+        raise PipeworkError(f"{option}: {text!r}: a prefix length of 0 would make the whole Internet local; use 1 or more.")
+    return f"{address}/{interface.network.prefixlen}"
+
+
+def address(value: object, option: str) -> str:
+    """A plain unicast address, such as a gateway's."""
+    text = str(value).strip()
+    try:
+        parsed = ipaddress.ip_address(text)
+    except ValueError:
+        raise PipeworkError(f"{option}: {text!r} is not an IP address, such as 192.168.1.254.") from None
+    if parsed.is_multicast or parsed.is_unspecified or "%" in text:
+        raise PipeworkError(f"{option}: {text!r} cannot be the address of a router; a unicast address would be right.")
+    return str(parsed)
+
+
+def broadcast(cidr: str) -> str | None:
+    """The broadcast address that goes with an interface's address; None for IPv6, /31 and /32."""
+    network = ipaddress.ip_interface(cidr).network
+    if network.version == 6 or network.prefixlen > 30:
+        return None
+    return str(network.broadcast_address)
+
+
+def on_link(gateway: str, addresses: "tuple[str, ...]") -> bool:
+    """Whether a gateway can be asked for directly from an interface that has these addresses."""
+    wanted = ipaddress.ip_address(gateway)
+    if wanted.version == 6 and wanted.is_link_local:
+        return True
+    return any(wanted.version == net.version and wanted in net for net in (ipaddress.ip_interface(a).network for a in addresses))
+
+
+def mac_address(value: object, option: str = "mac_address") -> str:
+    """``02:72:6c:cd:9b:8d``; ``U:<string>`` gives the stable address that the classic script gives for the string."""
+    text = str(value).strip()
+    if text.startswith("U:"):
+        seed = text[2:]
+        if not seed:
+            raise PipeworkError(f"{option}: 'U:' needs a string after it, such as U:web1.")
+        digest = hashlib.md5(seed.encode("utf-8", "surrogateescape") + b"\n", usedforsecurity=False).hexdigest()
+        return ":".join(["02"] + [digest[i:i + 2] for i in range(0, 10, 2)])
+    if not re.fullmatch(r"(?:[0-9A-Fa-f]{2}([:-]))(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}", text):
+        raise PipeworkError(f"{option}: {text!r} is not a MAC address; six pairs of hex digits such as 02:00:00:00:00:01, or U:<string>, would be right.")
+    mac = text.lower().replace("-", ":")
+    if int(mac[:2], 16) & 1:
+        raise PipeworkError(
+            f"{option}: {text!r} is a multicast address, because the lowest bit of its first byte is 1; "
+            f"an interface needs a unicast one, such as {int(mac[:2], 16) & 0xFE | 2:02x}{mac[2:]}."
+        )
+    if mac == "00:00:00:00:00:00":
+        raise PipeworkError(f"{option}: {text!r} is no address; one such as 02:00:00:00:00:01 would be right.")
+    return mac
+
+
+def interface_name(value: object, option: str) -> str:
+    """A name that the kernel takes for an interface."""
+    text = str(value)
+    size = len(text.encode("utf-8", "surrogateescape"))
+    if size > NAME_MAX:
+        raise PipeworkError(f"{option}: {text!r} has {size} characters; an interface name has at most {NAME_MAX}.")
+    if text in ("", ".", "..") or re.search(r"[\s/:%\x00-\x1f\x7f]", text):
+        raise PipeworkError(
+            f"{option}: {text!r} cannot be the name of an interface; "
+            f"1 to {NAME_MAX} characters without spaces, '/', ':' and '%', and not '.' or '..', would be right."
+        )
+    return text
+
+
+def mtu(value: object, option: str = "mtu") -> int:
+    """Bytes, 68 to 65535."""
+    number = integer(value, option)
+    if not MTU_MIN <= number <= MTU_MAX:
+        raise PipeworkError(f"{option}: {number} is not possible; {MTU_MIN} to {MTU_MAX} would be right.")
+    return number
+
+
+def integer(value: object, option: str) -> int:
+    """A whole number, also when a template has made it a string."""
+    try:
+        return int(str(value).strip())
+    except ValueError:
+        raise PipeworkError(f"{option}: {value!r} is not a whole number.") from None
+
+
+def hashed_name(prefix: str, *parts: str) -> str:
+    """A stable interface name of 15 characters at most, whatever the parts hold."""
+    digest = hashlib.sha256("\x00".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
+    return prefix + digest[:NAME_MAX - len(prefix) - 2]
+
+
+def stable_mac(*parts: str) -> str:
+    """A locally administered unicast address that is the same each time for the same parts."""
+    digest = hashlib.sha256("\x00".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
+    return ":".join(["02"] + [digest[i:i + 2] for i in range(0, 10, 2)])

@@ -1,0 +1,157 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""One run, the same for every module: observe, plan, apply, observe again. No ansible here, so that a service can run it too.
+
+A job knows what is wanted of which objects; this knows the order in which things are done and what is said about it.
+"""
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import os
+import signal
+import time
+import typing as t
+
+from ._apply import Step, apply, take_back
+from ._errors import PipeworkError
+from ._netlink import Namespaces
+from ._plan import Desired, Key, Plan, State, reconcile, simulate, view
+
+RUN_FOLDER = "/run/pipework"
+LOCK_SECONDS = 300
+SETTLE_TRIES = 3
+CAP_NET_ADMIN, CAP_SYS_ADMIN = 12, 21
+
+
+@dataclasses.dataclass
+class Picture:
+    """What a job makes of one observation: the state, what is wanted of it, and the keys that are shown as before and after."""
+
+    state: State
+    desired: Desired
+    shown: set[Key]
+
+
+class Job(t.Protocol):
+    """What a module is about."""
+
+    def open(self, namespaces: Namespaces) -> None:
+        """Finds the containers and opens their namespaces. Raises PipeworkError."""
+
+    def picture(self, namespaces: Namespaces) -> Picture:
+        """Reads the kernel and says what is wanted. Raises PipeworkError."""
+
+    def results(self, state: State) -> dict[str, t.Any]:
+        """What the module returns besides what every module does."""
+
+    def finish(self, plan: Plan, namespaces: Namespaces, state: State) -> None:
+        """What is to be done after the state has been verified."""
+
+
+def run(job: Job, check: bool = False, step: Step | None = None) -> dict[str, t.Any]:
+    """Does a job, or in check mode says what it would do. ``step`` is called before each operation (see _apply)."""
+    require_privileges()
+    with lock(), contextlib.closing(Namespaces()) as namespaces:
+        try:
+            job.open(namespaces)
+            picture = job.picture(namespaces)
+            plan = reconcile(picture.desired, picture.state)
+        except PipeworkError as error:
+            raise error if error.undone else PipeworkError(str(error), "Nothing was changed.") from None
+        before, after = picture, simulate(picture.state, plan)
+        if plan and not check:
+            after = _change(job, plan, namespaces, step)
+        keys = before.shown | {operation.key for operation in plan}
+        return {
+            "changed": bool(plan),
+            "before": view(before.state, keys),
+            "after": view(simulate(before.state, plan), keys),
+            "operations": [operation.public() for operation in plan],
+            **job.results(after),
+        }
+
+
+def _change(job: Job, plan: Plan, namespaces: Namespaces, step: Step | None) -> State:
+    """Applies a plan and reads the kernel again, which must then want nothing more; returns the state that it is in."""
+    done: Plan = []
+    todo = plan
+    with _interruptible():
+        try:
+            for _attempt in range(SETTLE_TRIES):
+                apply(todo, namespaces, step)
+                done += todo
+                picture = job.picture(namespaces)
+                todo = reconcile(picture.desired, picture.state)
+                if not todo:
+                    job.finish(plan, namespaces, picture.state)
+                    return picture.state
+        except Exception as error:
+            if done:
+                raise PipeworkError(getattr(error, "message", str(error)), take_back(done, namespaces)) from error
+            raise
+        left = "; ".join(f"{operation}: {operation.public()['before']} instead of {operation.public()['after']}" for operation in todo[:5])
+        raise PipeworkError(f"The kernel does not show what was set ({left}).", take_back(done, namespaces))
+
+
+@contextlib.contextmanager
+def lock() -> t.Iterator[None]:
+    """One run at a time on a host."""
+    try:
+        os.makedirs(RUN_FOLDER, mode=0o755, exist_ok=True)
+        handle = os.open(os.path.join(RUN_FOLDER, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise PipeworkError(f"The lock {RUN_FOLDER}/lock cannot be opened: {error.strerror}.", "Nothing was changed.") from None
+    try:
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise PipeworkError(
+                        f"Another run has held {RUN_FOLDER}/lock for {LOCK_SECONDS} s.", "Nothing was changed."
+                    ) from None
+                time.sleep(0.02)
+        yield
+    finally:
+        os.close(handle)
+
+
+def require_privileges() -> None:
+    """Root in the host's user namespace, or in one that owns the network namespace."""
+    with open("/proc/self/status", encoding="ascii") as handle:
+        effective = next(int(line.split()[1], 16) for line in handle if line.startswith("CapEff:"))
+    if not (effective >> CAP_NET_ADMIN & 1 and effective >> CAP_SYS_ADMIN & 1):
+        raise PipeworkError(
+            "Root is needed on the managed host (CAP_NET_ADMIN and CAP_SYS_ADMIN are missing): set 'become: true'.", "Nothing was changed."
+        )
+
+
+class Interrupted(Exception):
+    """A signal to end the run."""
+
+    expected = True
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"The run was ended by {signal.Signals(number).name}.")
+
+
+@contextlib.contextmanager
+def _interruptible() -> t.Iterator[None]:
+    """A lost connection or a kill takes back what was done, instead of leaving half of it."""
+    def stop(number: int, _frame: t.Any) -> None:
+        for each in old:
+            signal.signal(each, signal.SIG_IGN)  # what follows is the taking back
+        raise Interrupted(number)
+
+    old: dict[int, t.Any] = {}
+    with contextlib.suppress(ValueError):  # not in the main thread
+        old = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)

@@ -1,0 +1,39 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""Named network namespaces, as ``ip netns`` makes them, or any file that is one."""
+from __future__ import annotations
+
+import os
+
+from .._errors import PipeworkError
+from . import Found, NotRunning, open_namespace
+
+FOLDER = "/run/netns"
+
+
+def installed(_user: str | None) -> bool:
+    return os.path.isdir(FOLDER)
+
+
+def find(name: str, _user: str | None) -> Found | None:
+    if name.startswith("/"):
+        path = name
+    elif "/" in name or name in ("", ".", "..") or "\0" in name:
+        raise PipeworkError(f"container: {name!r} is neither the name of a network namespace nor an absolute path.")
+    else:
+        path = os.path.join(FOLDER, name)
+    try:
+        fd = open_namespace(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        # What a killed 'ip netns add' leaves is an empty file.
+        raise NotRunning(f"container: {path} cannot be used as a network namespace: {error.strerror}.") from None
+    return Found("netns", name, str(os.fstat(fd).st_ino), fd)
+
+
+def running(_user: str | None) -> list[str]:
+    try:
+        return sorted(os.listdir(FOLDER))
+    except OSError:
+        return []

@@ -1,0 +1,250 @@
+#!/usr/bin/python
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pipework_attach
+short_description: Attach containers to bridges and network cards
+version_added: 0.1.0
+description:
+  - Gives a container an interface on a Linux bridge, on a network card (macvlan, or the card itself), or a dummy one,
+    with addresses, gateways, MAC address and MTU; changes in place what differs; and takes it away again.
+  - One task serves a whole host. With O(attachments) a thousand attachments are one module run.
+  - What was changed is read back from the kernel and must be as wanted. When a step fails, the steps before it are taken back.
+  - Only interfaces, routes and filter rules that the module made are ever changed or removed. They carry a mark in the kernel;
+    no state is kept in files.
+extends_documentation_fragment:
+  - pipework.containers.attributes
+  - pipework.containers.container
+options:
+  host_interface:
+    description:
+      - What to attach to. The name of a bridge or a network card of the host, V(mac:) and the address of a network card, or V(dummy).
+      - A bridge that does not exist is made, and goes again with its last attachment if nobody has given it an address.
+        Use M(pipework.containers.pipework_bridge) for a bridge that stays.
+    type: str
+  kind:
+    description:
+      - How to attach. V(auto) takes V(bridge) for a bridge and V(macvlan) for any other interface; for one that does not exist,
+        V(bridge) if its name starts with C(br) and V(dummy) if it starts with C(dummy).
+      - V(bridge) makes a veth pair with one end on the bridge.
+      - V(macvlan) makes an interface of its own MAC address on a network card, which stays on the host and can carry many.
+      - V(phys) moves the network card itself. O(state=absent) brings it back with its old name, MTU, MAC address and addresses,
+        also after the container has died.
+      - V(dummy) makes an interface that leads nowhere.
+      - The default is V(auto).
+    type: str
+    choices: [auto, bridge, macvlan, phys, dummy]
+  mode:
+    description: The mode of a macvlan. The default is V(bridge).
+    type: str
+    choices: [bridge, private, vepa, passthru, source]
+  interface:
+    description: The interface's name in the container. The default is V(eth1).
+    type: str
+    aliases: [container_interface]
+  local_interface:
+    description:
+      - The name of the host's end, for kind V(bridge).
+      - The default is a name made from the container and the interface that is the same each time and fits into 15 characters.
+    type: str
+  addresses:
+    description:
+      - Addresses with their prefix length, such as V(192.168.1.1/24), of both families. V(0/0) means none.
+      - The list is the whole set of static global addresses of the interface, unless O(append=true). Without this option they are left as they are.
+    type: list
+    elements: str
+    aliases: [address]
+  append:
+    description: Only add O(addresses), do not remove others. The default is V(false).
+    type: bool
+  gateway:
+    description:
+      - The default gateway, at most one for each family. One outside the subnets of the interface gets a host route.
+      - It replaces the container's default route, which is kept in routing table 28791 and comes back with O(state=absent).
+      - An empty list removes the gateway that was set before.
+    type: list
+    elements: str
+  mac_address:
+    description:
+      - The MAC address of the interface. V(U:) and any string gives an address that is the same each time for the same string.
+    type: str
+    aliases: [mac]
+  mtu:
+    description: The interface's MTU in bytes. The default is that of the bridge or network card.
+    type: int
+  forwarding:
+    description:
+      - What to do where the host's packet filter would drop frames between the ports of the bridge, as it does where Docker runs
+        and C(br_netfilter) is loaded.
+      - V(auto) adds a rule for this bridge alone to the chains that would drop. It is removed with the bridge, or with the last attachment.
+      - V(accept) adds it to each chain at the forward hook; V(unmanaged) leaves the filter alone.
+      - The default is V(auto).
+    type: str
+    choices: [auto, accept, unmanaged]
+  announce:
+    description: Send gratuitous ARP and unsolicited neighbour advertisements after a change. The default is V(true).
+    type: bool
+  state:
+    description:
+      - V(present) makes the attachment or changes it in place; V(absent) removes it. V(absent) also succeeds when the container is gone,
+        and then cleans up what it left on the host.
+      - The default is V(present).
+    type: str
+    choices: [present, absent]
+  attachments:
+    description:
+      - Many attachments in one run. The options of the task are the defaults of each.
+      - All are checked before anything is changed, and a failure takes all back.
+    type: list
+    elements: dict
+    suboptions:
+      container: {description: See O(container)., type: str, aliases: [guest]}
+      runtime: {description: See O(runtime)., type: str, choices: [auto, docker, netns, pid, host]}
+      runtime_user: {description: See O(runtime_user)., type: str}
+      host_interface: {description: See O(host_interface)., type: str}
+      kind: {description: See O(kind)., type: str, choices: [auto, bridge, macvlan, phys, dummy]}
+      mode: {description: See O(mode)., type: str, choices: [bridge, private, vepa, passthru, source]}
+      interface: {description: See O(interface)., type: str, aliases: [container_interface]}
+      local_interface: {description: See O(local_interface)., type: str}
+      addresses: {description: See O(addresses)., type: list, elements: str, aliases: [address]}
+      append: {description: See O(append)., type: bool}
+      gateway: {description: See O(gateway)., type: list, elements: str}
+      mac_address: {description: See O(mac_address)., type: str, aliases: [mac]}
+      mtu: {description: See O(mtu)., type: int}
+      forwarding: {description: See O(forwarding)., type: str, choices: [auto, accept, unmanaged]}
+      announce: {description: See O(announce)., type: bool}
+      state: {description: See O(state)., type: str, choices: [present, absent]}
+  purge:
+    description:
+      - With O(attachments), remove the attachments of this collection on this host that are not listed;
+        only those on O(host_interface), if that is given.
+    type: bool
+    default: false
+seealso:
+  - module: pipework.containers.pipework_bridge
+author:
+  - pipework.containers contributors (@pipework)
+"""
+
+EXAMPLES = r"""
+- name: Attach a container to a bridge, which is made if it is missing
+  pipework.containers.pipework_attach:
+    container: web1
+    host_interface: br1
+    addresses: [192.168.1.1/24, "2001:db8:1::1/64"]
+
+- name: The same, with a gateway and an address that is always the same
+  pipework.containers.pipework_attach:
+    container: web1
+    host_interface: br1
+    addresses: [192.168.1.1/24]
+    gateway: [192.168.1.254]
+    mac_address: U:web1
+
+- name: Let a container have an address on the network of a card
+  pipework.containers.pipework_attach:
+    container: web1
+    host_interface: eth2
+    addresses: [203.0.113.157/24]
+
+- name: Move a card into a container
+  pipework.containers.pipework_attach:
+    container: fast1
+    host_interface: mac:52:54:00:12:34:56
+    kind: phys
+    interface: eth1
+
+- name: A whole host in one task, and nothing else on br1
+  pipework.containers.pipework_attach:
+    host_interface: br1
+    purge: true
+    attachments:
+      - {container: web1, addresses: [192.168.1.1/24]}
+      - {container: db1, addresses: [192.168.1.2/24]}
+
+- name: Remove an attachment
+  pipework.containers.pipework_attach:
+    container: web1
+    host_interface: br1
+    state: absent
+"""
+
+RETURN = r"""
+before:
+  description: The managed objects before the run, by kind and name. Empty when there were none.
+  returned: success
+  type: dict
+after:
+  description: The same after the run; in check mode, as they would be.
+  returned: success
+  type: dict
+operations:
+  description: What was done, in this order; in check mode, what would be done.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    action: {description: One of C(create), C(update) and C(delete)., type: str, returned: always}
+    kind: {description: "One of C(link), C(port), C(address), C(route) and C(filter).", type: str, returned: always}
+    name: {description: "The object, such as C(docker:web1/eth1).", type: str, returned: always}
+    before: {description: The object before., type: dict, returned: always}
+    after: {description: The object after., type: dict, returned: always}
+  sample:
+    - {action: create, kind: link, name: docker:web1/eth1, before: {}, after: {type: veth, up: false, mtu: 1500}}
+attachments:
+  description: The attachments that are present, in the order of the list.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    container: {description: The container's name., type: str, returned: always}
+    container_id: {description: Its ID in the runtime., type: str, returned: always}
+    runtime: {description: The runtime that knows it., type: str, returned: always}
+    kind: {description: The kind that V(auto) stood for., type: str, returned: always}
+    host_interface: {description: The bridge or network card., type: str, returned: always}
+    local_interface: {description: "The host's end, for kind V(bridge).", type: str, returned: always}
+    interface: {description: The interface in the container., type: str, returned: always}
+    mac_address: {description: Its MAC address; null in check mode where the kernel will choose one., type: str, returned: always}
+    addresses: {description: The addresses that this attachment gives it., type: list, elements: str, returned: always}
+    gateway: {description: The default gateways through it., type: list, elements: str, returned: always}
+    mtu: {description: Its MTU., type: int, returned: always}
+    vlan: {description: Not used yet., type: int, returned: always}
+    lease: {description: Not used yet., type: dict, returned: always}
+"""
+
+from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
+from ansible_collections.pipework.containers.plugins.module_utils._module import CONTAINER, run_module
+
+ITEM = {
+    **CONTAINER,
+    "host_interface": {"type": "str"},
+    "kind": {"type": "str", "choices": ["auto", "bridge", "macvlan", "phys", "dummy"]},
+    "mode": {"type": "str", "choices": ["bridge", "private", "vepa", "passthru", "source"]},
+    "interface": {"type": "str", "aliases": ["container_interface"]},
+    "local_interface": {"type": "str"},
+    "addresses": {"type": "list", "elements": "str", "aliases": ["address"]},
+    "append": {"type": "bool"},
+    "gateway": {"type": "list", "elements": "str"},
+    "mac_address": {"type": "str", "aliases": ["mac"]},
+    "mtu": {"type": "int"},
+    "forwarding": {"type": "str", "choices": ["auto", "accept", "unmanaged"]},
+    "announce": {"type": "bool"},
+    "state": {"type": "str", "choices": ["present", "absent"]},
+}
+
+
+def main():
+    run_module(
+        {
+            **ITEM,
+            "attachments": {"type": "list", "elements": "dict", "options": ITEM},
+            "purge": {"type": "bool", "default": False},
+        },
+        AttachJob,
+    )
+
+
+if __name__ == "__main__":
+    main()
