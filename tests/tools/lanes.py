@@ -127,13 +127,12 @@ def run(lane: str) -> Result:
                 if not PLAIN.fullmatch(line):  # the one line of this form is the last of all
                     print(raw.rstrip(), flush=True)
             status = process.wait()
-        except KeyboardInterrupt:
-            end(signal.SIGINT)
-            process.wait(30)
-            raise
-        finally:
+        finally:  # also when interrupted: the lane gets its chance to clean up
             timer.cancel()
             end()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(60)
+            end(signal.SIGKILL)
     remark = result.remark
     count(lines, status, result)
     result.remark = remark or result.remark

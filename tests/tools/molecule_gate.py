@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -89,6 +90,8 @@ def complaints(scenario: str, lines: list[str]) -> list[str]:
                 printed[action] = []
         elif action is not None:
             printed[action].append(line)
+    if any("Idempotence test failed" in line for line in printed.get("idempotence", [])):
+        wrong.append("idempotence: the second run changed something")
     for action in sequence(scenario):
         outcome = done.get(action, "did not run")
         if outcome != "Executed: Successful":
@@ -112,6 +115,7 @@ def main(chosen: list[str]) -> int:
     scenarios = ["default", *chosen] if chosen else there
     if set(scenarios) - set(there) or scenarios == ["default"] or not scenarios:
         sys.exit(f"molecule: no such scenario, or none at all: {scenarios}; there are {there}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that containers are removed all the same
     # What an interrupted run remembers having created may be gone.
     shutil.rmtree(HOME, ignore_errors=True)
     (HOME / "tmp").mkdir(parents=True)
