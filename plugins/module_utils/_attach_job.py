@@ -3,7 +3,6 @@
 """The job behind pipework_attach: a whole list of attachments in one run."""
 from __future__ import annotations
 
-import os
 import typing as t
 
 from . import _filter, _forwarding, _runtimes
@@ -14,6 +13,7 @@ from ._errors import PipeworkError
 from ._facts import Facts, link_key, port_key
 from ._model import HOST, OWNER_BRIDGE, TABLE_MAIN, Address, Link, Port, Route, default_metric
 from ._netlink import Namespaces
+from ._observe import observe
 from ._plan import Plan, State
 from ._run import Picture
 
@@ -117,26 +117,6 @@ class AttachJob:
             if isinstance(link, Link) and link.mac and item.addresses:
                 news.append(News(label, item.interface, link.mac, item.addresses))
         announce(news, namespaces)
-
-
-def observe(namespaces: Namespaces, routes_of_host: bool = False) -> Facts:
-    """Dumps all open namespaces."""
-    facts = Facts(devices={label: namespaces[label].devices() for label in namespaces}, host_seed=_host_seed())
-    for label in namespaces:
-        names = {device.index: device.name for device in facts.devices[label].values()}
-        facts.addresses[label] = namespaces[label].addresses(names) if names else []
-        if names and (label != HOST or routes_of_host):
-            facts.routes[label] = namespaces[label].routes(names)
-        facts.nsids[label] = namespaces[HOST].nsid(namespaces[label])
-    return facts
-
-
-def _host_seed() -> str:
-    try:
-        with open("/etc/machine-id", encoding="ascii") as handle:
-            return handle.read().strip()
-    except (OSError, UnicodeDecodeError):
-        return os.uname().nodename
 
 
 def _result(target: Target, state: State) -> dict[str, t.Any]:

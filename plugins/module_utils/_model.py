@@ -120,7 +120,6 @@ class Address(KernelObject):
 
     KIND = "address"
     IDENTITY = ("ns", "device", "address")
-    FIXED = frozenset({"broadcast"})
     HINTS = frozenset({"scope", "peer", "flags"})
 
     device: str
@@ -133,6 +132,9 @@ class Address(KernelObject):
     @property
     def name(self) -> str:
         return f"{self.device} {self.address}"
+
+    def differences(self, observed: KernelObject) -> frozenset[str]:
+        return frozenset()  # it is there or it is not: one without a broadcast address works as well, and is not worth losing routes
 
     @property
     def carrier(self) -> Key:

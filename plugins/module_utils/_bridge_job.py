@@ -1,0 +1,73 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""The job behind pipework_bridge: the bridges of a host."""
+from __future__ import annotations
+
+import typing as t
+
+from . import _filter, _forwarding
+from ._announce import News, announce
+from ._bridge import Bridge, bridges_from_params, others, wanted
+from ._errors import PipeworkError
+from ._facts import link_key
+from ._model import HOST, Address, Link
+from ._netlink import Namespaces
+from ._observe import observe
+from ._plan import Desired, Plan, State
+from ._run import Picture
+
+
+class BridgeJob:
+    """Desired bridges and what came of them."""
+
+    def __init__(self, params: t.Mapping[str, t.Any]) -> None:
+        self.purge = bool(params.get("purge"))
+        if self.purge and params.get("bridges") is None:
+            raise PipeworkError("purge: needs 'bridges', the list of those that stay; an empty list removes all.")
+        self.bridges = bridges_from_params(params)
+
+    def open(self, namespaces: Namespaces) -> None:
+        """Bridges are on the host, whose namespace is open."""
+
+    def picture(self, namespaces: Namespaces) -> Picture:
+        facts = observe(namespaces, routes_of_host=self.purge or any(b.state == "absent" for b in self.bridges))
+        state = facts.state()
+        bridges = self.bridges + (others(self.bridges, facts) if self.purge else [])
+        desired: Desired = {}
+        for bridge in bridges:
+            desired.update((item.key, item) for item in wanted(bridge, facts, state))
+        for item in self._rules(bridges, state):
+            desired[item.key] = item
+        return Picture(state, desired, set(desired))
+
+    def _rules(self, bridges: list[Bridge], state: State) -> t.Iterator[t.Any]:
+        if all(bridge.forwarding == "unmanaged" for bridge in bridges):
+            return
+        filters = _filter.observe()
+        state.update(_forwarding.state_of(filters))
+        for bridge in bridges:
+            if bridge.state == "present":
+                yield from _forwarding.rules_for(bridge.name, bridge.forwarding, filters)
+            else:
+                yield from _forwarding.no_rules_for(bridge.name, filters)
+
+    def results(self, state: State) -> dict[str, t.Any]:
+        return {"bridges": [_result(bridge, state) for bridge in self.bridges if bridge.state == "present"]}
+
+    def finish(self, plan: Plan, namespaces: Namespaces, state: State) -> None:
+        made = {operation.key for operation in plan if operation.action == "create" and operation.subject.KIND == "address"}
+        for bridge in self.bridges:
+            link = state.get(link_key(HOST, bridge.name))
+            new = tuple(a for a in bridge.addresses or () if Address(HOST, bridge.name, a).key in made)
+            if new and isinstance(link, Link) and link.mac:
+                announce([News(HOST, bridge.name, link.mac, new)], namespaces)
+
+
+def _result(bridge: Bridge, state: State) -> dict[str, t.Any]:
+    """One item of the returned ``bridges``; None for what only a real run can tell."""
+    link = state.get(link_key(HOST, bridge.name))
+    assert isinstance(link, Link)
+    addresses = sorted(o.address for o in state.values() if isinstance(o, Address) and (o.ns, o.device) == (HOST, bridge.name))
+    return {"name": bridge.name, "kind": "linux", "mac_address": link.mac, "mtu": link.mtu, "addresses": addresses, **(link.settings or {})}
+
+

@@ -1,0 +1,184 @@
+#!/usr/bin/python
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pipework_bridge
+short_description: Make bridges for containers on the host
+version_added: 0.1.0
+description:
+  - Makes Linux bridges on the host, with addresses, MTU, MAC address, STP and timers; changes in place what differs; removes them.
+  - Lets frames pass between the ports of the bridge where the host's packet filter would drop them.
+  - What was changed is read back from the kernel and must be as wanted. When a step fails, the steps before it are taken back.
+extends_documentation_fragment:
+  - pipework.containers.attributes
+options:
+  name:
+    description: The bridge.
+    type: str
+  kind:
+    description: What makes the bridge. The default is V(linux).
+    type: str
+    choices: [linux]
+  addresses:
+    description:
+      - The host's addresses on the bridge, such as V(192.168.1.254/24), so that the host reaches the containers.
+      - The list is the whole set of static global addresses. On a bridge that this collection did not make they are only added.
+    type: list
+    elements: str
+    aliases: [address]
+  mac_address:
+    description:
+      - The bridge's MAC address. V(U:) and any string gives an address that is the same each time for the same string.
+      - A new bridge gets an address made from its name and the host, so that it does not change as ports come and go.
+    type: str
+    aliases: [mac]
+  mtu:
+    description: The bridge's MTU in bytes. Left to the kernel by default, which takes that of the smallest port.
+    type: int
+  stp:
+    description: Whether the bridge takes part in the spanning tree protocol. New bridges do not.
+    type: bool
+  forward_delay:
+    description: Seconds in the listening and in the learning state, 2 to 30; with O(stp=false) also less.
+    type: float
+  hello_time:
+    description: Seconds between hello messages, 1 to 10.
+    type: float
+  max_age:
+    description: Seconds until another bridge counts as gone, 6 to 40.
+    type: float
+  ageing_time:
+    description: Seconds until an address that was not seen again is forgotten.
+    type: float
+  forwarding:
+    description:
+      - What to do where the host's packet filter would drop frames between the ports of the bridge, as it does where Docker runs
+        and C(br_netfilter) is loaded.
+      - V(auto) adds a rule for this bridge alone to the chains that would drop, with the comment C(pipework:) and the bridge's name.
+        It is removed with the bridge.
+      - V(accept) adds it to each chain at the forward hook; V(unmanaged) leaves the filter alone.
+      - The default is V(auto).
+    type: str
+    choices: [auto, accept, unmanaged]
+  state:
+    description:
+      - V(absent) removes a bridge that this collection made. Attachments that are still on it stay, without a bridge.
+      - The default is V(present).
+    type: str
+    choices: [present, absent]
+  bridges:
+    description: Many bridges in one run. The options of the task are the defaults of each.
+    type: list
+    elements: dict
+    suboptions:
+      name: {description: See O(name)., type: str}
+      kind: {description: See O(kind)., type: str, choices: [linux]}
+      addresses: {description: See O(addresses)., type: list, elements: str, aliases: [address]}
+      mac_address: {description: See O(mac_address)., type: str, aliases: [mac]}
+      mtu: {description: See O(mtu)., type: int}
+      stp: {description: See O(stp)., type: bool}
+      forward_delay: {description: See O(forward_delay)., type: float}
+      hello_time: {description: See O(hello_time)., type: float}
+      max_age: {description: See O(max_age)., type: float}
+      ageing_time: {description: See O(ageing_time)., type: float}
+      forwarding: {description: See O(forwarding)., type: str, choices: [auto, accept, unmanaged]}
+      state: {description: See O(state)., type: str, choices: [present, absent]}
+  purge:
+    description: With O(bridges), remove the bridges that this module made and that are not listed.
+    type: bool
+    default: false
+seealso:
+  - module: pipework.containers.pipework_attach
+author:
+  - pipework.containers contributors (@pipework)
+"""
+
+EXAMPLES = r"""
+- name: A bridge on which the host has an address
+  pipework.containers.pipework_bridge:
+    name: br1
+    addresses: [192.168.1.254/24]
+
+- name: A bridge for a virtual machine on ESXi, whose switch must not see spanning tree frames
+  pipework.containers.pipework_bridge:
+    name: br1
+    stp: false
+    forward_delay: 2
+
+- name: Several bridges, and no other of this collection
+  pipework.containers.pipework_bridge:
+    purge: true
+    bridges:
+      - {name: br1, addresses: [192.168.1.254/24]}
+      - {name: br2, addresses: [192.168.2.254/24], mtu: 9000}
+"""
+
+RETURN = r"""
+before:
+  description: The managed objects before the run, by kind and name. Empty when there were none.
+  returned: success
+  type: dict
+after:
+  description: The same after the run; in check mode, as they would be.
+  returned: success
+  type: dict
+operations:
+  description: What was done, in this order; in check mode, what would be done.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    action: {description: One of C(create), C(update) and C(delete)., type: str, returned: always}
+    kind: {description: "One of C(link), C(port), C(address), C(route) and C(filter).", type: str, returned: always}
+    name: {description: "The object, such as C(br1).", type: str, returned: always}
+    before: {description: The object before., type: dict, returned: always}
+    after: {description: The object after., type: dict, returned: always}
+  sample:
+    - {action: create, kind: address, name: br1 192.168.1.254/24, before: {}, after: {broadcast: 192.168.1.255}}
+bridges:
+  description: The bridges that are present, in the order of the list, with their timers in seconds.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name: {description: The bridge., type: str, returned: always}
+    kind: {description: "Always C(linux).", type: str, returned: always}
+    mac_address: {description: Its MAC address., type: str, returned: always}
+    mtu: {description: Its MTU; null in check mode where the kernel will choose one., type: int, returned: always}
+    addresses: {description: The host's addresses on it., type: list, elements: str, returned: always}
+"""
+
+from ansible_collections.pipework.containers.plugins.module_utils._bridge_job import BridgeJob
+from ansible_collections.pipework.containers.plugins.module_utils._module import run_module
+
+ITEM = {
+    "name": {"type": "str"},
+    "kind": {"type": "str", "choices": ["linux"]},
+    "addresses": {"type": "list", "elements": "str", "aliases": ["address"]},
+    "mac_address": {"type": "str", "aliases": ["mac"]},
+    "mtu": {"type": "int"},
+    "stp": {"type": "bool"},
+    "forward_delay": {"type": "float"},
+    "hello_time": {"type": "float"},
+    "max_age": {"type": "float"},
+    "ageing_time": {"type": "float"},
+    "forwarding": {"type": "str", "choices": ["auto", "accept", "unmanaged"]},
+    "state": {"type": "str", "choices": ["present", "absent"]},
+}
+
+
+def main():
+    run_module(
+        {
+            **ITEM,
+            "bridges": {"type": "list", "elements": "dict", "options": ITEM},
+            "purge": {"type": "bool", "default": False},
+        },
+        BridgeJob,
+    )
+
+
+if __name__ == "__main__":
+    main()
