@@ -168,8 +168,10 @@ def _gateways(item: Attachment, label: str, addresses: tuple[str, ...], scene: S
             way = host_route(label, gateway, item.interface)
             wanted[way.key] = way
         replaced = scene.route(default)
-        if replaced is not None and replaced.device != item.interface and scene.route(_kept(label, family(gateway))) is None:
-            kept = dataclasses.replace(replaced, table=TABLE_KEPT, protocol=PROTOCOL)
+        if replaced is None or replaced.device == item.interface:
+            continue
+        if replaced.protocol != PROTOCOL or scene.route(_kept(label, family(gateway))) is None:
+            kept = dataclasses.replace(replaced, table=TABLE_KEPT)
             wanted[kept.key] = kept
     yield from wanted.values()
     for version in (4, 6):
@@ -206,7 +208,7 @@ def _default_back(label: str, device: str, version: int, scene: Scene) -> t.Iter
         return
     kept = scene.route(_kept(label, version))
     if kept is not None and kept.device not in (None, device):
-        yield dataclasses.replace(kept, table=TABLE_MAIN, protocol=None)
+        yield dataclasses.replace(kept, table=TABLE_MAIN)
         yield Absent(kept.key)
     else:
         yield Absent(default.key)

@@ -174,6 +174,10 @@ class Route(KernelObject):
     def carrier(self) -> Key | None:
         return ("link", self.ns, self.device) if self.device else None
 
+    def over(self, observed: KernelObject) -> KernelObject:
+        """Another way is another route: nothing that the old one carried along (source, metrics, hops) is of use to it."""
+        return self if self.differences(observed) else super().over(observed)
+
 
 @dataclasses.dataclass(frozen=True)
 class FilterRule(KernelObject):
@@ -198,7 +202,10 @@ def default_metric(version: int) -> int:
 def default_route(ns: str, gateway: str, device: str) -> Route:
     """The default route of one family through a gateway."""
     version = family(gateway)
-    return Route(ns, version, "default", metric=default_metric(version), gateway=gateway, device=device, protocol=PROTOCOL)
+    return Route(
+        ns, version, "default", metric=default_metric(version), gateway=gateway, device=device,
+        scope=0 if version == 4 else None, protocol=PROTOCOL,
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-Key = t.Tuple[str, str, str]  # kind, namespace label, name
+Key = tuple[str, str, str]  # kind, namespace label, name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +57,8 @@ class KernelObject:
         mine, theirs = self.__dict__, observed.__dict__
         return frozenset(
             field for field, value in mine.items()
-            if value is not None and value != theirs[field] and field not in self.HINTS and not _settled(value, theirs[field])
+            if value is not None and value != theirs[field]
+            and field not in self.HINTS and not _settled(value, theirs[field])
         )
 
     def must_replace(self, observed: KernelObject) -> bool:
@@ -66,12 +67,16 @@ class KernelObject:
 
     def over(self, observed: KernelObject) -> KernelObject:
         """The observed object with the fields that are managed here."""
-        changed = {f: _merge(v, observed.__dict__[f]) for f, v in self.__dict__.items() if v is not None and f not in self.HINTS}
+        changed = {
+            field: _merge(value, observed.__dict__[field])
+            for field, value in self.__dict__.items() if value is not None and field not in self.HINTS
+        }
         return dataclasses.replace(observed, **changed)
 
     def public(self) -> dict[str, t.Any]:
         """The object as ``before`` and ``after`` show it."""
-        return {f: v for f, v in sorted(self.__dict__.items()) if v is not None and f not in self.IDENTITY and f not in self.HINTS}
+        hidden = {*self.IDENTITY, *self.HINTS}
+        return {field: value for field, value in sorted(self.__dict__.items()) if value is not None and field not in hidden}
 
 
 def _settled(wanted: t.Any, observed: t.Any) -> bool:
@@ -90,8 +95,8 @@ class Absent:
     key: Key
 
 
-State = t.Dict[Key, KernelObject]
-Desired = t.Dict[Key, t.Union[KernelObject, Absent]]
+State = dict[Key, KernelObject]
+Desired = dict[Key, t.Union[KernelObject, Absent]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,12 +120,14 @@ class Operation:
 
     def inverted(self) -> Operation:
         """The operation that takes this one back."""
-        return Operation({"create": "delete", "delete": "create", "update": "update"}[self.action], self.after, self.before)
+        opposite = {"create": "delete", "delete": "create", "update": "update"}
+        return Operation(opposite[self.action], self.after, self.before)
 
     def public(self) -> dict[str, t.Any]:
         return {
             "action": self.action, "kind": self.subject.KIND, "name": title(self.key),
-            "before": self.before.public() if self.before else {}, "after": self.after.public() if self.after else {},
+            "before": self.before.public() if self.before else {},
+            "after": self.after.public() if self.after else {},
         }
 
     def __str__(self) -> str:
@@ -162,7 +169,7 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("filter", "delete"),
 ))}
 
-Plan = t.List[Operation]
+Plan = list[Operation]
 
 
 def reconcile(desired: Desired, observed: State) -> Plan:
@@ -181,12 +188,17 @@ def reconcile(desired: Desired, observed: State) -> Plan:
                 and key in observed and want.must_replace(observed[key])}
     removed = {key for key, want in desired.items() if isinstance(want, Absent) and key in observed}
     gone = _closure(replaced | removed, observed)
+    for key in [key for key, root in gone.items() if root in removed and key != root]:
+        want = desired.get(key)
+        if isinstance(want, KernelObject) and want.over(observed[key]).carrier not in (None, *gone):
+            del gone[key]  # a route that leaves the link before that goes
 
     for key, root in gone.items():
         kind = "replaced" if root in replaced else observed[root].order_kind
         add(Operation("delete", observed[key], None, implied=key != root), ORDER[kind, "delete"])
         if root in replaced and key not in desired:
-            make(observed[key])  # nothing of others is lost when a link has to be made anew
+            for operation in _rebirth(observed[key]):  # nothing of others is lost when a link has to be made anew
+                add(operation, ORDER[observed[key].order_kind, operation.action])
     for key, want in desired.items():
         if isinstance(want, Absent):
             continue
@@ -217,10 +229,18 @@ def undo(done: Plan) -> Plan:
     for operation in reversed(done):
         if operation.action == "delete":
             assert operation.before is not None
-            back.extend(births(operation.before))
+            back.extend(_rebirth(operation.before))
         elif operation.action == "create" or operation.key not in created:
             back.append(operation.inverted())
     return back
+
+
+def _rebirth(lost: KernelObject) -> t.Iterator[Operation]:
+    """The same for one that was observed: all of it comes back, also that it had no owner."""
+    born = lost.newborn()
+    yield Operation("create", None, born)
+    if born != lost:
+        yield Operation("update", born, lost)
 
 
 def _closure(roots: set[Key], observed: State) -> dict[Key, Key]:
