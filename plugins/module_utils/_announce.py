@@ -59,7 +59,6 @@ def announce(news: t.Iterable[News], namespaces: Namespaces) -> None:
 def _send(interface: str, frames: list[bytes]) -> socket.socket:
     packet = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)  # 0: it receives nothing
     with contextlib.suppress(OSError):
-        packet.bind((interface, 0))
         for frame in frames:
-            packet.send(frame)
+            packet.sendto(frame, (interface, 0))  # not bound first, which would wait for the kernel's readers too
     return packet

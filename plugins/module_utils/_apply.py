@@ -97,7 +97,7 @@ def _execute(batch: Plan, namespaces: Namespaces, done: Plan) -> None:
     sort = _sort(work[0])
     if sort[0] == "filter":
         _change_filter(work, done)
-    elif sort == ("link", "delete"):
+    elif sort in (("link", "delete"), ("stray", "delete")):
         _delete_links(work, namespaces, done)
     else:
         _request(work, REQUESTS[sort], namespaces, done)
@@ -314,6 +314,7 @@ def _change_filter(work: Plan, done: Plan) -> None:
 
 REQUESTS: dict[tuple[str, str], t.Callable[[t.Any, t.Any, Namespaces], list[Request]]] = {
     ("link", "create"): _create_link, ("link", "update"): _update_link,
+    ("stray", "create"): _leave_alone, ("stray", "update"): _leave_alone,  # half a pair cannot be made again, nor is it missed
     ("bridge", "create"): _create_link, ("bridge", "update"): _update_link, ("bridge", "delete"): _delete_bridge,
     ("phys", "create"): _lend_nic, ("phys", "update"): _update_link, ("phys", "delete"): _return_nic,
     ("nic", "create"): _leave_alone, ("nic", "update"): _update_link, ("nic", "delete"): _leave_alone,

@@ -65,7 +65,8 @@ class AttachJob:
                 namespaces.add(answer.label, answer.fd)
 
     def picture(self, namespaces: Namespaces) -> Picture:
-        facts = observe(namespaces, routes_of_host=any(item.kind == "phys" or item.runtime == "host" for item in self.items))
+        lending = any(item.kind == "phys" and item.state == "present" for item in self.items)
+        facts = observe(namespaces, routes_of_host=lending or any(item.runtime == "host" for item in self.items), lending=lending)
         in_scope = (lambda name: self.scope in (None, name)) if self.purge else None
         wish, state = compile_wish(self.targets, facts, in_scope)
         self._forward(wish, facts, state)
@@ -106,11 +107,14 @@ class AttachJob:
 
     def finish(self, plan: Plan, namespaces: Namespaces, state: State) -> None:
         touched = {operation.key for operation in plan} | {operation.subject.carrier for operation in plan}
+        new = {operation.key for operation in plan if operation.action == "create" and operation.subject.order_kind == "bridge"}
         news = []
         for target in self.targets:
             item, label = target.item, target.label
             if item.state != "present" or not item.announce or label is None:
                 continue
+            if link_key(HOST, str(item.host_interface)) in new:
+                continue  # all that is on a new bridge is new, and nobody there remembers anything
             if not touched & {link_key(label, item.interface), port_key(label, item.interface)}:
                 continue
             link = state[link_key(label, item.interface)]

@@ -8,6 +8,7 @@ Whether a message of a dump matters is read from its fixed header first, since d
 from __future__ import annotations
 
 import dataclasses
+import functools
 import ipaddress
 import struct
 import typing as t
@@ -75,6 +76,7 @@ def _message(cls: t.Any, kind: int, flags: int, attrs: list[tuple[str, t.Any]], 
 
 # -- links
 
+@functools.lru_cache(maxsize=None)
 def dump_links() -> bytes:
     return _message(ifinfmsg, RTM_GETLINK, REQUEST | DUMP, [("IFLA_EXT_MASK", RTEXT_FILTER_SKIP_STATS)])
 
@@ -91,10 +93,30 @@ def is_loopback(raw: bytes) -> bool:
     return bool(struct.unpack_from("=I", raw, 24)[0] & IFF_LOOPBACK)
 
 
+# The attributes of a link that a Device is made of: an interface has some forty more, each of which takes time to decode.
+_DEVICE_ATTRIBUTES = frozenset({1, 3, 4, 5, 10, 18, 20, 27, 37})
+
+
+def _slimmed(raw: bytes, header: int, wanted: frozenset[int]) -> bytes:
+    """The message with the wanted attributes alone."""
+    parts = [raw[:header]]
+    at, end = header, len(raw)
+    while at + 4 <= end:
+        length, kind = struct.unpack_from("=HH", raw, at)
+        if length < 4:
+            break
+        padded = (length + 3) & ~3
+        if kind & 0x3FFF in wanted:
+            parts.append(raw[at:at + padded])
+        at += padded
+    slim = b"".join(parts)
+    return struct.pack("=I", len(slim)) + slim[4:]
+
+
 def decode_device(raw: bytes) -> Device:
-    message = ifinfmsg(raw)
+    message = ifinfmsg(_slimmed(raw, 32, _DEVICE_ATTRIBUTES))
     message.decode()
-    attrs = message.get_attr
+    attrs = {slot[0]: slot[1] for slot in message["attrs"]}.get
     info = attrs("IFLA_LINKINFO")
     kind = info.get_attr("IFLA_INFO_KIND") if info is not None else None
     settings = None
@@ -196,8 +218,13 @@ def delete_group() -> bytes:
     return _message(ifinfmsg, RTM_DELLINK, REQUEST | ACK, [("IFLA_GROUP", GROUP)])
 
 
+@functools.lru_cache(maxsize=None)
+def _ask_nsid() -> bytes:
+    return _message(nsidmsg, RTM_GETNSID, REQUEST | ACK, [("NETNSA_FD", 0)])
+
+
 def ask_nsid(fd: int) -> bytes:
-    return _message(nsidmsg, RTM_GETNSID, REQUEST | ACK, [("NETNSA_FD", fd)])
+    return _ask_nsid()[:-4] + struct.pack("=I", fd)  # encoded once: its one attribute is the last thing in it
 
 
 def decode_nsid(raw: bytes) -> int | None:
@@ -211,6 +238,7 @@ def decode_nsid(raw: bytes) -> int | None:
 
 # -- addresses
 
+@functools.lru_cache(maxsize=None)
 def dump_addresses() -> bytes:
     return _message(ifaddrmsg, RTM_GETADDR, REQUEST | DUMP, [])
 
@@ -221,14 +249,18 @@ def is_static_address(raw: bytes, names: dict[int, str]) -> bool:
     return bool(index in names and flags & IFA_F_PERMANENT and scope < RT_SCOPE_LINK)
 
 
+_ADDRESS_ATTRIBUTES = frozenset({1, 2, 4, 8})  # address, local, broadcast, flags
+
+
 def decode_address(raw: bytes, ns: str, names: dict[int, str]) -> Address:
-    message = ifaddrmsg(raw)
+    message = ifaddrmsg(_slimmed(raw, 24, _ADDRESS_ATTRIBUTES))
     message.decode()
-    local, other = message.get_attr("IFA_LOCAL"), message.get_attr("IFA_ADDRESS")
-    flags = (message.get_attr("IFA_FLAGS") or message["flags"]) & ~(IFA_F_PERMANENT | IFA_F_TENTATIVE_BITS)
+    attrs = {slot[0]: slot[1] for slot in message["attrs"]}.get
+    local, other = attrs("IFA_LOCAL"), attrs("IFA_ADDRESS")
+    flags = (attrs("IFA_FLAGS") or message["flags"]) & ~(IFA_F_PERMANENT | IFA_F_TENTATIVE_BITS)
     return Address(
         ns=ns, device=names[message["index"]], address=f"{local or other}/{message['prefixlen']}",
-        broadcast=message.get_attr("IFA_BROADCAST"), scope=message["scope"],
+        broadcast=attrs("IFA_BROADCAST"), scope=message["scope"],
         peer=other if local and local != other else None, flags=flags or None,
     )
 
@@ -256,6 +288,7 @@ def delete_address(address: Address, index: int) -> bytes:
 
 # -- routes
 
+@functools.lru_cache(maxsize=None)
 def dump_routes(version: int) -> bytes:
     """Of one family: asked for all, some kernels answer with IPv4 alone."""
     return _message(rtmsg, RTM_GETROUTE, REQUEST | DUMP, [], family=AF_INET6 if version == 6 else AF_INET)

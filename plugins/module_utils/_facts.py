@@ -19,6 +19,7 @@ class Facts:
     routes: dict[str, list[Route]] = dataclasses.field(default_factory=dict)
     nsids: dict[str, int | None] = dataclasses.field(default_factory=dict)
     host_seed: str = ""  # what tells this host from others: its machine-id
+    secret: bytes = b""  # what seals the aliases of lent NICs; those that are not sealed with it are left out of ``devices``
 
     def __post_init__(self) -> None:
         self.by_index = {device.index: device for device in self.host.values()}
@@ -58,8 +59,9 @@ class Facts:
         for label, devices in self.devices.items():
             for device in devices.values():
                 end = self.host_end(label, device)
-                found.append(self._link(label, device, end))
-                if end is not None and (label != HOST or end.owner):
+                link = self._link(label, device, end)
+                found.append(link)
+                if end is not None and end.owner and link.type == "veth":
                     found.append(Port(
                         HOST, f"{label}/{device.name}", local_interface=end.name, bridge=self.host_name(end.master),
                         mtu=end.mtu, up=end.up, owner=end.owner,
@@ -78,8 +80,8 @@ class Facts:
         kind: str | None = device.type
         parent, nic = None, None
         lent = Nic.unpack(device.alias or "")
-        if lent is not None and device.owner:
-            kind, nic, parent = "phys", lent[1], lent[1].name
+        if lent is not None:
+            owner, kind, nic, parent = device.owner, "phys", lent[1], lent[1].name
         elif device.type == "macvlan":
             parent = self.host_name(device.parent_index)
         elif label == HOST and device.type not in ("bridge", "macvlan", "dummy") and not device.owner:

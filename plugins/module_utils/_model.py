@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import hmac
 import typing as t
 
 from ._normalize import family
@@ -80,6 +81,8 @@ class Link(KernelObject):
 
     @property
     def order_kind(self) -> str:
+        if self.type == "veth" and self.ns == HOST and self.peer is None:
+            return "stray"  # a host end whose container is not looked at, or gone
         return self.type if self.type in ("bridge", "phys", "nic") else "link"
 
     def must_replace(self, observed: KernelObject) -> bool:
@@ -210,7 +213,11 @@ def default_route(ns: str, gateway: str, device: str) -> Route:
 
 @dataclasses.dataclass(frozen=True)
 class Nic:
-    """What a NIC was on the host, kept in its alias while it lives in a container, so that it can come back as it was."""
+    """What a NIC was on the host, kept in its alias while it lives in a container, so that it can come back as it was.
+
+    A container with the right to do so can write that alias, and must not decide which name and addresses the host gets:
+    the alias is sealed with a secret that only the host's root knows.
+    """
 
     name: str
     mtu: int
@@ -219,19 +226,36 @@ class Nic:
     addresses: tuple[str, ...] = ()
     alias: str = ""
 
-    def pack(self, owner: str) -> str:
+    def pack(self, owner: str, secret: bytes) -> str:
         """The alias that remembers both the owner and the NIC."""
-        return "|".join([owner, self.name, str(self.mtu), self.mac or "", "up" if self.up else "down", ",".join(self.addresses), self.alias])
+        state = "up" if self.up else "down"
+        fields = "|".join([self.name, str(self.mtu), self.mac or "", state, ",".join(self.addresses), self.alias])
+        return f"{owner}|{_seal(owner, fields, secret)}|{fields}"
 
     @classmethod
     def unpack(cls, alias: str) -> tuple[str, Nic] | None:
-        """Owner and NIC of an alias, or None where it holds no NIC."""
-        if not alias.startswith(MARK) or alias.count("|") < 6:
+        """Owner and NIC of an alias whose seal is known to be right, or None where it holds no NIC."""
+        if not holds_nic(alias):
             return None
-        owner, name, mtu, mac, state, addresses, rest = alias.split("|", 6)
-        if not mtu.isdigit():
-            return None
+        owner, _tag, name, mtu, mac, state, addresses, rest = alias.split("|", 7)
         return owner, cls(name, int(mtu), mac or None, state == "up", tuple(a for a in addresses.split(",") if a), rest)
+
+
+def holds_nic(alias: str) -> bool:
+    """Whether an alias has the form that Nic.pack gives it."""
+    fields = alias.split("|", 7)
+    return alias.startswith(MARK) and len(fields) == 8 and fields[3].isdigit()
+
+
+def sealed(alias: str, secret: bytes) -> bool:
+    """Whether an alias that holds a NIC was written by this host."""
+    owner, tag, fields = alias.split("|", 2)
+    return hmac.compare_digest(tag.encode(), _seal(owner, fields, secret).encode())
+
+
+def _seal(owner: str, fields: str, secret: bytes) -> str:
+    text = f"{owner}|{fields}".encode("utf-8", "surrogateescape")
+    return hmac.new(secret, text, hashlib.sha256).hexdigest()[:16]
 
 
 def owner_of(runtime: str, container: str, ident: str, interface: str) -> str:

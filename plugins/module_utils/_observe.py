@@ -3,16 +3,29 @@
 """Reads all open namespaces: one dump of each sort in each."""
 from __future__ import annotations
 
+import dataclasses
 import os
+import typing as t
 
+from ._errors import PipeworkError
 from ._facts import Facts
-from ._model import HOST
+from ._model import HOST, Device, holds_nic, sealed
 from ._netlink import Namespaces
 
+SECRET = "/run/pipework/secret"
 
-def observe(namespaces: Namespaces, routes_of_host: bool = False) -> Facts:
-    """What the kernel shows. The host's own routes may be many, and matter only where a NIC or a bridge goes."""
-    facts = Facts(devices={label: namespaces[label].devices() for label in namespaces}, host_seed=_host_seed())
+
+def observe(namespaces: Namespaces, routes_of_host: bool = False, lending: bool = False) -> Facts:
+    """What the kernel shows. The host's own routes may be many, and matter only where a NIC or a bridge goes.
+
+    ``lending``: a NIC may be about to move into a container, so that the secret is needed.
+    """
+    devices = {label: namespaces[label].devices() for label in namespaces}
+    secret = b""
+    if lending or any(holds_nic(device.alias or "") for each in devices.values() for device in each.values()):
+        secret = _secret(make=lending)
+        devices = {label: dict(_believed(each, secret)) for label, each in devices.items()}
+    facts = Facts(devices=devices, host_seed=_host_seed(), secret=secret)
     for label in namespaces:
         names = {device.index: device.name for device in facts.devices[label].values()}
         facts.addresses[label] = namespaces[label].addresses(names) if names else []
@@ -20,6 +33,33 @@ def observe(namespaces: Namespaces, routes_of_host: bool = False) -> Facts:
             facts.routes[label] = namespaces[label].routes(names)
         facts.nsids[label] = namespaces[HOST].nsid(namespaces[label])
     return facts
+
+
+def _believed(devices: dict[str, Device], secret: bytes) -> t.Iterator[tuple[str, Device]]:
+    """An alias that says what a NIC was is forgotten where this host did not write it."""
+    for name, device in devices.items():
+        forged = holds_nic(device.alias or "") and not (secret and sealed(str(device.alias), secret))
+        yield name, dataclasses.replace(device, alias=None) if forged else device
+
+
+def _secret(make: bool) -> bytes:
+    """32 random bytes that last until the host starts again, as namespaces do."""
+    try:
+        with open(SECRET, "rb") as handle:
+            return handle.read()
+    except FileNotFoundError:
+        if not make:
+            return b""
+    except OSError as error:
+        raise PipeworkError(f"{SECRET} cannot be read: {error.strerror}.") from None
+    try:
+        handle_number = os.open(SECRET + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        with open(handle_number, "wb") as new:
+            new.write(os.urandom(32))
+        os.rename(SECRET + ".new", SECRET)
+        return _secret(make=False)
+    except OSError as error:
+        raise PipeworkError(f"{SECRET} cannot be made: {error.strerror}.") from None
 
 
 def _host_seed() -> str:

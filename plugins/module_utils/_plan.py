@@ -144,13 +144,16 @@ def title(key: Key) -> str:
 # An old address goes after the new one has come, so that the routes through the interface stay.
 ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("replaced", "delete"),
+    ("stray", "delete"),  # its name may be wanted
     ("nic", "delete"),  # leaves for a container, or
     ("phys", "delete"),  # comes home
     ("bridge", "create"),
     ("link", "create"),
+    ("stray", "create"),
     ("phys", "create"),
     ("nic", "create"),
     ("link", "update"),
+    ("stray", "update"),
     ("phys", "update"),
     ("nic", "update"),
     ("address", "create"),

@@ -57,7 +57,7 @@ def _is_meant(host_interface: str | None, nic: Nic) -> bool:
 
 
 def _remembered(device: Device) -> Nic | None:
-    kept = Nic.unpack(device.alias or "") if device.owner else None
+    kept = Nic.unpack(device.alias or "")
     return kept[1] if kept else None
 
 
@@ -80,7 +80,7 @@ def _as_it_is(site: Site, device: Device) -> Nic:
 
 
 def _packed(site: Site, nic: Nic) -> str:
-    alias = nic.pack(site.owner)
+    alias = nic.pack(site.owner, site.facts.secret)
     if len(alias.encode("utf-8", "surrogateescape")) > ALIAS_MAX:
         raise site.item.refuse(
             f"host_interface: {nic.name} has more addresses ({len(nic.addresses)}) than can be kept with it until it comes home; remove some of them first."
