@@ -31,7 +31,9 @@ def interface_address(value: object, option: str) -> str | None:
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        raise PipeworkError(f"{option}: {text!r} is not an IP address with a prefix length, such as 192.168.1.1/24.") from None
+        raise PipeworkError(
+            f"{option}: {text!r} is not an IP address with a prefix length, such as 192.168.1.1/24."
+        ) from None
     if "%" in host:
         raise PipeworkError(f"{option}: {text!r} has a zone; write the address without '%…', the interface is known.")
     if not slash:
@@ -46,10 +48,24 @@ def interface_address(value: object, option: str) -> str | None:
             f"{option}: {text!r}: {mask!r} is not a netmask; "
             f"a prefix length from 1 to {32 if address.version == 4 else 128} would be right."
         ) from None
-    if address.is_multicast or address.is_unspecified or str(address) == "255.255.255.255":
-        raise PipeworkError(f"{option}: {text!r} cannot be the address of an interface; a unicast address would be right.")
+    embedded = address.version == 6 and int(address) >> 32 in (0, 0xFFFF)  # ::1, and IPv4 in IPv6's clothes
+    if address.is_multicast or address.is_unspecified or embedded or str(address) == "255.255.255.255":
+        raise PipeworkError(
+            f"{option}: {text!r} cannot be the address of an interface; a unicast address would be right."
+        )
+    if address.version == 6 and address.is_link_local:
+        raise PipeworkError(
+            f"{option}: {text!r} is a link-local address, which the kernel gives to each interface by itself; "
+            "one of another network would be right."
+        )
+    if str(address) == broadcast(str(interface)):
+        raise PipeworkError(
+            f"{option}: {text!r} is the broadcast address of its network; the address of a single host would be right."
+        )
     if interface.network.prefixlen == 0:
-        raise PipeworkError(f"{option}: {text!r}: a prefix length of 0 would make the whole Internet local; use 1 or more.")
+        raise PipeworkError(
+            f"{option}: {text!r}: a prefix length of 0 would make the whole Internet local; use 1 or more."
+        )
     return f"{address}/{interface.network.prefixlen}"
 
 
@@ -73,12 +89,13 @@ def broadcast(cidr: str) -> str | None:
     return str(network.broadcast_address)
 
 
-def on_link(gateway: str, addresses: "tuple[str, ...]") -> bool:
+def on_link(gateway: str, addresses: tuple[str, ...]) -> bool:
     """Whether a gateway can be asked for directly from an interface that has these addresses."""
     wanted = ipaddress.ip_address(gateway)
     if wanted.version == 6 and wanted.is_link_local:
         return True
-    return any(wanted.version == net.version and wanted in net for net in (ipaddress.ip_interface(a).network for a in addresses))
+    networks = (ipaddress.ip_interface(address).network for address in addresses)
+    return any(wanted.version == network.version and wanted in network for network in networks)
 
 
 def mac_address(value: object, option: str = "mac_address") -> str:
@@ -91,7 +108,10 @@ def mac_address(value: object, option: str = "mac_address") -> str:
         digest = hashlib.md5(seed.encode("utf-8", "surrogateescape") + b"\n", usedforsecurity=False).hexdigest()
         return ":".join(["02"] + [digest[i:i + 2] for i in range(0, 10, 2)])
     if not re.fullmatch(r"(?:[0-9A-Fa-f]{2}([:-]))(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}", text):
-        raise PipeworkError(f"{option}: {text!r} is not a MAC address; six pairs of hex digits such as 02:00:00:00:00:01, or U:<string>, would be right.")
+        raise PipeworkError(
+            f"{option}: {text!r} is not a MAC address; "
+            "six pairs of hex digits such as 02:00:00:00:00:01, or U:<string>, would be right."
+        )
     mac = text.lower().replace("-", ":")
     if int(mac[:2], 16) & 1:
         raise PipeworkError(
@@ -109,10 +129,10 @@ def interface_name(value: object, option: str) -> str:
     size = len(text.encode("utf-8", "surrogateescape"))
     if size > NAME_MAX:
         raise PipeworkError(f"{option}: {text!r} has {size} characters; an interface name has at most {NAME_MAX}.")
-    if text in ("", ".", "..") or re.search(r"[\s/:%\x00-\x1f\x7f]", text):
+    if text in ("", ".", "..", "all", "default") or re.search(r"[\s/:%\x00-\x1f\x7f]", text):
         raise PipeworkError(
             f"{option}: {text!r} cannot be the name of an interface; "
-            f"1 to {NAME_MAX} characters without spaces, '/', ':' and '%', and not '.' or '..', would be right."
+            f"1 to {NAME_MAX} characters without spaces, '/', ':' and '%', and not '.', '..', 'all' or 'default', would be right."
         )
     return text
 
