@@ -8,9 +8,10 @@ import typing as t
 from . import _filter, _forwarding, _runtimes
 from ._announce import News, announce
 from ._attach import Target, Wish, check_namespace, compile_wish, staying_ports
-from ._attachment import Attachment, Params, attachments_from_params
+from ._attachment import Attachment, Params, attachments_from_params, host_interface_of
 from ._errors import PipeworkError
 from ._facts import Facts, link_key, port_key
+from ._kinds import named
 from ._model import HOST, OWNER_BRIDGE, TABLE_MAIN, Address, Link, Port, Route, default_metric
 from ._netlink import Namespaces
 from ._observe import observe
@@ -28,7 +29,7 @@ class AttachJob:
         if self.purge and params.get("attachments") is None:
             raise PipeworkError("purge: needs 'attachments', the list of those that stay; an empty list removes all.")
         self.items = attachments_from_params(params)
-        self.scope = params.get("host_interface") if self.purge else None
+        self.scope = host_interface_of(params) if self.purge else None
         self.targets: list[Target] = []
 
     def open(self, namespaces: Namespaces) -> None:
@@ -67,7 +68,8 @@ class AttachJob:
     def picture(self, namespaces: Namespaces) -> Picture:
         lending = any(item.kind == "phys" and item.state == "present" for item in self.items)
         facts = observe(namespaces, routes_of_host=lending or any(item.runtime == "host" for item in self.items), lending=lending)
-        in_scope = (lambda name: self.scope in (None, name)) if self.purge else None
+        scope = named(self.scope, facts) if self.scope else None
+        in_scope = (lambda name: scope in (None, name)) if self.purge else None
         wish, state = compile_wish(self.targets, facts, in_scope)
         self._forward(wish, facts, state)
         return Picture(state, wish.desired, wish.own)

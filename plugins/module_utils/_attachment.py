@@ -94,7 +94,7 @@ def _normalized(params: Params) -> dict[str, t.Any]:
         return None if value is None or value == "" else value
 
     kind = given("kind") or "auto"
-    host_interface = _host_interface(given("host_interface"))
+    host_interface = host_interface_of(params)
     addresses = params.get("addresses")
     gateway = params.get("gateway")
     runtime = given("runtime") or "auto"
@@ -125,8 +125,10 @@ def _normalized(params: Params) -> dict[str, t.Any]:
     }
 
 
-def _host_interface(value: t.Any) -> str | None:
-    if value is None:
+def host_interface_of(params: Params) -> str | None:
+    """A name, ``mac:<address>`` in the kernel's spelling, or None."""
+    value = params.get("host_interface")
+    if value is None or value == "":
         return None
     if str(value).startswith("mac:"):
         return "mac:" + norm.mac_address(str(value)[4:], "host_interface")

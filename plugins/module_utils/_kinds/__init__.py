@@ -66,7 +66,14 @@ def unknown_interface(name: str, facts: Facts) -> str:
 
 def host_interface(item: Attachment, facts: Facts) -> str:
     """The name behind ``mac:<address>``, or the name itself."""
-    wanted = str(item.host_interface)
+    try:
+        return named(str(item.host_interface), facts)
+    except PipeworkError as error:
+        raise item.refuse(str(error)) from None
+
+
+def named(wanted: str, facts: Facts) -> str:
+    """The name of the interface that ``mac:<address>`` means, or the name itself."""
     if not wanted.startswith("mac:"):
         return wanted
     mac = wanted[4:]
@@ -74,9 +81,10 @@ def host_interface(item: Attachment, facts: Facts) -> str:
     found = [d for d in facts.host.values() if d.mac == mac and d.type != "macvlan" and (d.parent_index is None or d.type == "veth")]
     hardware = [d for d in found if d.type is None] or [d for d in found if d.type not in ("bridge", "bond")] or found
     if not hardware:
-        raise item.refuse(f"host_interface: no interface of the host has the address {mac}.")
+        raise PipeworkError(f"host_interface: no interface of the host has the address {mac}.")
     if len(hardware) > 1:
-        raise item.refuse(f"host_interface: several interfaces have the address {mac}: {', '.join(sorted(d.name for d in hardware))}; name the one you mean.")
+        listed = ", ".join(sorted(d.name for d in hardware))
+        raise PipeworkError(f"host_interface: several interfaces have the address {mac}: {listed}; name the one you mean.")
     return hardware[0].name
 
 
@@ -107,4 +115,4 @@ def check_kind(kind: str) -> types.ModuleType:
     return KINDS[kind]
 
 
-__all__ = ["HOST", "KINDS", "Site", "check_kind", "host_interface", "kind_of", "unknown_interface"]
+__all__ = ["HOST", "KINDS", "Site", "check_kind", "host_interface", "kind_of", "named", "unknown_interface"]
