@@ -1,6 +1,7 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
 """What one attachment shall be: the options of pipework_attach, checked and in one spelling. Pure."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -60,7 +61,9 @@ def attachments_from_params(params: Params) -> list[Attachment]:
     items = params.get("attachments")
     if items is None:
         return [Attachment.from_params(params)]
-    given = {name: value for name, value in params.items() if value is not None and name not in ("attachments", "purge")}
+    given = {
+        name: value for name, value in params.items() if value is not None and name not in ("attachments", "purge")
+    }
     found = []
     for number, item in enumerate(items):
         own = {name: value for name, value in (item or {}).items() if value is not None}
@@ -72,20 +75,36 @@ def attachments_from_params(params: Params) -> list[Attachment]:
 def refuse_clashes(items: t.Sequence[Attachment]) -> None:
     """Two items of one list that cannot both be true."""
     interfaces: dict[t.Any, Attachment] = {}
+    host_ends: dict[t.Any, Attachment] = {}
     segments: dict[t.Any, Attachment] = {}
     for item in items:
         other = interfaces.setdefault((item.container, item.runtime, item.runtime_user, item.interface), item)
         if other is not item:
-            raise item.refuse(f"interface: {item.title} is listed twice (also in {other.where.rstrip(': ')}); each interface can be listed once.")
-        if item.state != "present" or item.host_interface is None or item.kind == "dummy" or item.host_interface == "dummy":
+            also = other.where.rstrip(": ")
+            raise item.refuse(
+                f"interface: {item.title} is listed twice (also in {also}); each interface can be listed once."
+            )
+        if item.state != "present":
+            continue
+        other = host_ends.setdefault(item.local_interface or item, item)
+        if other is not item:
+            raise item.refuse(
+                f"local_interface: {item.local_interface} is given to both {other.title} and {item.title}; "
+                "each needs its own, or leave it out."
+            )
+        if item.host_interface is None or "dummy" in (item.kind, item.host_interface):
             continue
         hosts = [address.split("/")[0] for address in item.addresses or ()]
-        for option, value in [("addresses", host) for host in hosts] + ([("mac_address", item.mac_address)] if item.mac_address else []):
-            other = segments.setdefault((item.host_interface, value), item)
+        twice = [host for host in hosts if hosts.count(host) > 1]
+        if twice:
+            raise item.refuse(f"addresses: {twice[0]} is listed twice for {item.title}.")
+        for option, value in [("addresses", host) for host in hosts] + [("mac_address", item.mac_address)]:
+            other = segments.setdefault((item.host_interface, value), item) if value else item
             if other is not item:
-                raise item.refuse(f"{option}: {value} is given to both {other.title} and {item.title} on {item.host_interface}; each needs its own.")
-            if option == "addresses" and hosts.count(str(value)) > 1:
-                raise item.refuse(f"addresses: {value} is listed twice for {item.title}.")
+                raise item.refuse(
+                    f"{option}: {value} is given to both {other.title} and {item.title} on {item.host_interface}; "
+                    "each needs its own."
+                )
 
 
 def _normalized(params: Params) -> dict[str, t.Any]:
@@ -95,6 +114,7 @@ def _normalized(params: Params) -> dict[str, t.Any]:
 
     kind = given("kind") or "auto"
     host_interface = host_interface_of(params)
+    local_interface = given("local_interface")
     addresses = params.get("addresses")
     gateway = params.get("gateway")
     runtime = given("runtime") or "auto"
@@ -113,7 +133,7 @@ def _normalized(params: Params) -> dict[str, t.Any]:
         "kind": kind,
         "mode": given("mode"),
         "interface": norm.interface_name(given("interface") or "eth1", "interface"),
-        "local_interface": None if given("local_interface") is None else norm.interface_name(params["local_interface"], "local_interface"),
+        "local_interface": local_interface and norm.interface_name(local_interface, "local_interface"),
         "addresses": None if addresses is None else _addresses(addresses),
         "append": bool(params.get("append")),
         "gateway": None if gateway is None else tuple(norm.address(g, "gateway") for g in gateway if str(g).strip()),
@@ -144,7 +164,10 @@ def _check_together(item: Attachment) -> None:
     if item.state != "present":
         return
     if item.host_interface is None and item.kind != "dummy":
-        raise PipeworkError("host_interface: say to what the container shall be attached: a bridge, a NIC, mac:<address of a NIC>, or dummy.")
+        raise PipeworkError(
+            "host_interface: say to what the container shall be attached: "
+            "a bridge, a NIC, mac:<address of a NIC>, or dummy."
+        )
     if item.mode is not None:
         modes = KINDS_WITH_MODE.get(item.kind if item.kind != "auto" else "macvlan")
         if modes is None:
@@ -152,15 +175,20 @@ def _check_together(item: Attachment) -> None:
         if item.mode not in modes:
             raise PipeworkError(f"mode: {item.mode!r} is not a mode of macvlan; {', '.join(modes)} are.")
     families = [norm.family(gateway) for gateway in item.gateway or ()]
+    whole = {norm.family(address) for address in item.addresses or ()} if not item.append else {4, 6}
     for version in (4, 6):
         if families.count(version) > 1:
             listed = ", ".join(g for g in item.gateway or () if norm.family(g) == version)
-            raise PipeworkError(f"gateway: {listed}: an interface has one gateway for IPv{version}; use pipework_route for more.")
-        if version in families and item.addresses is not None and not item.append and version not in {norm.family(a) for a in item.addresses}:
-            raise PipeworkError(f"gateway: {item.gateway}: the interface gets no IPv{version} address to reach an IPv{version} gateway from; add one to addresses.")
+            raise PipeworkError(f"gateway: {listed}: an interface has one gateway for IPv{version}; leave one out.")
+        if version in families and version not in whole and item.addresses is not None:
+            gateway = next(g for g in item.gateway or () if norm.family(g) == version)
+            raise PipeworkError(
+                f"gateway: {gateway}: the interface gets no IPv{version} address to reach it from; add one to addresses."
+            )
     own = {address.split("/")[0] for address in item.addresses or ()}
     for gateway in item.gateway or ():
         if gateway in own:
             raise PipeworkError(f"gateway: {gateway} is the interface's own address; the gateway is another machine.")
-    if item.mtu is not None and item.mtu < norm.MTU_MIN_IPV6 and any(norm.family(a) == 6 for a in (item.addresses or ()) + (item.gateway or ())):
+    with_ipv6 = any(norm.family(address) == 6 for address in (item.addresses or ()) + (item.gateway or ()))
+    if item.mtu is not None and item.mtu < norm.MTU_MIN_IPV6 and with_ipv6:
         raise PipeworkError(f"mtu: {item.mtu} is too small for IPv6, which needs at least {norm.MTU_MIN_IPV6}.")
