@@ -183,7 +183,7 @@ def _check_together(item: Attachment) -> None:
         if version in families and version not in whole and item.addresses is not None:
             gateway = next(g for g in item.gateway or () if norm.family(g) == version)
             raise PipeworkError(
-                f"gateway: {gateway}: the interface gets no IPv{version} address to reach it from; add one to addresses."
+                f"gateway: {gateway}: the interface gets no IPv{version} address to reach it from; add one."
             )
     own = {address.split("/")[0] for address in item.addresses or ()}
     for gateway in item.gateway or ():
