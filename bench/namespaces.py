@@ -1,21 +1,27 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
-"""Many named network namespaces, fast: one process makes them all, as `ip netns add` makes one."""
+"""Where the benchmark happens: a network and mount namespace of its own, which takes everything along when it ends,
+and in it many named network namespaces, all made by one process."""
+
 from __future__ import annotations
 
 import ctypes
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-DIRECTORY = Path("/run/netns")
+NAMES = Path("/run/netns")
+# Where the things that are measured write: each sees an empty directory of the benchmark's own.
+PRIVATE = (NAMES, Path("/run/pipework"), Path("/run/containerd"), Path("/var/lib/cni"))
+CGROUPS = "/sys/fs/cgroup"
 OURS = re.compile(r"pwb\d{4}")
-CLONE_NEWNET = 0x40000000
-MS_BIND = 0x1000
-MNT_DETACH = 2
 PER_PROCESS = 1000
+
+CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
+MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
+MNT_DETACH = 2
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -26,25 +32,59 @@ def checked(result: int, what: str) -> None:
         raise OSError(number, f"{what}: {os.strerror(number)}")
 
 
+def mount(source: str, target: str | Path, kind: str | None = None, flags: int = 0) -> None:
+    encoded_kind = None if kind is None else kind.encode()
+    checked(libc.mount(os.fsencode(source), os.fsencode(target), encoded_kind, flags, None), f"mount {target}")
+
+
+@contextmanager
+def private_host() -> Iterator[None]:
+    """This process and what it starts in a host of their own, as far as links, firewall and named namespaces go."""
+    with ExitStack() as stack:
+        for directory in PRIVATE:
+            if not directory.exists():
+                directory.mkdir(parents=True)
+                stack.callback(remove_empty, directory)
+        checked(libc.unshare(CLONE_NEWNET | CLONE_NEWNS), "unshare")
+        mount("none", "/", None, MS_REC | MS_PRIVATE)
+        for directory in PRIVATE:
+            mount("tmpfs", directory, "tmpfs")
+            stack.callback(libc.umount2, os.fsencode(directory), MNT_DETACH)
+        private_sysfs()
+        yield
+
+
+def private_sysfs() -> None:
+    """/sys/class/net of this namespace, and the control groups as they were."""
+    cgroups = os.open(CGROUPS, os.O_PATH)
+    try:
+        mount("sysfs", "/sys", "sysfs")
+        mount(f"/proc/self/fd/{cgroups}", CGROUPS, None, MS_BIND | MS_REC)
+    finally:
+        os.close(cgroups)
+
+
+def remove_empty(directory: Path) -> None:
+    with suppress(OSError):  # somebody else uses it by now
+        directory.rmdir()
+
+
 def name(number: int) -> str:
     return f"pwb{number:04d}"
 
 
 @contextmanager
 def namespaces(count: int) -> Iterator[list[str]]:
-    """Makes /run/netns/pwb0000 and so on, and removes them whatever happens."""
-    made_directory = not DIRECTORY.exists()
-    DIRECTORY.mkdir(exist_ok=True)
+    """/run/netns/pwb0000 and so on, as `ip netns add` makes them; removed whatever happens."""
     try:
-        remove_all()
         for first in range(0, count, PER_PROCESS):
             make_in_child(range(first, min(count, first + PER_PROCESS)))
         yield [name(number) for number in range(count)]
     finally:
-        remove_all()
-        if made_directory:
-            with suppress(OSError):  # somebody else's namespaces are in it by now
-                DIRECTORY.rmdir()
+        for path in NAMES.iterdir():
+            if OURS.fullmatch(path.name):
+                libc.umount2(os.fsencode(path), MNT_DETACH)
+                path.unlink()
 
 
 def make_in_child(numbers: range) -> None:
@@ -53,7 +93,7 @@ def make_in_child(numbers: range) -> None:
         status = 1
         try:
             for number in numbers:
-                make(DIRECTORY / name(number))
+                make(NAMES / name(number))
             status = 0
         except OSError as error:
             os.write(2, f"{error}\n".encode())
@@ -67,28 +107,4 @@ def make(path: Path) -> None:
     """The process moves on to its next namespace; the mount keeps this one."""
     checked(libc.unshare(CLONE_NEWNET), "unshare")
     path.touch(exist_ok=False)
-    checked(libc.mount(b"/proc/self/ns/net", os.fsencode(path), b"none", MS_BIND, None), f"mount {path}")
-
-
-def remove_all() -> None:
-    """Also what a killed run has left."""
-    for path in DIRECTORY.iterdir():
-        if OURS.fullmatch(path.name):
-            libc.umount2(os.fsencode(path), MNT_DETACH)
-            path.unlink()
-
-
-@contextmanager
-def entered(path: str) -> Iterator[None]:
-    """This process, and the programs it starts meanwhile, inside the network namespace at path."""
-    home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    there = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        checked(libc.setns(there, CLONE_NEWNET), f"setns {path}")
-        try:
-            yield
-        finally:
-            checked(libc.setns(home, CLONE_NEWNET), "setns back")
-    finally:
-        os.close(there)
-        os.close(home)
+    mount("/proc/self/ns/net", path, None, MS_BIND)
