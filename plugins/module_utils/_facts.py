@@ -1,13 +1,14 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
-"""What the kernel shows, as one state of objects: which interface is whose, and which host end belongs to which container. Pure."""
+"""What the kernel shows, as one state of objects: which interface is whose, and which host end is whose. Pure."""
+
 from __future__ import annotations
 
 import dataclasses
 import typing as t
 
-from ._model import HOST, UNFINISHED, Address, Device, Link, Nic, Port, Route
-from ._plan import Key, KernelObject, State
+from ._model import HOST, UNFINISHED, Address, Device, Link, Nic, Port, Route, owner_fields
+from ._plan import KernelObject, Key, State
 
 
 @dataclasses.dataclass
@@ -19,7 +20,7 @@ class Facts:
     routes: dict[str, list[Route]] = dataclasses.field(default_factory=dict)
     nsids: dict[str, int | None] = dataclasses.field(default_factory=dict)
     host_seed: str = ""  # what tells this host from others: its machine-id
-    secret: bytes = b""  # what seals the aliases of lent NICs; those that are not sealed with it are left out of ``devices``
+    secret: bytes = b""  # what seals the aliases of lent NICs; in ``devices`` there are none without that seal
 
     def __post_init__(self) -> None:
         self.by_index = {device.index: device for device in self.host.values()}
@@ -49,7 +50,7 @@ class Facts:
             return None
         if end.parent_netnsid != self.nsids.get(label) or (device.parent_netnsid is None) != (label == HOST):
             return None
-        if label == HOST and (end.owner or "").rpartition(":")[2] == end.name:
+        if label == HOST and (owner_fields(end.owner) or ("",))[-1] == end.name:
             return None  # both ends are on the host: this one is the host end, that one the container's
         return end
 
@@ -84,7 +85,7 @@ class Facts:
             owner, kind, nic, parent = device.owner, "phys", lent[1], lent[1].name
         elif device.type == "macvlan":
             parent = self.host_name(device.parent_index)
-        elif label == HOST and device.type not in ("bridge", "macvlan", "dummy") and not device.owner:
+        elif label == HOST and device.type != "bridge" and not device.owner:
             kind = "nic"
         return Link(
             label, device.name, type=kind, mac=device.mac, mtu=device.mtu, up=device.up, owner=owner, parent=parent,

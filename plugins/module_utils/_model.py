@@ -2,9 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE)
 """The objects that are reconciled, and the marks that say whose they are. Pure.
 
-Every object of ours is marked in the kernel itself: links by their alias, routes by their protocol, filter rules by their
-comment. Whatever does not carry a mark belongs to somebody else.
+Every object of ours is marked in the kernel itself: links by their alias, routes by their protocol, filter rules by
+their comment. Whatever does not carry a mark belongs to somebody else.
 """
+
 from __future__ import annotations
 
 import dataclasses
@@ -13,7 +14,7 @@ import hmac
 import typing as t
 
 from ._normalize import family
-from ._plan import Key, KernelObject
+from ._plan import KernelObject, Key
 
 HOST = "host"
 MARK = "pipework:"
@@ -26,6 +27,7 @@ TABLE_MAIN = 254
 TABLE_KEPT = 0x7077  # where the default route waits that ours replaced; no rule leads there
 BRIDGE_PORTS_MAX = 1023
 ALIAS_MAX = 255
+IDENT = 12  # how much of a container's ID a mark holds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Device:
 
 @dataclasses.dataclass(frozen=True)
 class Link(KernelObject):
-    """A network interface. type: veth, bridge, macvlan, dummy; phys for a NIC that lives in a container, nic for one at home."""
+    """A network interface. type: veth, bridge, macvlan, dummy; phys for a NIC in a container, nic for one at home."""
 
     KIND = "link"
     IDENTITY = ("ns", "ifname")
@@ -137,7 +139,8 @@ class Address(KernelObject):
         return f"{self.device} {self.address}"
 
     def differences(self, observed: KernelObject) -> frozenset[str]:
-        return frozenset()  # it is there or it is not: one without a broadcast address works as well, and is not worth losing routes
+        # It is there or it is not: one without a broadcast address works as well, and is not worth losing routes.
+        return frozenset()
 
     @property
     def carrier(self) -> Key:
@@ -171,14 +174,15 @@ class Route(KernelObject):
     def name(self) -> str:
         table = "" if self.table == TABLE_MAIN else f" table {self.table}"
         metric = f" metric {self.metric}" if self.metric and (self.family, self.metric) != (6, 1024) else ""
-        return f"{self.destination if self.destination != 'default' else f'default (IPv{self.family})'}{metric}{table}"
+        destination = f"default (IPv{self.family})" if self.destination == "default" else self.destination
+        return destination + metric + table
 
     @property
     def carrier(self) -> Key | None:
         return ("link", self.ns, self.device) if self.device else None
 
     def over(self, observed: KernelObject) -> KernelObject:
-        """Another way is another route: nothing that the old one carried along (source, metrics, hops) is of use to it."""
+        """Another way is another route: what the old one carried along (source, metrics, hops) is of no use to it."""
         return self if self.differences(observed) else super().over(observed)
 
 
@@ -213,10 +217,10 @@ def default_route(ns: str, gateway: str, device: str) -> Route:
 
 @dataclasses.dataclass(frozen=True)
 class Nic:
-    """What a NIC was on the host, kept in its alias while it lives in a container, so that it can come back as it was.
+    """What a NIC was on the host, kept in its alias while it is in a container, so that it can come back as it was.
 
-    A container with the right to do so can write that alias, and must not decide which name and addresses the host gets:
-    the alias is sealed with a secret that only the host's root knows.
+    A container with the right to do so can write that alias, and must not decide which name and addresses the host
+    gets: the alias is sealed with a secret that only the host's root knows.
     """
 
     name: str
@@ -229,7 +233,8 @@ class Nic:
     def pack(self, owner: str, secret: bytes) -> str:
         """The alias that remembers both the owner and the NIC."""
         state = "up" if self.up else "down"
-        fields = "|".join([self.name, str(self.mtu), self.mac or "", state, ",".join(self.addresses), self.alias])
+        listed = ",".join(self.addresses)
+        fields = "|".join([_escaped(self.name), str(self.mtu), self.mac or "", state, listed, self.alias])
         return f"{owner}|{_seal(owner, fields, secret)}|{fields}"
 
     @classmethod
@@ -238,13 +243,14 @@ class Nic:
         if not holds_nic(alias):
             return None
         owner, _tag, name, mtu, mac, state, addresses, rest = alias.split("|", 7)
-        return owner, cls(name, int(mtu), mac or None, state == "up", tuple(a for a in addresses.split(",") if a), rest)
+        listed = tuple(address for address in addresses.split(",") if address)
+        return owner, cls(_unescaped(name), int(mtu), mac or None, state == "up", listed, rest)
 
 
 def holds_nic(alias: str) -> bool:
     """Whether an alias has the form that Nic.pack gives it."""
     fields = alias.split("|", 7)
-    return alias.startswith(MARK) and len(fields) == 8 and fields[3].isdigit()
+    return alias.startswith(MARK) and len(fields) == 8 and fields[3].isascii() and fields[3].isdigit()
 
 
 def sealed(alias: str, secret: bytes) -> bool:
@@ -259,8 +265,25 @@ def _seal(owner: str, fields: str, secret: bytes) -> str:
 
 
 def owner_of(runtime: str, container: str, ident: str, interface: str) -> str:
-    """The mark of an attachment's links: ``pipework:docker:web1:3f2a9c41d0b7:eth1``. Long or odd names go in as a hash."""
-    return MARK + ":".join((runtime, name_token(container), ident[:12], interface))
+    """The mark of an attachment's links: ``pipework:docker:web1:3f2a9c41d0b7:eth1``. Odd names go in as a hash."""
+    return MARK + ":".join((runtime, name_token(container), ident[:IDENT], _escaped(interface)))
+
+
+def owner_fields(owner: str | None) -> tuple[str, str, str, str] | None:
+    """What an attachment's mark says: runtime, container's name as a token, beginning of its ID, interface."""
+    fields = (owner or "").split("|")[0].split(":", 4)
+    if len(fields) != 5 or fields[0] + ":" != MARK:
+        return None
+    return fields[1], fields[2], fields[3], _unescaped(fields[4])
+
+
+def _escaped(name: str) -> str:
+    """An interface may be called ``a|b``, but ``|`` separates what an alias holds."""
+    return name.replace("%", "%25").replace("|", "%7C")
+
+
+def _unescaped(name: str) -> str:
+    return name.replace("%7C", "|").replace("%25", "%")
 
 
 def name_token(container: str) -> str:
@@ -271,9 +294,10 @@ def name_token(container: str) -> str:
 
 
 def owner_matches(owner: str | None, runtime: str | None, container: str, interface: str) -> bool:
-    """Whether a mark is that of an attachment of a container that may be gone, known by its name or (part of its) ID."""
-    fields = (owner or "")[len(MARK):].split("|")[0].split(":", 3)
-    if not (owner or "").startswith(MARK) or len(fields) != 4:
+    """Whether a mark is that of an attachment of a container that may be gone, known by its name or its ID."""
+    fields = owner_fields(owner)
+    if fields is None:
         return False
-    same_name = fields[1] == name_token(container) or (len(container) >= 12 and container.startswith(fields[2]))
-    return same_name and fields[3] == interface and runtime in (None, "auto", fields[0])
+    same_id = len(fields[2]) == IDENT and container.startswith(fields[2])
+    same_name = fields[1] == name_token(container)
+    return (same_id or same_name) and fields[3] == interface and runtime in (None, "auto", fields[0])

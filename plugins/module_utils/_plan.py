@@ -4,8 +4,8 @@
 
 Everything that a module says about a change is taken from here, so that check mode cannot disagree with the real run.
 
-Laws (tests/unit/test_laws.py): ``reconcile(d, simulate(o, reconcile(d, o)))`` is empty; the order of input never matters;
-what is in no desired object and hangs on none that goes is never touched.
+Laws (tests/unit/test_laws.py): ``reconcile(d, simulate(o, reconcile(d, o)))`` is empty; the order of input never
+matters; what is in no desired object and hangs on none that goes is never touched.
 """
 from __future__ import annotations
 
@@ -76,12 +76,14 @@ class KernelObject:
     def public(self) -> dict[str, t.Any]:
         """The object as ``before`` and ``after`` show it."""
         hidden = {*self.IDENTITY, *self.HINTS}
-        return {field: value for field, value in sorted(self.__dict__.items()) if value is not None and field not in hidden}
+        shown = {field: value for field, value in self.__dict__.items() if value is not None and field not in hidden}
+        return dict(sorted(shown.items()))
 
 
 def _settled(wanted: t.Any, observed: t.Any) -> bool:
     """Settings of a kind are a mapping of which only the wanted keys are managed."""
-    return isinstance(wanted, dict) and isinstance(observed, dict) and all(observed.get(k) == v for k, v in wanted.items())
+    both = isinstance(wanted, dict) and isinstance(observed, dict)
+    return both and all(observed.get(name) == value for name, value in wanted.items())
 
 
 def _merge(wanted: t.Any, observed: t.Any) -> t.Any:
@@ -140,7 +142,7 @@ def title(key: Key) -> str:
 
 
 # What comes when. The order of the lines is the order of the operations.
-# Ports join last and a new bridge goes up after them: each end that joins a live bridge floods all that joined before it.
+# Ports join last and a new bridge goes up after them: each end that joins a live bridge floods all that are there.
 # An old address goes after the new one has come, so that the routes through the interface stay.
 ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("replaced", "delete"),
