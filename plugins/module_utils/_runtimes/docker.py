@@ -3,54 +3,58 @@
 """Docker's containers, by name, ID or short ID, through Docker's SDK."""
 from __future__ import annotations
 
-import concurrent.futures
+import dataclasses
+import datetime
 import os
+import re
+import sys
 import time
 import typing as t
 
 from .._errors import PipeworkError
-from . import Found, NoContainer, NotRunning, Unavailable, open_namespace
+from . import Ambiguous, Answer, Found, NotRunning, Unavailable, Who, open_namespace
+from .pid import start_time
 
 SOCKET = "/var/run/docker.sock"
-START_SECONDS = 3.0  # how long a container that is just starting is waited for
-THREADS = 8
+START_SECONDS = 3.0  # how long containers that are just starting are waited for, all of a run together
+POLL_SECONDS = 0.05
+BIRTH_SECONDS = 60.0  # a container's process is this much older, at most, than the start that the engine reports
+CANDIDATES_SHOWN = 8
 
 _clients: dict[str | None, t.Any] = {}
 
 
 def installed(user: str | None) -> bool:
-    return bool(os.environ.get("DOCKER_HOST")) or os.path.exists(_socket(user))
+    """A user's engine counts as installed, so that the one who names the user hears what is wrong with it."""
+    return user is not None or bool(os.environ.get("DOCKER_HOST")) or os.path.exists(SOCKET)
 
 
-def find(name: str, user: str | None) -> Found | None:
-    return _find(name, user, time.monotonic() + START_SECONDS)
-
-
-def find_many(wanted: list[tuple[str, str | None]]) -> list[Found | PipeworkError]:
-    """Many at once: the engine takes a millisecond or two for each, and waits do not add up."""
+def find_many(wanted: list[Who]) -> list[Answer]:
+    """Many at once: one list of all containers, and an inspection of each that is meant."""
     deadline = time.monotonic() + START_SECONDS
-
-    def one(who: tuple[str, str | None]) -> Found | PipeworkError:
+    answers: dict[Who, Answer] = {}
+    for user in dict.fromkeys(user for _name, user in wanted):
+        names = [str(name) for name, owner in wanted if owner == user]
         try:
-            found = _find(*who, deadline)
+            client = _client(user)
+            listing = _list(client)
+            for name in names:
+                try:
+                    answers[name, user] = _find(client, listing, name, user, deadline)
+                except Unavailable:
+                    raise
+                except PipeworkError as error:
+                    answers[name, user] = error
         except PipeworkError as error:
-            return error
-        return found or NoContainer(f"container: docker knows no container {who[0]!r}. 'docker ps' shows the names.")
-
-    for user in {user for _name, user in wanted}:
-        try:
-            _client(user)
-        except PipeworkError as error:
-            return [error] * len(wanted)
-    with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(one, wanted))
+            answers.update({(name, user): error for name in names if (name, user) not in answers})
+    return [answers[who] for who in wanted]
 
 
 def running(user: str | None) -> list[str]:
-    if not installed(user):
-        return []
-    return [container["Id"] for container in _client(user).containers()]
+    return [container["Id"] for container in _call(_client(user).containers)] if installed(user) else []
 
+
+# -- the engine
 
 def _socket(user: str | None) -> str:
     if user is None:
@@ -58,94 +62,161 @@ def _socket(user: str | None) -> str:
     import pwd
 
     try:
-        return f"/run/user/{pwd.getpwnam(user).pw_uid}/docker.sock"
+        path = f"/run/user/{pwd.getpwnam(user).pw_uid}/docker.sock"
     except KeyError:
-        raise PipeworkError(f"runtime_user: there is no user {user!r}.") from None
+        raise PipeworkError(f"runtime_user: there is no user {user!r} on the managed host.") from None
+    if not os.path.exists(path):
+        raise Unavailable(f"Docker of the user {user!r} cannot be asked: there is no socket {path}; is it running?")
+    return path
 
 
 def _client(user: str | None) -> t.Any:
     if user not in _clients:
+        where: dict[str, t.Any] = {"base_url": f"unix://{_socket(user)}"}
         try:
             import docker
         except ImportError as error:
-            import sys
-
+            also = "" if error.name == "docker" else f" ({error})"
             raise Unavailable(
-                f"The Python library docker is missing for {sys.executable} on the managed host: it comes with the package "
-                f"python3-docker or by 'pip install docker'. ({error})"
+                "Docker cannot be asked, because the Python library docker is missing on the managed host "
+                f"for {sys.executable}{also}; the package python3-docker or 'pip install docker' brings it."
             ) from None
-        url = f"unix://{_socket(user)}" if user else os.environ.get("DOCKER_HOST", f"unix://{SOCKET}")
         try:
-            client = docker.APIClient(base_url=url, version="auto", timeout=60)
+            if user is None:
+                where.update(docker.utils.kwargs_from_env())
+            _clients[user] = docker.APIClient(**where, version="auto", timeout=60)
         except Exception as error:  # pylint: disable=broad-except  # the SDK raises what its HTTP library raises
-            raise Unavailable(f"Docker does not answer at {url}: {error}. Is the engine running?") from None
-        _clients[user] = client
+            given = os.environ.get("DOCKER_HOST") if user is None else None
+            hint = "is it running, and DOCKER_HOST right?" if given else "is it running?"
+            url = given or where["base_url"]
+            raise Unavailable(f"Docker does not answer at {url}: {_reason(error)}; {hint}") from None
     return _clients[user]
 
 
-def _inspect(client: t.Any, name: str) -> dict[str, t.Any] | None:
+def _call(function: t.Callable[..., t.Any], *args: t.Any, **kwargs: t.Any) -> t.Any:
+    """Asks the engine; None for what it does not know."""
     import docker.errors
 
-    if not name or "/" in name.lstrip("/") or name in (".", ".."):
+    try:
+        return function(*args, **kwargs)
+    except docker.errors.NotFound:
+        return None
+    except Exception as error:  # pylint: disable=broad-except
+        raise Unavailable(f"Docker does not answer: {_reason(error)}.") from None
+
+
+def _reason(error: BaseException) -> str:
+    """The system's own words, which the SDK and its HTTP libraries wrap several times."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.strerror:
+            return seen.strerror
+        seen = seen.__cause__ or seen.__context__
+    return str(getattr(error, "explanation", None) or error).rstrip(".")
+
+
+# -- the container
+
+@dataclasses.dataclass(frozen=True)
+class _Listing:
+    """All containers of an engine, running or not."""
+
+    idents: dict[str, str]  # by name
+    names: dict[str, str]  # by ID
+
+
+def _list(client: t.Any) -> _Listing:
+    listing = _Listing({}, {})
+    for container in _call(client.containers, all=True):
+        ident = container["Id"]
+        for name in container["Names"] or [ident]:
+            listing.idents[name.lstrip("/")] = ident
+            if "/" not in name.lstrip("/"):  # else it is what a linked container calls it
+                listing.names[ident] = name.lstrip("/")
+    return listing
+
+
+def _resolve(listing: _Listing, name: str) -> str | None:
+    """The ID behind a name, an ID or the beginning of one, as Docker's own commands take them. Raises Ambiguous."""
+    if name in listing.names:
+        return name
+    if name in listing.idents:
+        return listing.idents[name]
+    if not re.fullmatch("[0-9a-f]+", name):
+        return None
+    found = [ident for ident in listing.names if ident.startswith(name)]
+    if len(found) > 1:
+        shown = sorted(f"{listing.names[ident]} ({ident[:12]})" for ident in found)
+        more = f" and {len(shown) - CANDIDATES_SHOWN} more" if len(shown) > CANDIDATES_SHOWN else ""
+        raise Ambiguous(
+            f"container: Found more than one container matching {name}: {', '.join(shown[:CANDIDATES_SHOWN])}{more}; "
+            "use the name or a longer ID."
+        )
+    return found[0] if found else None
+
+
+def _find(client: t.Any, listing: _Listing, name: str, user: str | None, deadline: float) -> Found | None:
+    name = name[1:] if name.startswith("/") else name  # as 'docker inspect' shows it
+    ident = _resolve(listing, name)
+    exact = name in listing.idents or name in listing.names
+    while ident is not None:
+        info = _call(client.inspect_container, ident)
+        if info is None:
+            break
+        state, shown = info["State"], info["Name"].lstrip("/")
+        fd = _enter(ident, state) if state.get("Pid") else None
+        if fd is not None:
+            return Found("docker", shown, ident, fd, user, exact)
+        changing = state.get("Pid") or state.get("Status") in ("created", "restarting")
+        if not changing or time.monotonic() > deadline:
+            raise _no_namespace(shown, state, exact)
+        time.sleep(POLL_SECONDS)
+    return None
+
+
+def _no_namespace(shown: str, state: t.Mapping[str, t.Any], exact: bool) -> PipeworkError:
+    status = state.get("Status") or "not running"
+    if state.get("Pid"):
+        return PipeworkError(
+            f"container: {shown!r} runs as process {state['Pid']}, says Docker, but here that is no process of it; "
+            "the module has to run on the engine's own host."
+        )
+    if status == "created":
+        words = f"has been created but not started, so it has no network namespace; start it ('docker start {shown}')"
+    elif status == "restarting":
+        words = f"ends and is restarted again and again, so no network namespace of it lasts; see 'docker logs {shown}'"
+    else:
+        words = f"is not running ({status}), so it has no network namespace; start it ('docker start {shown}')"
+    stopped = NotRunning(f"container: {shown!r} {words}.")
+    stopped.exact = exact
+    return stopped
+
+
+def _enter(ident: str, state: t.Mapping[str, t.Any]) -> int | None:
+    """Opens the namespace of the process that the engine names; None where the number is another process's by now."""
+    pid = state["Pid"]
+    try:
+        born = start_time(pid)
+        fd = open_namespace(f"/proc/{pid}/ns/net")
+    except (OSError, ValueError):
         return None
     try:
-        return dict(client.inspect_container(name))
-    except docker.errors.NotFound:
-        candidates = _by_prefix(client, name)
-    except docker.errors.APIError as error:
-        candidates = _by_prefix(client, name)
-        if not candidates:
-            raise Unavailable(f"Docker cannot say what {name!r} is: {error.explanation or error}.") from None
-    except Exception as error:  # pylint: disable=broad-except
-        raise Unavailable(f"Docker does not answer: {error}.") from None
-    if len(candidates) > 1:
-        raise PipeworkError(f"Found more than one container matching {name}: {', '.join(candidates)}. Use a longer ID or the name.")
+        if _belongs(pid, born, ident, state) and start_time(pid) == born:
+            return fd
+    except (OSError, ValueError):
+        pass
+    os.close(fd)
     return None
 
 
-def _by_prefix(client: t.Any, name: str) -> list[str]:
-    """The containers whose ID starts so; the engine itself only says that there are several, or none."""
-    if len(name) < 1 or any(c not in "0123456789abcdef" for c in name):
-        return []
-    return sorted(f"{c['Names'][0].lstrip('/')} ({c['Id'][:12]})" for c in client.containers(all=True) if c["Id"].startswith(name))
-
-
-def _find(name: str, user: str | None, deadline: float) -> Found | None:
-    client = _client(user)
-    info = _inspect(client, name)
-    while info is not None:
-        state, shown = info["State"], info["Name"].lstrip("/")
-        if state.get("Pid"):
-            found = _enter(client, info, shown)
-            if found is not None:
-                return found
-        elif state.get("Status") not in ("created", "restarting") or time.monotonic() > deadline:
-            raise NotRunning(
-                f"container: {shown!r} is {state.get('Status', 'not running')} in docker, so it has no network namespace; "
-                f"start it first ('docker start {shown}')."
-            )
-        else:
-            time.sleep(0.05)
-        info = _inspect(client, name)
-    return None
-
-
-def _enter(client: t.Any, info: dict[str, t.Any], shown: str) -> Found | None:
-    """Opens the namespace, and asks again: were the PID another process's by now, the container would not run under it still."""
-    try:
-        fd = open_namespace(f"/proc/{info['State']['Pid']}/ns/net")
-    except OSError:
-        fd = -1
-    again = _inspect(client, info["Id"])
-    facts = ("Pid", "StartedAt", "Running")
-    if again is not None and all(again["State"].get(f) == info["State"].get(f) for f in facts):
-        if fd >= 0:
-            return Found("docker", shown, info["Id"], fd)
-        if again["State"].get("Running"):
-            raise Unavailable(
-                f"container: process {info['State']['Pid']} of docker's container {shown!r} is not on this machine; "
-                "the module has to run on the engine's own host, as root."
-            )
-    if fd >= 0:
-        os.close(fd)
-    return None
+def _belongs(pid: int, born: int, ident: str, state: t.Mapping[str, t.Any]) -> bool:
+    """Whether a process is in the container's control group or, where an engine makes none, of its age."""
+    with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as handle:
+        if ident in handle.read():
+            return True
+    started = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)", str(state.get("StartedAt")))
+    if started is None:
+        return False
+    moment = datetime.datetime.fromisoformat(started.group(1) + started.group(2).replace("Z", "+00:00")).timestamp()
+    birth = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + born / os.sysconf("SC_CLK_TCK")
+    return moment - BIRTH_SECONDS < birth < moment + 1
