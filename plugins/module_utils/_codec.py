@@ -82,7 +82,17 @@ def dump_links() -> bytes:
 
 
 def ask_link(name: str) -> bytes:
-    return _message(ifinfmsg, RTM_GETLINK, REQUEST | ACK, [("IFLA_IFNAME", name), ("IFLA_EXT_MASK", RTEXT_FILTER_SKIP_STATS)])
+    attrs = [("IFLA_IFNAME", _bytes(name)), ("IFLA_EXT_MASK", RTEXT_FILTER_SKIP_STATS)]
+    return _message(ifinfmsg, RTM_GETLINK, REQUEST | ACK, attrs)
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else text.encode("utf-8", "surrogateescape")
+
+
+def _text(value: t.Any) -> t.Any:
+    """Names and aliases that a container chose need not be UTF-8; pyroute2 leaves those as bytes."""
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
 
 
 def index_of(raw: bytes) -> int:
@@ -124,9 +134,9 @@ def decode_device(raw: bytes) -> Device:
         data = info.get_attr("IFLA_INFO_DATA")
         settings = _SETTINGS[kind](data) if data is not None else {}
     return Device(
-        index=message["index"], name=attrs("IFLA_IFNAME"), type=kind, mac=attrs("IFLA_ADDRESS"), mtu=attrs("IFLA_MTU"),
+        index=message["index"], name=_text(attrs("IFLA_IFNAME")), type=kind, mac=attrs("IFLA_ADDRESS"), mtu=attrs("IFLA_MTU"),
         up=bool(message["flags"] & IFF_UP), master=attrs("IFLA_MASTER"), parent_index=attrs("IFLA_LINK"),
-        parent_netnsid=attrs("IFLA_LINK_NETNSID"), alias=attrs("IFLA_IFALIAS"), group=attrs("IFLA_GROUP") or 0,
+        parent_netnsid=attrs("IFLA_LINK_NETNSID"), alias=_text(attrs("IFLA_IFALIAS")), group=attrs("IFLA_GROUP") or 0,
         settings=settings, ethernet=message["ifi_type"] == ARPHRD_ETHER, running=bool(message["flags"] & IFF_RUNNING),
     )
 
@@ -195,8 +205,8 @@ def set_link(
     """Changes an interface, found by its index or, where that is 0, by its name. With both, the name is a new one."""
     attrs: list[tuple[str, t.Any]] = []
     for attribute, value in (
-        ("IFLA_NET_NS_FD", netns), ("IFLA_IFNAME", name), ("IFLA_ADDRESS", mac), ("IFLA_MTU", mtu),
-        ("IFLA_IFALIAS", alias), ("IFLA_GROUP", group), ("IFLA_MASTER", master),
+        ("IFLA_NET_NS_FD", netns), ("IFLA_IFNAME", _bytes(name)), ("IFLA_ADDRESS", mac), ("IFLA_MTU", mtu),
+        ("IFLA_IFALIAS", _bytes(alias)), ("IFLA_GROUP", group), ("IFLA_MASTER", master),
     ):
         if value is not None:
             attrs.append((attribute, value))
