@@ -13,7 +13,7 @@ import typing as t
 
 from . import _codec, _filter
 from ._errors import PipeworkError
-from ._model import GROUP, HOST, UNFINISHED, Address, FilterRule, Link, Port, Route
+from ._model import GROUP, GROUP_DELETE, HOST, UNFINISHED, Address, FilterRule, Link, Port, Route
 from ._netlink import KernelError, Namespaces
 from ._plan import Operation, Plan, undo
 
@@ -26,6 +26,9 @@ HARMLESS = {
     "update": {errno.ENODEV},
     "delete": {errno.ENODEV, errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL},
 }
+
+
+GONE = HARMLESS["delete"]
 
 
 class OperationFailed(PipeworkError):
@@ -65,7 +68,8 @@ def take_back(done: Plan, namespaces: Namespaces) -> str:
             _execute(batch, namespaces, back)
             continue
         except Exception:  # pylint: disable=broad-except  # then one by one, to see which
-            rest = [operation for operation in batch if operation not in back]
+            finished = {id(operation) for operation in back}
+            rest = [operation for operation in batch if id(operation) not in finished]
         for operation in rest:
             try:
                 _execute([operation], namespaces, [])
@@ -112,6 +116,9 @@ def _request(
         try:
             requests = encode(operation.before, operation.after, namespaces)
         except (OSError, PipeworkError) as error:
+            if operation.action == "delete" and getattr(error, "errno", None) in GONE:
+                done.append(operation)  # it went by itself, with its container
+                continue
             failures.append(OperationFailed(operation, error))
             break
         for ns, message in requests:
@@ -125,6 +132,8 @@ def _request(
         for operation, sent in itertools.groupby(zip(pairs, errors), key=lambda entry: entry[0][0]):
             answers = [error for _pair, error in sent]
             wrong = next((error for error in answers if error is not None), None)
+            if wrong is not None and operation.action == "delete" and wrong.errno in GONE:
+                wrong = None
             if wrong is not None and answers[0] is wrong:
                 wrong = _second_try(operation, wrong, namespaces)
             elif wrong is not None:
@@ -182,36 +191,32 @@ def _mark(before: str | None, after: str | None) -> dict[str, t.Any]:
 
 
 def _delete_links(work: Plan, namespaces: Namespaces, done: Plan) -> None:
-    """Deletes interfaces; several in one namespace together, through the group of the unfinished."""
-    by_namespace: dict[str, list[tuple[Operation, str]]] = {}
+    """Deletes interfaces; several in one namespace together, through a group of their own."""
+    by_namespace: dict[str, list[tuple[Operation, int]]] = {}
     for operation in work:
         link = operation.before
         assert isinstance(link, Link)
         ns, name = (HOST, link.peer) if link.type == "veth" and link.peer else (link.ns, link.ifname)
-        by_namespace.setdefault(ns, []).append((operation, name))
+        try:
+            by_namespace.setdefault(ns, []).append((operation, namespaces[ns].index(name)))
+        except KernelError as error:
+            if error.errno not in GONE:
+                raise OperationFailed(operation, error) from None
+            done.append(operation)  # it went by itself, with its container
+        namespaces[ns].forget(name)
         namespaces[link.ns].forget(link.ifname)
     for ns, pairs in by_namespace.items():
-        netns = namespaces[ns]
-        try:
-            indexes = [netns.index(name) for _operation, name in pairs]
-        except KernelError as error:
-            raise OperationFailed(pairs[0][0], error) from None
-        if len(pairs) == 1:
-            messages = [_codec.delete_link(indexes[0])]
+        send = namespaces[ns].send
+        last = _codec.delete_group() if len(pairs) > 1 else _codec.delete_link(pairs[0][1])
+        errors = send([_codec.set_link(index, group=GROUP_DELETE) for _operation, index in pairs]) if len(pairs) > 1 else []
+        wrong = next((error for error in errors if error is not None and error.errno not in GONE), None)
+        if wrong is not None:
+            send([_codec.set_link(index, group=0) for _operation, index in pairs])
         else:
-            messages = [_codec.set_link(index, group=GROUP) for index in indexes] + [_codec.delete_group()]
-        grouping = messages[:-1]
-        errors = netns.send(grouping) if grouping else []
-        if not any(errors):
-            errors = netns.send(messages[-1:])
-        elif grouping:
-            netns.send([_codec.set_link(index, group=0) for index in indexes])
-        for (operation, _name), error in zip(pairs, errors):
-            if error is not None:
-                raise OperationFailed(operation, error)
-        for operation, name in pairs:
-            netns.forget(name)
-            done.append(operation)
+            wrong = next((error for error in send([last]) if error is not None and error.errno not in GONE), None)
+        if wrong is not None:
+            raise OperationFailed(pairs[0][0], wrong)
+        done.extend(operation for operation, _index in pairs)
 
 
 def _delete_bridge(before: Link, _after: None, namespaces: Namespaces) -> list[Request]:

@@ -89,7 +89,7 @@ def compile_wish(targets: t.Sequence[Target], facts: Facts, purge: t.Callable[[s
             _absent(target, scene, wish)
     if purge is not None:
         _purge(scene, wish, purge)
-    _collect_unfinished(facts, wish)
+    _collect_unfinished(scene, wish)
     _check_rooms(targets, scene, wish)
     _collect_bridges(scene, wish)
     return wish, scene.state
@@ -282,13 +282,15 @@ def _purge(scene: Scene, wish: Wish, in_scope: t.Callable[[str], bool]) -> None:
                 wish.left.add(stands_on)
 
 
-def _collect_unfinished(facts: Facts, wish: Wish) -> None:
+def _collect_unfinished(scene: Scene, wish: Wish) -> None:
     """What a killed run left on the host. No other run is under way, since this one holds the host's lock."""
     wanted = {item.local_interface for item in wish.desired.values() if isinstance(item, Port)}
-    wanted |= {key[2] for key in wish.desired if key[:2] == ("link", HOST)}
-    for device in facts.host.values():
-        if device.owner == UNFINISHED and device.name not in wanted:
-            wish.want(Absent(link_key(HOST, device.name)))
+    ends = {item.local_interface: item.carrier for item in scene.state.values() if isinstance(item, Port)}
+    for device in scene.marked[UNFINISHED]:
+        # Of a pair whose far end is known, that is what has to go: its host end goes with it.
+        key = ends.get(device.name) or link_key(HOST, device.name)
+        if device.name not in wanted and key not in wish.desired:
+            wish.want(Absent(key))
 
 
 def _goes(port: Port, wish: Wish) -> bool:

@@ -14,7 +14,7 @@ import struct
 import typing as t
 
 from ._errors import PipeworkError
-from ._model import GROUP, Address, Device, Route
+from ._model import GROUP, GROUP_DELETE, Address, Device, Route
 from ._normalize import family
 
 try:
@@ -224,8 +224,8 @@ def delete_link(index: int) -> bytes:
 
 
 def delete_group() -> bytes:
-    """Deletes all interfaces of the unfinished group at once: the kernel waits for its readers once, not for each."""
-    return _message(ifinfmsg, RTM_DELLINK, REQUEST | ACK, [("IFLA_GROUP", GROUP)])
+    """Deletes all interfaces of one group at once: the kernel waits for its readers once, not for each."""
+    return _message(ifinfmsg, RTM_DELLINK, REQUEST | ACK, [("IFLA_GROUP", GROUP_DELETE)])
 
 
 @functools.lru_cache(maxsize=None)
@@ -328,7 +328,7 @@ def decode_route(raw: bytes, ns: str, names: dict[int, str]) -> Route:
         device=names.get(attrs("RTA_OIF") or 0), scope=message["scope"] if version == 4 else None,
         onlink=True if message["flags"] & RTNH_F_ONLINK else None, protocol=message["proto"], type=message["type"],
         source=attrs("RTA_PREFSRC"), preference=attrs("RTA_PREF") or None,
-        metrics=tuple(metrics["attrs"]) if metrics is not None else None, nexthops=hops or None,
+        metrics=tuple((slot[0], slot[1]) for slot in metrics["attrs"]) if metrics is not None else None, nexthops=hops or None,
     )
 
 

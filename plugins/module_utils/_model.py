@@ -22,6 +22,7 @@ OWNER_AUTO = MARK + "auto"  # a bridge that pipework_attach made on the way
 OWNER_BRIDGE = MARK + "bridge"  # a bridge that pipework_bridge made
 UNFINISHED = MARK + "unfinished"  # what a killed run leaves: made, but not yet marked, or about to be deleted
 GROUP = 0x70697065  # the link group of what is unfinished
+GROUP_DELETE = GROUP + 1  # and of what is about to go, all at once
 PROTOCOL = 112  # of our routes; in no rt_protos file of iproute2
 TABLE_MAIN = 254
 TABLE_KEPT = 0x7077  # where the default route waits that ours replaced; no rule leads there
@@ -52,7 +53,7 @@ class Device:
     @property
     def owner(self) -> str | None:
         """Our mark on it, if it has one."""
-        if self.group == GROUP:
+        if self.group in (GROUP, GROUP_DELETE):
             return UNFINISHED
         return self.alias if self.alias and self.alias.startswith(MARK) else None
 
@@ -256,7 +257,7 @@ def holds_nic(alias: str) -> bool:
 def sealed(alias: str, secret: bytes) -> bool:
     """Whether an alias that holds a NIC was written by this host."""
     owner, tag, fields = alias.split("|", 2)
-    return hmac.compare_digest(tag.encode(), _seal(owner, fields, secret).encode())
+    return hmac.compare_digest(tag.encode("utf-8", "surrogateescape"), _seal(owner, fields, secret).encode())
 
 
 def _seal(owner: str, fields: str, secret: bytes) -> str:
