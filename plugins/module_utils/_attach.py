@@ -1,6 +1,7 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
 """From attachments and what the kernel shows to the objects that are wanted. Pure."""
+
 from __future__ import annotations
 
 import collections
@@ -14,8 +15,24 @@ from ._facts import Facts, link_key, port_key, whose
 from ._kinds.bridge import check_room
 from ._kinds.phys import home
 from ._model import (
-    HOST, OWNER_AUTO, PROTOCOL, TABLE_KEPT, TABLE_MAIN, UNFINISHED, Address, Device, Link, Port, Route, default_metric,
-    default_route, owner_matches, owner_of,
+    BRIDGE_PORTS_MAX,
+    HOST,
+    OWNER_AUTO,
+    PROTOCOL,
+    TABLE_KEPT,
+    TABLE_MAIN,
+    UNFINISHED,
+    Address,
+    Device,
+    Link,
+    Nic,
+    Port,
+    Route,
+    default_metric,
+    default_route,
+    owner_fields,
+    owner_matches,
+    owner_of,
 )
 from ._normalize import broadcast, family, on_link
 from ._plan import Absent, Desired, Key, KernelObject, State
@@ -44,6 +61,7 @@ class Wish:
     own: set[Key] = dataclasses.field(default_factory=set)
     bridges: set[str] = dataclasses.field(default_factory=set)  # that attachments use
     left: set[str] = dataclasses.field(default_factory=set)  # that attachments leave, and that go if we made them
+    users: dict[str, Attachment] = dataclasses.field(default_factory=dict)  # of NICs
 
     def want(self, item: KernelObject | Absent, own: bool = True) -> None:
         key = item.key
@@ -65,6 +83,7 @@ class Scene:
         for device in facts.host.values():
             if device.owner:
                 self.marked[device.owner].append(device)
+        self.lent = [owner for owner in self.marked if Nic.unpack(owner)]  # of NICs that came back by themselves
 
     def link(self, label: str, name: str) -> Link | None:
         return t.cast("Link | None", self.state.get(link_key(label, name)))
@@ -77,7 +96,9 @@ class Scene:
         return t.cast("Route | None", self.state.get(route.key))
 
 
-def compile_wish(targets: t.Sequence[Target], facts: Facts, purge: t.Callable[[str], bool] | None = None) -> tuple[Wish, State]:
+def compile_wish(
+    targets: t.Sequence[Target], facts: Facts, purge: t.Callable[[str], bool] | None = None,
+) -> tuple[Wish, State]:
     """The wanted objects of a whole run, and the state they are held against. Raises PipeworkError for what cannot be."""
     wish, scene = Wish(), Scene(facts, facts.state())
     refuse_twice(targets)
@@ -96,16 +117,25 @@ def compile_wish(targets: t.Sequence[Target], facts: Facts, purge: t.Callable[[s
 
 
 def refuse_twice(targets: t.Sequence[Target]) -> None:
-    """One interface under two names of its container."""
-    seen: dict[tuple[str | None, str], Target] = {}
+    """One interface under two names of its container, and two default routes for one container."""
+    seen: dict[tuple[str | None, str | int], Target] = {}
     for target in targets:
+        item = target.item
         if target.label is None:
             continue
-        other = seen.setdefault((target.label, target.item.interface), target)
+        other = seen.setdefault((target.label, item.interface), target)
         if other is not target:
-            raise target.item.refuse(
-                f"interface: {target.item.title} and {other.item.title} are the same interface, since both containers are {target.label}; each interface can be listed once."
+            raise item.refuse(
+                f"interface: {item.title} and {other.item.title} are the same interface, since both containers are "
+                f"{target.label}; each interface can be listed once."
             )
+        for gateway in item.gateway or () if item.state == "present" else ():
+            other = seen.setdefault((target.label, family(gateway)), target)
+            if other is not target:
+                raise item.refuse(
+                    f"gateway: {gateway}: {target.label} gets a default gateway for IPv{family(gateway)} through "
+                    f"{other.item.interface} already; leave one out."
+                )
 
 
 def _given_mtus(targets: t.Sequence[Target]) -> dict[str, int]:
@@ -123,8 +153,11 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
     item, label, facts = target.item, target.label, scene.facts
     site = _kinds.Site(item, label, target.owner, target.ident, facts, scene.state, mtus)
     device = facts.devices[label].get(item.interface)
-    if device is not None and (site.link is None or site.link.owner is None):
-        raise item.refuse(f"interface: {item.interface} exists in {label} and is not ours: {whose(facts, label, device)}. Choose another name.")
+    if device is not None and not _is_ours(site.link, label):
+        raise item.refuse(
+            f"interface: {item.interface} exists in {label} and is not ours: {whose(facts, label, device)}. "
+            "Choose another name."
+        )
     kind = _kinds.kind_of(item, facts, site.link)
     if item.mode is not None and kind != "macvlan":
         raise item.refuse(f"mode: kind {kind} has no modes; macvlan has.")
@@ -133,11 +166,34 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
         wish.want(wanted, own=not shared)
         if isinstance(wanted, Port):
             wish.bridges.add(str(wanted.bridge))
+        if isinstance(wanted, Link) and wanted.parent:
+            _claim(wanted, item, wish)
+    if site.link is not None and site.link.type == "phys" and kind != "phys":
+        for wanted in home(facts, site.link):
+            wish.want(wanted, own=False)
     port = site.port
     if port is not None and port.bridge and _bridge_of(wish, port.key) != port.bridge:
         wish.left.add(port.bridge)
     for wanted in _layer3(item, label, scene):
         wish.want(wanted)
+
+
+def _is_ours(link: Link | None, label: str) -> bool:
+    """On the host itself, what is part of a container's attachment, or a bridge, is not runtime host's."""
+    if link is None or link.owner is None:
+        return False
+    return label != HOST or link.owner == UNFINISHED or (owner_fields(link.owner) or ("",))[0] == HOST
+
+
+def _claim(link: Link, item: Attachment, wish: Wish) -> None:
+    """A NIC carries many macvlans, or moves into one container."""
+    parent = str(link.parent)
+    other = wish.users.setdefault(parent, item)
+    if other is not item and "phys" in (item.kind, other.kind):
+        raise item.refuse(
+            f"host_interface: {parent} is wanted by {other.title} and by {item.title}, but it can only move into one "
+            "container, and then carries nothing on the host."
+        )
 
 
 def _bridge_of(wish: Wish, key: Key) -> str | None:
@@ -219,13 +275,16 @@ def _default_back(label: str, device: str, version: int, scene: Scene) -> t.Iter
 def _absent(target: Target, scene: Scene, wish: Wish) -> None:
     item = target.item
     if target.label is None:
-        _absent_remains(item, scene, wish)
-    else:
+        _absent_remains(item.runtime, str(item.container), item, scene, wish)
+    elif _is_ours(scene.link(target.label, item.interface), target.label):
         _remove(target.label, item.interface, scene, wish)
-        port = scene.port(target.label, item.interface)
+    if target.label not in (None, HOST):
+        port = scene.port(str(target.label), item.interface)
         for device in scene.marked[target.owner]:  # what another namespace of the same name left
-            if target.label != HOST and (port is None or port.local_interface != device.name):
+            if port is None or port.local_interface != device.name:
                 wish.want(Absent(link_key(HOST, device.name)))
+        if scene.lent:
+            _absent_remains(target.runtime, target.name, item, scene, wish, only=scene.lent)
     if item.host_interface:
         wish.left.add(item.host_interface)
 
@@ -249,12 +308,14 @@ def _remove(label: str, interface: str, scene: Scene, wish: Wish) -> None:
             wish.want(item, own=False)
 
 
-def _absent_remains(item: Attachment, scene: Scene, wish: Wish) -> None:
-    """What a container that is gone has left on the host."""
-    for owner, devices in scene.marked.items():
-        if not owner_matches(owner, item.runtime, str(item.container), item.interface):
+def _absent_remains(
+    runtime: str, container: str, item: Attachment, scene: Scene, wish: Wish, only: t.Collection[str] | None = None,
+) -> None:
+    """What a container that is gone, or was started anew, has left on the host. ``only``: under these marks."""
+    for owner in scene.marked if only is None else only:
+        if not owner_matches(owner, runtime, container, item.interface):
             continue
-        for device in devices:
+        for device in scene.marked[owner]:
             link = scene.link(HOST, device.name)
             assert link is not None
             wish.want(Absent(link.key))
@@ -275,7 +336,9 @@ def _purge(scene: Scene, wish: Wish, in_scope: t.Callable[[str], bool]) -> None:
             continue  # its other end is the one to remove
         port = scene.port(link.ns, link.ifname)
         device = scene.facts.devices[link.ns][link.ifname]
-        stands_on = link.parent or (port.bridge if port else None) or (scene.facts.host_name(device.master) if link.ns == HOST else None)
+        stands_on = link.parent or (port.bridge if port else None)
+        if stands_on is None and link.ns == HOST:
+            stands_on = scene.facts.host_name(device.master)
         if in_scope(str(stands_on or "dummy")):
             _remove(link.ns, link.ifname, scene, wish)
             if stands_on:
@@ -304,15 +367,14 @@ def _goes(port: Port, wish: Wish) -> bool:
 def _check_rooms(targets: t.Sequence[Target], scene: Scene, wish: Wish) -> None:
     """That each bridge has a port left for each that comes."""
     come: collections.Counter[str] = collections.Counter()
-    leave: collections.Counter[str] = collections.Counter()
     for key, wanted in wish.desired.items():
         have = scene.state.get(key)
         if isinstance(wanted, Port) and not (isinstance(have, Port) and have.bridge == wanted.bridge):
             come[str(wanted.bridge)] += 1
-    leave.update(str(item.bridge) for item in scene.state.values() if isinstance(item, Port) and _goes(item, wish))
     for bridge, count in come.items():
-        item = next((target.item for target in targets if target.item.host_interface == bridge), targets[0].item)
-        check_room(item, scene.facts, bridge, count - leave[bridge])
+        if len(scene.facts.ports_of(bridge)) + count > BRIDGE_PORTS_MAX:
+            item = next((target.item for target in targets if target.item.host_interface == bridge), targets[0].item)
+            check_room(item, bridge, len(staying_ports(bridge, scene.facts, scene.state, wish)) + count)
 
 
 def _collect_bridges(scene: Scene, wish: Wish) -> None:

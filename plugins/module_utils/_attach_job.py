@@ -76,7 +76,7 @@ class AttachJob:
 
     def _forward(self, wish: Wish, facts: Facts, state: State) -> None:
         """Frames pass inside the bridges that are used, and our rules go with the last attachment of a bridge that is not ours."""
-        policies = self._policies(facts)
+        policies = self._policies(wish)
         if not (policies or wish.left):
             return
         filters = _filter.observe()
@@ -90,18 +90,13 @@ class AttachJob:
                 for rule_gone in _forwarding.no_rules_for(bridge, filters):
                     wish.want(rule_gone, own=False)
 
-    def _policies(self, facts: Facts) -> dict[str, str]:
+    def _policies(self, wish: Wish) -> dict[str, str]:
         policies: dict[str, str] = {}
         for target in self.targets:
-            item = target.item
-            if item.state == "present" and item.host_interface and item.forwarding != "unmanaged" and target.label is not None:
-                name = item.host_interface
-                if name in facts.host and facts.host[name].type != "bridge":
-                    continue
-                if name not in facts.host and item.kind not in ("bridge", "auto"):
-                    continue
-                strongest = max(policies.get(name, "unmanaged"), item.forwarding, key=_forwarding.STRENGTH.__getitem__)
-                policies[name] = strongest
+            port = wish.desired.get(port_key(str(target.label), target.item.interface))
+            if isinstance(port, Port) and target.item.forwarding != "unmanaged":
+                both = policies.get(str(port.bridge), "unmanaged"), target.item.forwarding
+                policies[str(port.bridge)] = max(both, key=_forwarding.STRENGTH.__getitem__)
         return policies
 
     def results(self, state: State) -> dict[str, t.Any]:

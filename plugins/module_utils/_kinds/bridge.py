@@ -1,12 +1,13 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
 """Kind bridge: a veth pair, one end in the container, the other a port of a Linux bridge that is made if it is missing."""
+
 from __future__ import annotations
 
 import typing as t
 
 from .._attachment import Attachment
-from .._facts import Facts, whose
+from .._facts import whose
 from .._model import BRIDGE_PORTS_MAX, HOST, OWNER_AUTO, UNFINISHED, Link, Port
 from .._normalize import hashed_name, stable_mac
 from .._plan import Absent, KernelObject
@@ -26,13 +27,20 @@ def wanted(site: Site) -> t.Iterator[KernelObject | Absent]:
         yield new_bridge(name, site.facts.host_seed, OWNER_AUTO)
     else:
         if bridge.type != "bridge":
-            raise item.refuse(f"host_interface: {name} is not a bridge but {'a network card' if bridge.type is None else bridge.type}; kind macvlan or phys would be right for it.")
+            what = bridge.type or "a network card"
+            raise item.refuse(
+                f"host_interface: {name} is not a bridge but {what}; kind macvlan or phys would be right for it."
+            )
         yield Link(HOST, name, up=True, owner=OWNER_AUTO if bridge.owner == UNFINISHED else None)
     local = _local_interface(site)
     mtu = item.mtu or site.inherited_mtu(bridge)
     yield from _cleared(site, local)
-    yield Link(site.label, item.interface, type="veth", mac=item.mac_address, mtu=mtu, up=True, owner=site.owner, peer=local)
-    yield Port(HOST, f"{site.label}/{item.interface}", local_interface=local, bridge=name, mtu=mtu, up=True, owner=site.owner)
+    yield Link(
+        site.label, item.interface, type="veth", mac=item.mac_address, mtu=mtu, up=True, owner=site.owner, peer=local,
+    )
+    yield Port(
+        HOST, f"{site.label}/{item.interface}", local_interface=local, bridge=name, mtu=mtu, up=True, owner=site.owner,
+    )
 
 
 def new_bridge(name: str, seed: str, owner: str) -> Link:
@@ -41,7 +49,7 @@ def new_bridge(name: str, seed: str, owner: str) -> Link:
 
 
 def _local_interface(site: Site) -> str:
-    """The name of the host end: the one asked for, else the one it has, else one that is the same for this container each time."""
+    """The host end's name: the one asked for, else the one it has, else the same for this container each time."""
     if site.item.local_interface:
         return site.item.local_interface
     if site.port is not None and site.port.local_interface:
@@ -55,15 +63,17 @@ def _cleared(site: Site, local: str) -> t.Iterator[Absent]:
     if holder is None or (site.port is not None and site.port.local_interface == local):
         return
     if holder.owner not in (site.owner, UNFINISHED):
-        raise site.item.refuse(f"local_interface: {local} exists on the host and is not this attachment's: {whose(site.facts, HOST, holder)}. Choose another name or leave it out.")
+        raise site.item.refuse(
+            f"local_interface: {local} exists on the host and is not this attachment's: "
+            f"{whose(site.facts, HOST, holder)}. Choose another name or leave it out."
+        )
     yield Absent(("link", HOST, local))
 
 
-def check_room(item: Attachment, facts: Facts, name: str, coming: int) -> None:
+def check_room(item: Attachment, name: str, ports: int) -> None:
     """A Linux bridge takes 1,023 ports."""
-    ports = len(facts.ports_of(name)) + coming
-    if coming > 0 and ports > BRIDGE_PORTS_MAX:
+    if ports > BRIDGE_PORTS_MAX:
         raise item.refuse(
-            f"host_interface: the bridge {name} would have {ports} ports, but a Linux bridge takes {BRIDGE_PORTS_MAX} at most; "
-            "use a second bridge for the rest."
+            f"host_interface: the bridge {name} would have {ports} ports, but a Linux bridge takes {BRIDGE_PORTS_MAX} "
+            "at most; use a second bridge for the rest."
         )
