@@ -12,22 +12,24 @@ Links = dict[int, dict[str, Any]]
 ASCII = str.maketrans("┌┐└┘─│┬┴", "++++-|++")
 
 
-def look(containers: dict[str, str]) -> tuple[Links, dict[str, Links]]:
-    """The interfaces of the host, and those of each container; a container is the path of its network namespace."""
+def look(containers: dict[str, str], bridge: str) -> tuple[Links, dict[str, Links]]:
+    """A bridge of the host with its ports, and the interfaces of each container (its network namespace's path)."""
     seen = {}
     for name, path in containers.items():
         with kernel.inside(path):
             seen[name] = kernel.links()
-    return kernel.links(), seen
-
-
-def draw(host: Links, containers: dict[str, Links], bridge: str) -> str:
-    """The bridge, its ports, and what hangs on them."""
+    host = kernel.links()
     index = next(number for number, link in host.items() if link["name"] == bridge)
-    ports = [(number, port) for number, port in host.items() if port["master"] == index]
+    return {number: link for number, link in host.items() if index in (number, link["master"])}, seen
+
+
+def draw(host: Links, containers: dict[str, Links]) -> str:
+    """The bridge, its ports, and what hangs on them."""
+    bridge = next(link for link in host.values() if link["kind"] == "bridge")
+    ports = [(number, link) for number, link in host.items() if link is not bridge]
     ends = [(port["name"], *_other_end(number, port, containers)) for number, port in ports]
     ends.sort(key=lambda end: [*containers, end[1]].index(end[1]))
-    lines = _hang(_about(host[index]), [(port, _box(inside, title)) for port, title, inside in ends])
+    lines = _hang(_about(bridge), [(port, _box(inside, title)) for port, title, inside in ends])
     drawing = "\n".join(line.rstrip() for line in lines)
     try:
         drawing.encode(sys.stdout.encoding or "ascii")
