@@ -35,7 +35,7 @@ from ._model import (
     owner_of,
 )
 from ._normalize import broadcast, family, on_link
-from ._plan import Absent, Desired, Key, KernelObject, State
+from ._plan import Absent, Desired, KernelObject, Key, State
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Scene:
 def compile_wish(
     targets: t.Sequence[Target], facts: Facts, purge: t.Callable[[str], bool] | None = None,
 ) -> tuple[Wish, State]:
-    """The wanted objects of a whole run, and the state they are held against. Raises PipeworkError for what cannot be."""
+    """The wanted objects of a whole run, and the state they are held against. PipeworkError for what cannot be."""
     wish, scene = Wish(), Scene(facts, facts.state())
     refuse_twice(targets)
     mtus = _given_mtus(targets)
@@ -139,7 +139,7 @@ def refuse_twice(targets: t.Sequence[Target]) -> None:
 
 
 def _given_mtus(targets: t.Sequence[Target]) -> dict[str, int]:
-    """A bridge's MTU falls to that of its smallest port: those that come in the same run count before they are there."""
+    """A bridge's MTU falls to that of its smallest port: those that come in this run count before they are there."""
     smallest: dict[str, int] = {}
     for target in targets:
         item = target.item
@@ -205,7 +205,8 @@ def _bridge_of(wish: Wish, key: Key) -> str | None:
 
 def _layer3(item: Attachment, label: str, scene: Scene) -> t.Iterator[KernelObject | Absent]:
     have = [o for o in scene.carried[link_key(label, item.interface)] if isinstance(o, Address)]
-    wanted = {address: Address(label, item.interface, address, broadcast=broadcast(address)) for address in item.addresses or ()}
+    listed = item.addresses or ()
+    wanted = {each: Address(label, item.interface, each, broadcast=broadcast(each)) for each in listed}
     yield from wanted.values()
     if item.addresses is not None and not item.append:
         yield from (Absent(address.key) for address in have if address.address not in wanted)
@@ -215,7 +216,9 @@ def _layer3(item: Attachment, label: str, scene: Scene) -> t.Iterator[KernelObje
         yield from _gateways(item, label, reachable, scene)
 
 
-def _gateways(item: Attachment, label: str, addresses: tuple[str, ...], scene: Scene) -> t.Iterator[KernelObject | Absent]:
+def _gateways(
+    item: Attachment, label: str, addresses: tuple[str, ...], scene: Scene,
+) -> t.Iterator[KernelObject | Absent]:
     wanted: dict[Key, KernelObject] = {}
     for gateway in item.gateway or ():
         default = default_route(label, gateway, item.interface)

@@ -18,7 +18,7 @@ from ._observe import observe
 from ._plan import Plan, State
 from ._run import Picture
 
-Request = t.Tuple[str, t.Optional[str], t.Optional[str]]
+Request = tuple[str, t.Optional[str], t.Optional[str]]
 
 
 class AttachJob:
@@ -67,7 +67,8 @@ class AttachJob:
 
     def picture(self, namespaces: Namespaces) -> Picture:
         lending = any(item.kind == "phys" and item.state == "present" for item in self.items)
-        facts = observe(namespaces, routes_of_host=lending or any(item.runtime == "host" for item in self.items), lending=lending)
+        on_host = any(item.runtime == "host" for item in self.items)
+        facts = observe(namespaces, routes_of_host=lending or on_host, lending=lending)
         scope = named(self.scope, facts) if self.scope else None
         in_scope = (lambda name: scope in (None, name)) if self.purge else None
         wish, state = compile_wish(self.targets, facts, in_scope)
@@ -75,7 +76,7 @@ class AttachJob:
         return Picture(state, wish.desired, wish.own)
 
     def _forward(self, wish: Wish, facts: Facts, state: State) -> None:
-        """Frames pass inside the bridges that are used, and our rules go with the last attachment of a bridge that is not ours."""
+        """Frames pass inside the bridges that are used; our rules go with the last attachment of a bridge not ours."""
         policies = self._policies(wish)
         if not (policies or wish.left):
             return
@@ -104,7 +105,7 @@ class AttachJob:
 
     def finish(self, plan: Plan, namespaces: Namespaces, state: State) -> None:
         touched = {operation.key for operation in plan} | {operation.subject.carrier for operation in plan}
-        new = {operation.key for operation in plan if operation.action == "create" and operation.subject.order_kind == "bridge"}
+        new = {each.key for each in plan if each.action == "create" and each.subject.order_kind == "bridge"}
         news = []
         for target in self.targets:
             item, label = target.item, target.label

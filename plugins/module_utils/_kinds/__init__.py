@@ -2,9 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE)
 """The kinds of attachment: one small file each, and this table. Pure.
 
-A kind is a module with ``wanted(site)``, which yields the objects that the interface is made of (Absent for what must not
-be there), and raises PipeworkError for what cannot be. Addresses and routes are the same for all and not its business.
+A kind is a module with ``wanted(site)``, which yields the objects that the interface is made of (Absent for what must
+not be there), and raises PipeworkError for what cannot be. Addresses and routes are the same for all, not its business.
 """
+
 from __future__ import annotations
 
 import dataclasses
@@ -23,7 +24,7 @@ KINDS: dict[str, types.ModuleType] = {"bridge": bridge, "macvlan": macvlan, "phy
 
 @dataclasses.dataclass(frozen=True)
 class Site:
-    """Where one attachment is to be made: the container, found and open, and all that is known of host and container."""
+    """Where one attachment is to be made: the container, found and open, and what is known of it and of the host."""
 
     item: Attachment
     label: str
@@ -60,8 +61,11 @@ class Site:
 
 def unknown_interface(name: str, facts: Facts) -> str:
     """The classic words for a host interface that is not there."""
-    near = ", ".join(sorted(facts.host)[:8])
-    return f"host_interface: I do not know how to setup interface {name}: it does not exist on the host (which has {near or 'none'})."
+    near = ", ".join(sorted(facts.host)[:8]) or "none"
+    return (
+        f"host_interface: I do not know how to setup interface {name}: "
+        f"it does not exist on the host (which has {near})."
+    )
 
 
 def host_interface(item: Attachment, facts: Facts) -> str:
@@ -78,13 +82,15 @@ def named(wanted: str, facts: Facts) -> str:
         return wanted
     mac = wanted[4:]
     # What stands on a NIC (VLANs, macvlans, bridges) often has the NIC's address: the NIC is meant.
-    found = [d for d in facts.host.values() if d.mac == mac and d.type != "macvlan" and (d.parent_index is None or d.type == "veth")]
+    found = [d for d in facts.host.values() if d.mac == mac and (d.parent_index is None or d.type == "veth")]
     hardware = [d for d in found if d.type is None] or [d for d in found if d.type not in ("bridge", "bond")] or found
     if not hardware:
         raise PipeworkError(f"host_interface: no interface of the host has the address {mac}.")
     if len(hardware) > 1:
         listed = ", ".join(sorted(d.name for d in hardware))
-        raise PipeworkError(f"host_interface: several interfaces have the address {mac}: {listed}; name the one you mean.")
+        raise PipeworkError(
+            f"host_interface: several interfaces have the address {mac}: {listed}; name the one you mean."
+        )
     return hardware[0].name
 
 
@@ -93,14 +99,16 @@ def kind_of(item: Attachment, facts: Facts, link: Link | None) -> str:
     if item.kind != "auto":
         return item.kind
     wanted = str(item.host_interface)
-    if link is not None and link.type == "phys" and link.nic is not None and link.nic.name == wanted and wanted not in facts.host:
+    lent = link.nic if link is not None and link.type == "phys" else None
+    if lent is not None and lent.name == wanted and wanted not in facts.host:
         return "phys"
     if wanted in facts.host or wanted.startswith("mac:"):
         device = facts.host[host_interface(item, facts)]
         if device.type == "bridge":
             return "bridge"
         if device.type == "openvswitch" or not device.ethernet:
-            raise item.refuse(f"host_interface: {device.name} is {'an Open vSwitch bridge' if device.ethernet else 'not an Ethernet interface'}, which this version cannot attach to yet.")
+            what = "an Open vSwitch bridge" if device.ethernet else "not an Ethernet interface"
+            raise item.refuse(f"host_interface: {device.name} is {what}, which this version cannot attach to yet.")
         return "macvlan"
     for prefix, kind in (("br", "bridge"), ("dummy", "dummy")):
         if wanted.startswith(prefix):

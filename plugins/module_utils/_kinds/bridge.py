@@ -1,6 +1,6 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
-"""Kind bridge: a veth pair, one end in the container, the other a port of a Linux bridge that is made if it is missing."""
+"""Kind bridge: a veth pair, one end in the container, the other a port of a Linux bridge, made if it is missing."""
 
 from __future__ import annotations
 

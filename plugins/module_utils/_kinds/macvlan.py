@@ -6,7 +6,7 @@ from __future__ import annotations
 import typing as t
 
 from .._facts import port_key
-from .._model import HOST, Link
+from .._model import HOST, ON_A_NIC, Link
 from .._plan import Absent, KernelObject
 
 if t.TYPE_CHECKING:
@@ -14,20 +14,29 @@ if t.TYPE_CHECKING:
 
 
 def wanted(site: Site) -> t.Iterator[KernelObject | Absent]:
+    return upon_nic(site, "macvlan", site.item.mode or "bridge")
+
+
+def upon_nic(site: Site, kind: str, mode: str) -> t.Iterator[KernelObject | Absent]:
+    """An interface of one of the kinds that stand on a NIC of the host."""
     item = site.item
     parent = site.parent()
-    mode = item.mode or "bridge"
     if not parent.ethernet:
-        raise item.refuse(f"host_interface: {parent.name} is not an Ethernet interface, which macvlan needs.")
-    if parent.type == "macvlan":
-        raise item.refuse(f"host_interface: {parent.name} is a macvlan itself; use the interface that it stands on.")
+        raise item.refuse(f"host_interface: {parent.name} is not an Ethernet interface, which {kind} needs.")
+    if parent.type in ON_A_NIC:
+        raise item.refuse(f"host_interface: {parent.name} is a {parent.type} itself; use the interface that it stands on.")
     if parent.master is not None:
-        raise item.refuse(f"host_interface: {parent.name} is a port of {site.facts.host_name(parent.master)}, and takes no macvlan as such; attach to {site.facts.host_name(parent.master)} instead.")
+        bridge = site.facts.host_name(parent.master)
+        raise item.refuse(
+            f"host_interface: {parent.name} is a port of {bridge}, and takes no {kind} as such; attach to {bridge} instead."
+        )
     if item.mtu and item.mtu > parent.mtu:
-        raise item.refuse(f"mtu: {item.mtu} is more than {parent.name} has ({parent.mtu}); a macvlan takes {parent.mtu} at most.")
+        raise item.refuse(
+            f"mtu: {item.mtu} is more than {parent.name} has ({parent.mtu}); a {kind} takes {parent.mtu} at most."
+        )
     yield Link(HOST, parent.name, up=True)
     yield Link(
-        site.label, item.interface, type="macvlan", parent=parent.name, settings={"mode": mode}, mac=item.mac_address,
+        site.label, item.interface, type=kind, parent=parent.name, settings={"mode": mode}, mac=item.mac_address,
         mtu=item.mtu or parent.mtu, up=True, owner=site.owner,
     )
     yield Absent(port_key(site.label, item.interface))

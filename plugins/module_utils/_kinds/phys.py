@@ -2,8 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE)
 """Kind phys: the NIC itself moves into the container, and comes home as it was.
 
-What it was is kept in its alias, which the kernel carries along, also when it throws the NIC back because the container died.
+What it was is kept in its alias, which the kernel carries along, also when it throws the NIC back from a dead container.
 """
+
 from __future__ import annotations
 
 import typing as t
@@ -25,7 +26,8 @@ def wanted(site: Site) -> t.Iterator[KernelObject | Absent]:
     yield Absent(port_key(site.label, item.interface))
     link = site.link
     if link is not None and link.type == "phys" and link.nic is not None and _is_meant(item.host_interface, link.nic):
-        yield Link(site.label, item.interface, type="phys", parent=link.nic.name, mac=item.mac_address, mtu=item.mtu, up=True)
+        name = link.nic.name
+        yield Link(site.label, item.interface, type="phys", parent=name, mac=item.mac_address, mtu=item.mtu, up=True)
         return
     if link is not None and link.type == "phys":
         yield from home(site.facts, link)
@@ -45,7 +47,8 @@ def home(facts: Facts, link: Link) -> t.Iterator[KernelObject]:
     there = facts.host.get(nic.name)
     if there is not None and not (link.ns == HOST and link.ifname == nic.name):
         raise PipeworkError(
-            f"interface: the NIC {nic.name} cannot come home from {link.ns}/{link.ifname}, because the host has another interface of that name by now; rename that one first."
+            f"interface: the NIC {nic.name} cannot come home from {link.ns}/{link.ifname}, because the host has "
+            "another interface of that name by now; rename that one first."
         )
     yield Link(HOST, nic.name, type="nic", up=nic.up)
     for address in nic.addresses:
@@ -72,9 +75,15 @@ def _thrown_back(site: Site) -> Device | None:
 
 def _as_it_is(site: Site, device: Device) -> Nic:
     if device.master is not None:
-        raise site.item.refuse(f"host_interface: {device.name} is a port of {site.facts.host_name(device.master)}; take it out first, or attach to {site.facts.host_name(device.master)}.")
+        master = site.facts.host_name(device.master)
+        raise site.item.refuse(
+            f"host_interface: {device.name} is a port of {master}; take it out first, or attach to {master}."
+        )
     if device.type == "bridge" or device.owner:
-        raise site.item.refuse(f"host_interface: {device.name} is {'a bridge' if device.type == 'bridge' else 'part of another attachment'}, not a NIC that could move into a container.")
+        what = "a bridge" if device.type == "bridge" else "part of another attachment"
+        raise site.item.refuse(
+            f"host_interface: {device.name} is {what}, not a NIC that could move into a container."
+        )
     addresses = tuple(a.address for a in site.facts.addresses.get(HOST, ()) if a.device == device.name)
     return Nic(device.name, device.mtu, device.mac, device.up, addresses, device.alias or "")
 
@@ -83,6 +92,7 @@ def _packed(site: Site, nic: Nic) -> str:
     alias = nic.pack(site.owner, site.facts.secret)
     if len(alias.encode("utf-8", "surrogateescape")) > ALIAS_MAX:
         raise site.item.refuse(
-            f"host_interface: {nic.name} has more addresses ({len(nic.addresses)}) than can be kept with it until it comes home; remove some of them first."
+            f"host_interface: {nic.name} has more addresses ({len(nic.addresses)}) than can be kept with it until it "
+            "comes home; remove some of them first."
         )
     return alias
