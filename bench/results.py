@@ -110,10 +110,16 @@ def table(results: Results) -> str:
         "| ms per attachment | " + " | ".join(f"{size:,}" for size in SIZES) + " | × floor |",
         "|---|" + "--:|" * (len(SIZES) + 1),
     ]
-    lines += ["| " + " | ".join([row.title, *cells(results, row)]) + " |" for row in ROWS]
+    lines += ["| " + " | ".join([title(results, row), *cells(results, row)]) + " |" for row in ROWS]
     peaks = [results.peak(size) for size in SIZES]
     lines.append("| peak memory of the module, MB | " + " | ".join(figure(peak) for peak in peaks) + " | |")
     return "\n".join(lines)
+
+
+def title(results: Results, row: Row) -> str:
+    measured = any((row.key, size) in results.times for size in SIZES)
+    broken = measured and row.key in results.missing
+    return f"{row.title} (incomplete: {results.missing[row.key]})" if broken else row.title
 
 
 def cells(results: Results, row: Row) -> list[str]:
