@@ -11,13 +11,15 @@ options:
   container:
     description:
       - The container, by the name or the ID that its runtime knows it by, also a short ID.
-      - For O(runtime=netns) the name of a network namespace or an absolute path to one, for O(runtime=pid) a process ID.
+      - For O(runtime=netns) the name of a network namespace or an absolute path to one,
+        for O(runtime=pid) a process ID.
         O(runtime=host) needs none.
     type: str
     aliases: [guest]
   runtime:
     description:
-      - Who knows the container. V(auto) asks V(docker) and V(netns), as far as they are installed, and fails when both know the name.
+      - Who knows the container. V(auto) asks V(docker) and V(netns), as far as they are installed,
+        and fails when both know the name.
       - V(host) is the host itself.
       - The default is V(auto).
     type: str

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE)
 """Tells the neighbours who has an address now: gratuitous ARP for IPv4, unsolicited neighbour advertisements for IPv6.
 
-Nothing waits for them. IPv6 forbids speaking for an address whose duplicate detection has not ended, which takes a second:
-the kernel itself sends that advertisement, when it is asked to (ndisc_notify).
+Nothing waits for them. IPv6 forbids speaking for an address whose duplicate detection has not ended, which takes a
+second: the kernel itself sends that advertisement, when it is asked to (ndisc_notify).
 """
 from __future__ import annotations
 

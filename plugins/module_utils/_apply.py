@@ -18,7 +18,7 @@ from ._netlink import KernelError, Namespaces
 from ._plan import Operation, Plan, undo
 
 Step = t.Callable[[Operation], None]
-Request = t.Tuple[str, bytes]  # the namespace that it goes to, the message
+Request = tuple[str, bytes]  # the namespace that it goes to, the message
 
 # What may come back when something is taken back that is so already.
 HARMLESS = {
@@ -54,7 +54,9 @@ def apply(plan: Plan, namespaces: Namespaces, step: Step | None = None) -> None:
         taken_back = take_back(done, namespaces)
         if isinstance(error, Exception):
             known = isinstance(error, (PipeworkError, OSError)) or getattr(error, "expected", False)
-            words = getattr(error, "message", str(error)) if known else f"This should not have happened, please report it: {type(error).__name__}: {error}."
+            words = getattr(error, "message", str(error))
+            if not known:
+                words = f"This should not have happened, please report it: {type(error).__name__}: {error}."
             raise PipeworkError(words, taken_back) from error
         raise
 
@@ -79,7 +81,9 @@ def take_back(done: Plan, namespaces: Namespaces) -> str:
     count = sum(not operation.implied for operation in done)
     if left:
         return f"Of {count} operation(s) done before, these could not be taken back: {'; '.join(left)}."
-    return f"The {count} operation(s) done before were taken back; everything is as it was." if count else "Nothing was changed."
+    if not count:
+        return "Nothing was changed."
+    return f"The {count} operation(s) done before were taken back; everything is as it was."
 
 
 def _batches(plan: Plan, alone: bool) -> t.Iterator[Plan]:
@@ -161,7 +165,8 @@ def _create_link(_before: None, link: Link, namespaces: Namespaces) -> list[Requ
     parent = namespaces[HOST].index(link.parent) if link.parent else None
     namespaces[link.ns].forget(link.ifname)
     return [(HOST, _codec.new_link(
-        link.ifname, str(link.type), mac=link.mac, mtu=link.mtu, settings=link.settings, parent=parent, netns=target, peer=link.peer,
+        link.ifname, str(link.type), mac=link.mac, mtu=link.mtu, settings=link.settings, parent=parent, netns=target,
+        peer=link.peer,
     ))]
 
 
@@ -170,11 +175,12 @@ def _update_link(before: Link, after: Link, namespaces: Namespaces) -> list[Requ
     index = netns.index(after.ifname)
     requests = []
     new = {k: v for k, v in (after.settings or {}).items() if (before.settings or {}).get(k) != v}
-    if new.get("stp") is False:  # first, since a bridge with STP on refuses the short delays that one without it may have
+    if new.get("stp") is False:  # first, since a bridge with STP on refuses the short delays that one without it takes
         requests.append(_codec.set_link_settings(index, str(after.type), {"stp": new.pop("stp")}))
     if new:
         requests.append(_codec.set_link_settings(index, str(after.type), new))
-    change: dict[str, t.Any] = {f: getattr(after, f) for f in ("mac", "mtu", "up") if getattr(after, f) != getattr(before, f)}
+    fields = [field for field in ("mac", "mtu", "up") if getattr(after, field) != getattr(before, field)]
+    change: dict[str, t.Any] = {field: getattr(after, field) for field in fields}
     change.update(_mark(before.owner, after.owner))
     if change:
         requests.append(_codec.set_link(index, **change))
@@ -208,7 +214,8 @@ def _delete_links(work: Plan, namespaces: Namespaces, done: Plan) -> None:
     for ns, pairs in by_namespace.items():
         send = namespaces[ns].send
         last = _codec.delete_group() if len(pairs) > 1 else _codec.delete_link(pairs[0][1])
-        errors = send([_codec.set_link(index, group=GROUP_DELETE) for _operation, index in pairs]) if len(pairs) > 1 else []
+        grouping = [_codec.set_link(index, group=GROUP_DELETE) for _operation, index in pairs]
+        errors = send(grouping) if len(pairs) > 1 else []
         wrong = next((error for error in errors if error is not None and error.errno not in GONE), None)
         if wrong is not None:
             send([_codec.set_link(index, group=0) for _operation, index in pairs])
@@ -246,7 +253,9 @@ def _return_nic(link: Link, _after: None, namespaces: Namespaces) -> list[Reques
     home = None if link.ns == HOST else namespaces[HOST].fd
     return [
         (link.ns, _codec.set_link(index, up=False)),
-        (link.ns, _codec.set_link(index, netns=home, name=link.nic.name, mac=link.nic.mac, mtu=link.nic.mtu, alias=link.nic.alias, group=0)),
+        (link.ns, _codec.set_link(
+            index, netns=home, name=link.nic.name, mac=link.nic.mac, mtu=link.nic.mtu, alias=link.nic.alias, group=0,
+        )),
     ]
 
 
@@ -319,7 +328,8 @@ def _change_filter(work: Plan, done: Plan) -> None:
 
 REQUESTS: dict[tuple[str, str], t.Callable[[t.Any, t.Any, Namespaces], list[Request]]] = {
     ("link", "create"): _create_link, ("link", "update"): _update_link,
-    ("stray", "create"): _leave_alone, ("stray", "update"): _leave_alone,  # half a pair cannot be made again, nor is it missed
+    # Half a pair cannot be made again, nor is it missed.
+    ("stray", "create"): _leave_alone, ("stray", "update"): _leave_alone,
     ("bridge", "create"): _create_link, ("bridge", "update"): _update_link, ("bridge", "delete"): _delete_bridge,
     ("phys", "create"): _lend_nic, ("phys", "update"): _update_link, ("phys", "delete"): _return_nic,
     ("nic", "create"): _leave_alone, ("nic", "update"): _update_link, ("nic", "delete"): _leave_alone,
@@ -332,13 +342,14 @@ REQUESTS: dict[tuple[str, str], t.Callable[[t.Any, t.Any, Namespaces], list[Requ
 # -- what some kernels refuse, and how they can be had all the same
 
 def _veth_through_the_host(operation: Operation, _error: KernelError, namespaces: Namespaces) -> KernelError | None:
-    """Old kernels look for the far end's name on the host first: make it under the near end's name with a suffix, then rename."""
+    """Old kernels look for the far end's name on the host first: make it under a name of its own, then rename it."""
     link = operation.after
     assert isinstance(link, Link)
     if link.type != "veth" or link.ns == HOST or link.peer is None:
         return _error
     stand_in = "pwt" + link.peer[-12:]
-    [error] = namespaces[HOST].send([request[1] for request in _create_link(None, dataclasses.replace(link, ifname=stand_in), namespaces)])
+    made = _create_link(None, dataclasses.replace(link, ifname=stand_in), namespaces)
+    [error] = namespaces[HOST].send([message for _ns, message in made])
     if error is not None:
         return error
     netns = namespaces[link.ns]
@@ -374,7 +385,8 @@ def _with_ipv6(operation: Operation, _error: KernelError, namespaces: Namespaces
     return netns.send([message for _ns, message in _create_address(None, address, namespaces)])[0]
 
 
-DETOURS: dict[tuple[tuple[str, str], int | None], t.Callable[[Operation, KernelError, Namespaces], KernelError | None]] = {
+Detour = t.Callable[[Operation, KernelError, Namespaces], t.Optional[KernelError]]
+DETOURS: dict[tuple[tuple[str, str], int | None], Detour] = {
     (("link", "create"), errno.EEXIST): _veth_through_the_host,
     (("port", "update"), errno.EBUSY): _while_down,
     (("link", "update"), errno.EBUSY): _while_down,

@@ -32,7 +32,8 @@ def run_module(argument_spec: dict[str, t.Any], job: t.Callable[[dict[str, t.Any
     except PipeworkError as error:
         module.fail_json(msg=str(error))
     except Exception as error:  # pylint: disable=broad-except  # a traceback is for -vvv, never for the reader of the output
-        module.fail_json(msg=f"This should not have happened, please report it: {type(error).__name__}: {error}", exception=traceback.format_exc())
+        words = f"This should not have happened, please report it: {type(error).__name__}: {error}"
+        module.fail_json(msg=words, exception=traceback.format_exc())
     if module._diff:  # pylint: disable=protected-access  # the documented way to ask
         result["diff"] = {"before": _text(result["before"]), "after": _text(result["after"])}
     module.exit_json(**result)

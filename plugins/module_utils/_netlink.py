@@ -36,7 +36,7 @@ class KernelError(OSError):
     """The kernel's answer to one request: errno, and its own words where it has any."""
 
     def __str__(self) -> str:
-        return self.strerror if self.filename is None else f"{self.strerror} ({self.filename})"
+        return str(self.strerror) if self.filename is None else f"{self.strerror} ({self.filename})"
 
 
 class Namespaces:
@@ -44,7 +44,7 @@ class Namespaces:
 
     def __init__(self) -> None:
         _codec.require()
-        self._visitor = concurrent.futures.ThreadPoolExecutor(1)  # enters namespaces, so that the main thread never does
+        self._visitor = concurrent.futures.ThreadPoolExecutor(1)  # enters namespaces: the main thread never does
         self._home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         self._open: dict[str, Netns] = {}
         self._labels: dict[tuple[int, int], str] = {}
@@ -150,7 +150,7 @@ class Netns:
         return [error for _raw, error in self._exchange(messages)]
 
     def sysctl(self, path: str, value: str) -> str | None:
-        """Writes a sysctl of this namespace, such as net/ipv4/conf/eth1/arp_notify; returns the old value, None if impossible."""
+        """Writes a sysctl of this namespace, such as net/ipv4/conf/eth1/arp_notify; returns the old value, or None."""
         def write() -> str | None:
             with contextlib.suppress(OSError), open("/proc/sys/" + path, "r+", encoding="ascii") as handle:
                 old = handle.read().strip()
@@ -225,7 +225,9 @@ class Netns:
                         found.append(raw)
             if not interrupted:
                 return found
-        raise PipeworkError(f"The interfaces of {self.label} change faster than they can be read ({DUMP_TRIES} dumps were interrupted).")
+        raise PipeworkError(
+            f"The interfaces of {self.label} change faster than they can be read ({DUMP_TRIES} dumps were interrupted)."
+        )
 
     def _receive(self) -> t.Iterator[tuple[int, int, int, bytes]]:
         data = self._socket.recv(RECEIVE_BYTES)

@@ -53,8 +53,8 @@ def _secret(make: bool) -> bytes:
     except OSError as error:
         raise PipeworkError(f"{SECRET} cannot be read: {error.strerror}.") from None
     try:
-        handle_number = os.open(SECRET + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        with open(handle_number, "wb") as new:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+        with open(os.open(SECRET + ".new", flags, 0o600), "wb") as new:
             new.write(os.urandom(32))
         os.rename(SECRET + ".new", SECRET)
         return _secret(make=False)

@@ -1,6 +1,6 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
-"""One run, the same for every module: observe, plan, apply, observe again. No ansible here, so that a service can run it too.
+"""One run, the same for every module: observe, plan, apply, observe again. No ansible here: a service can run it too.
 
 A job knows what is wanted of which objects; this knows the order in which things are done and what is said about it.
 """
@@ -27,7 +27,7 @@ CAP_NET_ADMIN, CAP_SYS_ADMIN = 12, 21
 
 @dataclasses.dataclass
 class Picture:
-    """What a job makes of one observation: the state, what is wanted of it, and the keys that are shown as before and after."""
+    """What a job makes of one observation: the state, what is wanted of it, and the keys shown as before and after."""
 
     state: State
     desired: Desired
@@ -91,7 +91,8 @@ def _change(job: Job, plan: Plan, namespaces: Namespaces, step: Step | None) -> 
             if done:
                 raise PipeworkError(getattr(error, "message", str(error)), take_back(done, namespaces)) from error
             raise
-        left = "; ".join(f"{operation}: {operation.public()['before']} instead of {operation.public()['after']}" for operation in todo[:5])
+        shown = [(operation, operation.public()) for operation in todo[:5]]
+        left = "; ".join(f"{operation}: {public['before']} instead of {public['after']}" for operation, public in shown)
         raise PipeworkError(f"The kernel does not show what was set ({left}).", take_back(done, namespaces))
 
 
@@ -102,7 +103,8 @@ def lock() -> t.Iterator[None]:
         os.makedirs(RUN_FOLDER, mode=0o755, exist_ok=True)
         handle = os.open(os.path.join(RUN_FOLDER, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
-        raise PipeworkError(f"The lock {RUN_FOLDER}/lock cannot be opened: {error.strerror}.", "Nothing was changed.") from None
+        words = f"The lock {RUN_FOLDER}/lock cannot be opened: {error.strerror}."
+        raise PipeworkError(words, "Nothing was changed.") from None
     try:
         deadline = time.monotonic() + LOCK_SECONDS
         while True:
@@ -126,7 +128,8 @@ def require_privileges() -> None:
         effective = next(int(line.split()[1], 16) for line in handle if line.startswith("CapEff:"))
     if not (effective >> CAP_NET_ADMIN & 1 and effective >> CAP_SYS_ADMIN & 1):
         raise PipeworkError(
-            "Root is needed on the managed host (CAP_NET_ADMIN and CAP_SYS_ADMIN are missing): set 'become: true'.", "Nothing was changed."
+            "Root is needed on the managed host (CAP_NET_ADMIN and CAP_SYS_ADMIN are missing): set 'become: true'.",
+            "Nothing was changed.",
         )
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE)
 """Kind phys: the NIC itself moves into the container, and comes home as it was.
 
-What it was is kept in its alias, which the kernel carries along, also when it throws the NIC back from a dead container.
+What it was is kept in its alias, which the kernel carries along, also when it throws the NIC back from a dead one.
 """
 
 from __future__ import annotations
