@@ -314,7 +314,8 @@ def _delete_route(before: Route, _after: None, namespaces: Namespaces) -> list[R
 
 def _change_filter(work: Plan, done: Plan) -> None:
     """One transaction for all rules."""
-    add, remove = [], []
+    add: list[tuple[str, _filter.Place]] = []
+    remove: list[tuple[str, _filter.Place]] = []
     for operation in work:
         rule = operation.subject
         assert isinstance(rule, FilterRule)
