@@ -9,7 +9,7 @@ import dataclasses
 import typing as t
 
 from . import _kinds
-from ._attachment import Attachment
+from ._attachment import KINDS_WITH_MODE, Attachment
 from ._errors import PipeworkError
 from ._facts import Facts, link_key, port_key, whose
 from ._kinds.bridge import check_room
@@ -159,8 +159,8 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
             "Choose another name."
         )
     kind = _kinds.kind_of(item, facts, site.link)
-    if item.mode is not None and kind != "macvlan":
-        raise item.refuse(f"mode: kind {kind} has no modes; macvlan has.")
+    if item.mode is not None and kind not in KINDS_WITH_MODE:
+        raise item.refuse(f"mode: kind {kind} has no modes; {', '.join(KINDS_WITH_MODE)} have.")
     for wanted in _kinds.check_kind(kind).wanted(site):
         shared = wanted.key[1] == HOST and wanted.key[0] == "link" and label != HOST
         wish.want(wanted, own=not shared)

@@ -11,7 +11,8 @@ from . import _normalize as norm
 from ._errors import PipeworkError
 
 MACVLAN_MODES = ("bridge", "private", "vepa", "passthru", "source")
-KINDS_WITH_MODE = {"macvlan": MACVLAN_MODES}
+IPVLAN_MODES = ("l2", "l3", "l3s")
+KINDS_WITH_MODE = {"macvlan": MACVLAN_MODES, "macvtap": MACVLAN_MODES, "ipvlan": IPVLAN_MODES}
 Params = t.Mapping[str, t.Any]
 
 
@@ -169,11 +170,12 @@ def _check_together(item: Attachment) -> None:
             "a bridge, a NIC, mac:<address of a NIC>, or dummy."
         )
     if item.mode is not None:
-        modes = KINDS_WITH_MODE.get(item.kind if item.kind != "auto" else "macvlan")
+        kind = item.kind if item.kind != "auto" else "macvlan"
+        modes = KINDS_WITH_MODE.get(kind)
         if modes is None:
-            raise PipeworkError(f"mode: kind {item.kind} has no modes; macvlan has.")
+            raise PipeworkError(f"mode: kind {item.kind} has no modes; {', '.join(KINDS_WITH_MODE)} have.")
         if item.mode not in modes:
-            raise PipeworkError(f"mode: {item.mode!r} is not a mode of macvlan; {', '.join(modes)} are.")
+            raise PipeworkError(f"mode: {item.mode!r} is not a mode of {kind}; {', '.join(modes)} are.")
     families = [norm.family(gateway) for gateway in item.gateway or ()]
     whole = {norm.family(address) for address in item.addresses or ()} if not item.append else {4, 6}
     for version in (4, 6):

@@ -14,7 +14,7 @@ import struct
 import typing as t
 
 from ._errors import PipeworkError
-from ._model import GROUP, GROUP_DELETE, Address, Device, Route
+from ._model import GROUP, GROUP_DELETE, ON_A_NIC, Address, Device, Route
 from ._normalize import family
 
 try:
@@ -44,6 +44,7 @@ RTNH_F_ONLINK = 4
 RTEXT_FILTER_SKIP_STATS = 8
 USER_HZ = 100  # the unit of a bridge's timers
 
+IPVLAN_MODES = ("l2", "l3", "l3s")
 BRIDGE_SECONDS = {
     "forward_delay": "IFLA_BR_FORWARD_DELAY", "hello_time": "IFLA_BR_HELLO_TIME",
     "max_age": "IFLA_BR_MAX_AGE", "ageing_time": "IFLA_BR_AGEING_TIME",
@@ -155,11 +156,18 @@ def _bridge_settings(data: t.Any) -> dict[str, t.Any]:
 
 
 def _macvlan_settings(data: t.Any) -> dict[str, t.Any]:
-    mode = data.get_attr("IFLA_MACVLAN_MODE")
+    mode = data.get_attr("IFLA_MACVLAN_MODE") or data.get_attr("IFLA_MACVTAP_MODE")
     return {"mode": mode} if mode is not None else {}
 
 
-_SETTINGS: dict[str, t.Callable[[t.Any], dict[str, t.Any]]] = {"bridge": _bridge_settings, "macvlan": _macvlan_settings}
+def _ipvlan_settings(data: t.Any) -> dict[str, t.Any]:
+    mode = data.get_attr("IFLA_IPVLAN_MODE")
+    return {"mode": IPVLAN_MODES[mode]} if mode is not None else {}
+
+
+_SETTINGS: dict[str, t.Callable[[t.Any], dict[str, t.Any]]] = {
+    "bridge": _bridge_settings, "macvlan": _macvlan_settings, "macvtap": _macvlan_settings, "ipvlan": _ipvlan_settings,
+}
 
 
 def _info(kind: str, data: list[tuple[str, t.Any]]) -> tuple[str, t.Any]:
@@ -170,8 +178,10 @@ def _info(kind: str, data: list[tuple[str, t.Any]]) -> tuple[str, t.Any]:
 
 
 def _settings_attrs(kind: str | None, settings: dict[str, t.Any]) -> list[tuple[str, t.Any]]:
-    if kind == "macvlan":
-        return [("IFLA_MACVLAN_MODE", settings["mode"])] if "mode" in settings else []
+    if kind in ON_A_NIC:
+        mode = settings.get("mode")
+        value = IPVLAN_MODES.index(mode) if kind == "ipvlan" and mode else mode
+        return [] if mode is None else [(f"IFLA_{str(kind).upper()}_MODE", value)]
     data: list[tuple[str, t.Any]] = [(BRIDGE_SECONDS[n], round(v * USER_HZ)) for n, v in settings.items() if n in BRIDGE_SECONDS]
     return data + [(BRIDGE_NUMBERS[n], int(v)) for n, v in settings.items() if n in BRIDGE_NUMBERS]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ._model import HOST, UNFINISHED, Address, Device, Link, Nic, Port, Route, owner_fields
+from ._model import HOST, ON_A_NIC, UNFINISHED, Address, Device, Link, Nic, Port, Route, owner_fields
 from ._plan import KernelObject, Key, State
 
 
@@ -83,7 +83,7 @@ class Facts:
         lent = Nic.unpack(device.alias or "")
         if lent is not None:
             owner, kind, nic, parent = device.owner, "phys", lent[1], lent[1].name
-        elif device.type == "macvlan":
+        elif device.type in ON_A_NIC:
             parent = self.host_name(device.parent_index)
         elif label == HOST and device.type != "bridge" and not device.owner:
             kind = "nic"

@@ -26,6 +26,7 @@ GROUP_DELETE = GROUP + 1  # and of what is about to go, all at once
 PROTOCOL = 112  # of our routes; in no rt_protos file of iproute2
 TABLE_MAIN = 254
 TABLE_KEPT = 0x7077  # where the default route waits that ours replaced; no rule leads there
+ON_A_NIC = ("macvlan", "macvtap", "ipvlan")  # the types that stand on a NIC of the host
 BRIDGE_PORTS_MAX = 1023
 ALIAS_MAX = 255
 IDENT = 12  # how much of a container's ID a mark holds
@@ -60,7 +61,7 @@ class Device:
 
 @dataclasses.dataclass(frozen=True)
 class Link(KernelObject):
-    """A network interface. type: veth, bridge, macvlan, dummy; phys for a NIC in a container, nic for one at home."""
+    """A network interface. type: veth, bridge, dummy, those of ON_A_NIC; phys for a lent NIC, nic for one at home."""
 
     KIND = "link"
     IDENTITY = ("ns", "ifname")
@@ -73,7 +74,7 @@ class Link(KernelObject):
     mtu: int | None = None
     up: bool | None = None
     owner: str | None = None
-    parent: str | None = None  # macvlan: the NIC below, on the host; phys: the name that the NIC has there
+    parent: str | None = None  # of those on a NIC: the NIC, on the host; phys: the name that the NIC has there
     settings: dict[str, t.Any] | None = None  # of the type: a macvlan's mode, a bridge's timers (in seconds)
     peer: str | None = None  # veth: the name of the host end
     nic: Nic | None = None  # phys: what to restore

@@ -30,16 +30,20 @@ options:
         V(bridge) if its name starts with C(br) and V(dummy) if it starts with C(dummy).
       - V(bridge) makes a veth pair with one end on the bridge.
       - V(macvlan) makes an interface of its own MAC address on a network card, which stays on the host and can carry many.
+      - V(macvtap) makes a macvlan that a virtual machine in the container can read and write frames on.
+      - V(ipvlan) makes an interface that shares the card's MAC address, for networks that take only one.
       - V(phys) moves the network card itself. O(state=absent) brings it back with its old name, MTU, MAC address and addresses,
         also after the container has died.
       - V(dummy) makes an interface that leads nowhere.
       - The default is V(auto).
     type: str
-    choices: [auto, bridge, macvlan, phys, dummy]
+    choices: [auto, bridge, macvlan, macvtap, ipvlan, phys, dummy]
   mode:
-    description: The mode of a macvlan. The default is V(bridge).
+    description:
+      - The mode of a macvlan or macvtap, V(bridge) by default, or of an ipvlan, V(l2) by default.
+      - All ipvlans on one network card have the same mode.
     type: str
-    choices: [bridge, private, vepa, passthru, source]
+    choices: [bridge, private, vepa, passthru, source, l2, l3, l3s]
   interface:
     description: The interface's name in the container. The default is V(eth1).
     type: str
@@ -104,8 +108,8 @@ options:
       runtime: {description: See O(runtime)., type: str, choices: [auto, docker, netns, pid, host]}
       runtime_user: {description: See O(runtime_user)., type: str}
       host_interface: {description: See O(host_interface)., type: str}
-      kind: {description: See O(kind)., type: str, choices: [auto, bridge, macvlan, phys, dummy]}
-      mode: {description: See O(mode)., type: str, choices: [bridge, private, vepa, passthru, source]}
+      kind: {description: See O(kind)., type: str, choices: [auto, bridge, macvlan, macvtap, ipvlan, phys, dummy]}
+      mode: {description: See O(mode)., type: str, choices: [bridge, private, vepa, passthru, source, l2, l3, l3s]}
       interface: {description: See O(interface)., type: str, aliases: [container_interface]}
       local_interface: {description: See O(local_interface)., type: str}
       addresses: {description: See O(addresses)., type: list, elements: str, aliases: [address]}
@@ -220,8 +224,8 @@ from ansible_collections.pipework.containers.plugins.module_utils._module import
 ITEM = {
     **CONTAINER,
     "host_interface": {"type": "str"},
-    "kind": {"type": "str", "choices": ["auto", "bridge", "macvlan", "phys", "dummy"]},
-    "mode": {"type": "str", "choices": ["bridge", "private", "vepa", "passthru", "source"]},
+    "kind": {"type": "str", "choices": ["auto", "bridge", "macvlan", "macvtap", "ipvlan", "phys", "dummy"]},
+    "mode": {"type": "str", "choices": ["bridge", "private", "vepa", "passthru", "source", "l2", "l3", "l3s"]},
     "interface": {"type": "str", "aliases": ["container_interface"]},
     "local_interface": {"type": "str"},
     "addresses": {"type": "list", "elements": "str", "aliases": ["address"]},

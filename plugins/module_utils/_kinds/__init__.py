@@ -17,9 +17,11 @@ from .._errors import PipeworkError
 from .._facts import Facts, link_key, port_key
 from .._model import HOST, Device, Link, Port
 from .._plan import State
-from . import bridge, dummy, macvlan, phys
+from . import bridge, dummy, ipvlan, macvlan, macvtap, phys
 
-KINDS: dict[str, types.ModuleType] = {"bridge": bridge, "macvlan": macvlan, "phys": phys, "dummy": dummy}
+KINDS: dict[str, types.ModuleType] = {
+    "bridge": bridge, "macvlan": macvlan, "macvtap": macvtap, "ipvlan": ipvlan, "phys": phys, "dummy": dummy,
+}
 
 
 @dataclasses.dataclass(frozen=True)
