@@ -336,6 +336,7 @@ REQUESTS: dict[tuple[str, str], t.Callable[[t.Any, t.Any, Namespaces], list[Requ
     ("nic", "create"): _leave_alone, ("nic", "update"): _update_link, ("nic", "delete"): _leave_alone,
     ("port", "create"): _set_port, ("port", "update"): _set_port, ("port", "delete"): _unset_port,
     ("address", "create"): _create_address, ("address", "delete"): _delete_address,
+    ("way", "create"): _create_route, ("way", "update"): _replace_route, ("way", "delete"): _delete_route,
     ("route", "create"): _create_route, ("route", "update"): _replace_route, ("route", "delete"): _delete_route,
 }
 

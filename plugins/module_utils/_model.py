@@ -180,6 +180,10 @@ class Route(KernelObject):
         return destination + metric + table
 
     @property
+    def order_kind(self) -> str:
+        return "route" if self.gateway or self.nexthops else "way"
+
+    @property
     def carrier(self) -> Key | None:
         return ("link", self.ns, self.device) if self.device else None
 

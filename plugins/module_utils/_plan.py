@@ -160,6 +160,8 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("nic", "update"),
     ("address", "create"),
     ("address", "update"),
+    ("way", "create"),  # to a gateway
+    ("way", "update"),
     ("route", "create"),
     ("route", "update"),
     ("filter", "create"),
@@ -167,6 +169,7 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("port", "update"),
     ("bridge", "update"),
     ("route", "delete"),
+    ("way", "delete"),
     ("address", "delete"),
     ("port", "delete"),
     ("link", "delete"),
