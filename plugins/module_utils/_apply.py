@@ -166,7 +166,7 @@ def _create_link(_before: None, link: Link, namespaces: Namespaces) -> list[Requ
     namespaces[link.ns].forget(link.ifname)
     return [(HOST, _codec.new_link(
         link.ifname, str(link.type), mac=link.mac, mtu=link.mtu, settings=link.settings, parent=parent, netns=target,
-        peer=link.peer,
+        peer=link.peer, peer_mac=link.peer_mac,
     ))]
 
 

@@ -188,7 +188,7 @@ def _settings_attrs(kind: str | None, settings: dict[str, t.Any]) -> list[tuple[
 
 def new_link(
     name: str, kind: str, *, mac: str | None = None, mtu: int | None = None, settings: dict[str, t.Any] | None = None,
-    parent: int | None = None, netns: int | None = None, peer: str | None = None,
+    parent: int | None = None, netns: int | None = None, peer: str | None = None, peer_mac: str | None = None,
 ) -> bytes:
     """Makes an interface in one message, in the unfinished group; a veth's ``name``, MAC and namespace are those of the far end."""
     attrs: list[tuple[str, t.Any]] = [("IFLA_IFNAME", name), ("IFLA_GROUP", GROUP)]
@@ -200,6 +200,7 @@ def new_link(
         attrs.append(("IFLA_NET_NS_FD", netns))
     if kind == "veth":
         near: list[tuple[str, t.Any]] = [("IFLA_IFNAME", peer), ("IFLA_GROUP", GROUP)] + ([("IFLA_MTU", mtu)] if mtu else [])
+        near += [("IFLA_ADDRESS", peer_mac)] if peer_mac else []
         attrs = near + [_info("veth", [("VETH_INFO_PEER", {"attrs": attrs})])]
     else:
         if parent is not None:

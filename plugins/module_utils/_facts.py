@@ -89,7 +89,8 @@ class Facts:
             kind = "nic"
         return Link(
             label, device.name, type=kind, mac=device.mac, mtu=device.mtu, up=device.up, owner=owner, parent=parent,
-            settings=device.settings, peer=end.name if end else None, nic=nic,
+            settings=device.settings, peer=end.name if end else None, peer_mac=end.mac if end else None,
+            nic=nic,
         )
 
 

@@ -66,7 +66,7 @@ class Link(KernelObject):
     KIND = "link"
     IDENTITY = ("ns", "ifname")
     FIXED = frozenset({"type", "parent"})
-    HINTS = frozenset({"peer", "nic"})
+    HINTS = frozenset({"peer", "peer_mac", "nic"})
 
     ifname: str
     type: str | None = None
@@ -77,6 +77,7 @@ class Link(KernelObject):
     parent: str | None = None  # of those on a NIC: the NIC, on the host; phys: the name that the NIC has there
     settings: dict[str, t.Any] | None = None  # of the type: a macvlan's mode, a bridge's timers (in seconds)
     peer: str | None = None  # veth: the name of the host end
+    peer_mac: str | None = None  # and its address
     nic: Nic | None = None  # phys: what to restore
 
     @property
