@@ -263,9 +263,11 @@ def _default_back(label: str, device: str, version: int, scene: Scene) -> t.Iter
     """Where our default route goes, the one that it replaced comes back."""
     default = Route(label, version, "default", metric=default_metric(version))
     ours = scene.route(default)
-    if ours is None or ours.device != device or ours.protocol != PROTOCOL:
-        return
     kept = scene.route(_kept(label, version))
+    if ours is None or ours.device != device or ours.protocol != PROTOCOL:
+        if ours is not None and ours.protocol != PROTOCOL and kept is not None:
+            yield Absent(kept.key)  # a run was killed between the two
+        return
     if kept is not None and kept.device not in (None, device):
         yield dataclasses.replace(kept, table=TABLE_MAIN)
         yield Absent(kept.key)
@@ -298,9 +300,9 @@ def _remove(label: str, interface: str, scene: Scene, wish: Wish) -> None:
     if link is None or link.owner is None:
         return
     for version in (4, 6):
-        back = list(_default_back(label, interface, version, scene))
-        if len(back) > 1:  # else there is nothing to come back, and ours goes with its interface
-            for wanted in back:
+        ours = Route(label, version, "default", metric=default_metric(version)).key
+        for wanted in _default_back(label, interface, version, scene):
+            if wanted != Absent(ours):  # which goes with its interface
                 wish.want(wanted)
     wish.want(Absent(link.key))
     wish.own.update(item.key for item in scene.carried[link.key])
@@ -350,6 +352,8 @@ def _purge(scene: Scene, wish: Wish, in_scope: t.Callable[[str], bool]) -> None:
 
 def _collect_unfinished(scene: Scene, wish: Wish) -> None:
     """What a killed run left on the host. No other run is under way, since this one holds the host's lock."""
+    ports = {device.master for device in scene.facts.host.values()}
+    wish.left.update(device.name for device in scene.marked[OWNER_AUTO] if device.index not in ports)
     wanted = {item.local_interface for item in wish.desired.values() if isinstance(item, Port)}
     ends = {item.local_interface: item.carrier for item in scene.state.values() if isinstance(item, Port)}
     for device in scene.marked[UNFINISHED]:
