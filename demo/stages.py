@@ -148,8 +148,8 @@ class Docker(Stage):
         self.stays = bool(os.environ.get("KEEP"))
         if sys.stdin.isatty() and not self.stays and not os.environ.get("CLEAN"):
             say()
-            answer = input(f"Remove {', '.join(CONTAINERS)} and {BRIDGE} again? [Y/n] ")
-            self.stays = answer.strip().lower().startswith("n")
+            print(f"Remove {', '.join(CONTAINERS)} and {BRIDGE} again? [Y/n] ", end="", flush=True)
+            self.stays = sys.stdin.readline().strip().lower().startswith("n")
         if self.stays:
             say("\nIt stays. To remove it:")
             say(f"  sudo tests/tools/run {' '.join(command(self.runtime, private_bridge_state='absent'))}")
