@@ -31,7 +31,7 @@ def wanted(site: Site) -> t.Iterator[KernelObject | Absent]:
             raise item.refuse(
                 f"host_interface: {name} is not a bridge but {what}; kind macvlan or phys would be right for it."
             )
-        yield Link(HOST, name, up=True, owner=OWNER_AUTO if bridge.owner == UNFINISHED else None)
+        yield Link(HOST, name, type="bridge", up=True, owner=OWNER_AUTO if bridge.owner == UNFINISHED else None)
     local = _local_interface(site)
     mtu = item.mtu or site.inherited_mtu(bridge)
     yield from _cleared(site, local)
