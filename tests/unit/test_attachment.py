@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
 from ansible_collections.pipework.containers.plugins.module_utils._attachment import (
     Attachment,
     attachments_from_params,
     host_interface_of,
 )
-from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 
 
@@ -103,7 +103,10 @@ def test_absent_needs_no_host_interface() -> None:
             {"addresses": ["2001:db8::1/64"], "gateway": ["2001:db8::2", "2001:db8::3"]},
             ["gateway: 2001:db8::2, 2001:db8::3", "one gateway for IPv6"],
         ),
-        ({"addresses": ["10.0.0.1/24"], "gateway": ["2001:db8::2"]}, ["gateway: 2001:db8::2", "no IPv6 address", "add one"]),
+        (
+            {"addresses": ["10.0.0.1/24"], "gateway": ["2001:db8::2"]},
+            ["gateway: 2001:db8::2", "no IPv6 address", "add one"],
+        ),
         ({"addresses": [], "gateway": ["10.0.0.2"]}, ["gateway: 10.0.0.2", "no IPv4 address"]),
         ({"addresses": ["10.0.0.1/24"], "gateway": ["10.0.0.1"]}, ["gateway: 10.0.0.1", "own address"]),
         ({"kind": "bridge", "mode": "vepa"}, ["mode:", "bridge has no modes"]),
@@ -141,7 +144,10 @@ def test_an_empty_list_is_no_attachment() -> None:
     [
         ([{"container": "a"}, {"container": "b", "addresses": ["10.0.0.1"]}], "attachments[1]: addresses: '10.0.0.1'"),
         ([{"container": "a"}, None], "attachments[1]: container:"),
-        ([{"container": "a"}, {"container": "a"}], "attachments[1]: interface: a/eth1 is listed twice (also in attachments[0])"),
+        (
+            [{"container": "a"}, {"container": "a"}],
+            "attachments[1]: interface: a/eth1 is listed twice (also in attachments[0])",
+        ),
         (
             [{"container": "a", "addresses": ["10.0.0.1/24"]}, {"container": "b", "addresses": ["10.0.0.1/16"]}],
             "attachments[1]: addresses: 10.0.0.1 is given to both a/eth1 and b/eth1 on br1",
@@ -178,6 +184,6 @@ def test_what_is_no_clash() -> None:
 
 
 def test_B11_purge_needs_a_list() -> None:
-    with pytest.raises(PipeworkError, match="^purge: needs 'attachments'"):
+    with pytest.raises(PipeworkError, match=r"^purge: needs 'attachments'"):
         AttachJob({"container": "a", "host_interface": "br1", "purge": True})
     AttachJob({"attachments": [], "purge": True})

@@ -1,6 +1,6 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
-"""What a message says is read back from it: for every object, with the newest pyroute2 and with the oldest that is promised."""
+"""What a message says is read back from it, for every object; with the newest pyroute2 and the oldest promised."""
 
 from __future__ import annotations
 
@@ -90,8 +90,16 @@ def test_P1_P13_P19_a_new_link(kind: str, settings: dict[str, Any], read: Any) -
     device = _codec.decode_device(raw)
     assert header(raw) == (len(raw), 16, 0x605)
     assert device == Device(
-        0, "eth1", kind, MAC, 1400, up=False, parent_index=parent, group=GROUP,
-        settings=settings if read is ... else read, ethernet=False,
+        0,
+        "eth1",
+        kind,
+        MAC,
+        1400,
+        up=False,
+        parent_index=parent,
+        group=GROUP,
+        settings=settings if read is ... else read,
+        ethernet=False,
     )
     assert struct.pack("=HHI", 8, 28, 9) in raw  # IFLA_NET_NS_FD
 
@@ -221,7 +229,14 @@ def test_an_address_with_a_peer() -> None:
 
 @pytest.mark.parametrize(
     ("flags", "scope", "index", "static"),
-    [(0x80, 0, 7, True), (0xC0, 0, 7, True), (0x80, 253, 7, False), (0x80, 254, 7, False), (0, 0, 7, False), (0x80, 0, 1, False)],
+    [
+        (0x80, 0, 7, True),
+        (0xC0, 0, 7, True),
+        (0x80, 253, 7, False),
+        (0x80, 254, 7, False),
+        (0, 0, 7, False),
+        (0x80, 0, 1, False),
+    ],
 )
 def test_P7_which_addresses_somebody_gave(flags: int, scope: int, index: int, static: bool) -> None:
     raw = bytearray(_codec.new_address(Address("c", "eth1", "10.0.0.1/24"), index))
@@ -246,12 +261,33 @@ def there_and_back(route: Route) -> Route:
         Route("c", 4, "default", gateway="10.0.0.254", device="eth1", scope=0, protocol=PROTOCOL, type=1),
         Route("c", 4, "default", table=TABLE_KEPT, gateway="10.0.0.254", device="eth0", scope=0, protocol=3, type=1),
         Route("c", 4, "10.9.0.1/32", device="eth1", scope=253, protocol=PROTOCOL, type=1),
-        Route("c", 4, "10.0.0.0/8", metric=100, gateway="10.1.1.1", device="eth1", scope=0, onlink=True, protocol=4, type=1),
         Route(
-            "c", 4, "default", gateway="10.0.0.254", device="eth1", scope=0, protocol=3, type=1, source="10.0.0.7",
+            "c",
+            4,
+            "10.0.0.0/8",
+            metric=100,
+            gateway="10.1.1.1",
+            device="eth1",
+            scope=0,
+            onlink=True,
+            protocol=4,
+            type=1,
+        ),
+        Route(
+            "c",
+            4,
+            "default",
+            gateway="10.0.0.254",
+            device="eth1",
+            scope=0,
+            protocol=3,
+            type=1,
+            source="10.0.0.7",
             metrics=(("RTAX_MTU", 1400), ("RTAX_ADVMSS", 1360)),
         ),
-        Route("c", 4, "default", scope=0, protocol=3, type=1, nexthops=(("10.0.0.1", "eth0", 1), ("10.0.0.2", "eth1", 3))),
+        Route(
+            "c", 4, "default", scope=0, protocol=3, type=1, nexthops=(("10.0.0.1", "eth0", 1), ("10.0.0.2", "eth1", 3))
+        ),
         Route("c", 4, "10.8.0.0/16", scope=0, protocol=3, type=6),
         Route("c", 6, "default", metric=1024, gateway="2001:db8::1", device="eth1", protocol=PROTOCOL, type=1),
         Route("c", 6, "default", metric=1024, gateway="fe80::1", device="eth1", protocol=4, type=1, preference=1),
@@ -270,7 +306,16 @@ def test_P9_a_route_that_says_little_gets_the_usual() -> None:
 
 def test_P9_a_route_is_deleted_by_what_tells_it_apart_alone() -> None:
     route = Route(
-        "c", 4, "default", table=TABLE_KEPT, metric=7, gateway="10.0.0.254", device="gone", scope=0, protocol=3, type=1,
+        "c",
+        4,
+        "default",
+        table=TABLE_KEPT,
+        metric=7,
+        gateway="10.0.0.254",
+        device="gone",
+        scope=0,
+        protocol=3,
+        type=1,
     )
     raw = _codec.delete_route(route, INDEX.__getitem__)
     assert header(raw)[1:] == (25, 5)

@@ -27,8 +27,8 @@ from ansible_collections.pipework.containers.plugins.module_utils._model import 
 from ansible_collections.pipework.containers.plugins.module_utils._plan import (
     Absent,
     Desired,
-    Key,
     KernelObject,
+    Key,
     Plan,
     State,
     reconcile,
@@ -57,11 +57,17 @@ def links(draw: st.DrawFn, whole: bool) -> Link:
     kind = draw(st.sampled_from(("veth", "bridge", "macvlan", "dummy", "phys", "nic")))
     part = (lambda s: s) if whole else maybe
     return Link(
-        draw(st.sampled_from(PLACES)), draw(st.sampled_from(NAMES)), type=draw(part(st.just(kind))),
-        mac=draw(part(st.sampled_from(MACS))), mtu=draw(part(st.sampled_from((1400, 1500)))),
-        up=draw(part(st.booleans())), owner=draw(st.sampled_from(OWNERS)),
+        draw(st.sampled_from(PLACES)),
+        draw(st.sampled_from(NAMES)),
+        type=draw(part(st.just(kind))),
+        mac=draw(part(st.sampled_from(MACS))),
+        mtu=draw(part(st.sampled_from((1400, 1500)))),
+        up=draw(part(st.booleans())),
+        owner=draw(st.sampled_from(OWNERS)),
         parent=draw(maybe(st.sampled_from(NAMES))) if kind in ("macvlan", "phys") else None,
-        settings=draw(maybe(SETTINGS)), peer=draw(maybe(st.sampled_from(NAMES))), nic=draw(maybe(NICS)),
+        settings=draw(maybe(SETTINGS)),
+        peer=draw(maybe(st.sampled_from(NAMES))),
+        nic=draw(maybe(NICS)),
     )
 
 
@@ -70,16 +76,24 @@ def ports(draw: st.DrawFn, whole: bool) -> Port:
     part = (lambda s: s) if whole else maybe
     guest = f"{draw(st.sampled_from(PLACES))}/{draw(st.sampled_from(NAMES))}"
     return Port(
-        HOST, guest, local_interface=draw(part(st.sampled_from(NAMES))), bridge=draw(maybe(st.sampled_from(NAMES))),
-        mtu=draw(part(st.sampled_from((1400, 1500)))), up=draw(part(st.booleans())), owner=draw(st.sampled_from(OWNERS)),
+        HOST,
+        guest,
+        local_interface=draw(part(st.sampled_from(NAMES))),
+        bridge=draw(maybe(st.sampled_from(NAMES))),
+        mtu=draw(part(st.sampled_from((1400, 1500)))),
+        up=draw(part(st.booleans())),
+        owner=draw(st.sampled_from(OWNERS)),
     )
 
 
 @st.composite
 def addresses(draw: st.DrawFn) -> Address:
     return Address(
-        draw(st.sampled_from(PLACES)), draw(st.sampled_from(NAMES)), f"{draw(st.sampled_from(HOSTS))}/24",
-        broadcast=draw(st.sampled_from((None, "10.0.0.255"))), scope=draw(st.sampled_from((None, 0))),
+        draw(st.sampled_from(PLACES)),
+        draw(st.sampled_from(NAMES)),
+        f"{draw(st.sampled_from(HOSTS))}/24",
+        broadcast=draw(st.sampled_from((None, "10.0.0.255"))),
+        scope=draw(st.sampled_from((None, 0))),
         flags=draw(st.sampled_from((None, 512))),
     )
 
@@ -87,11 +101,17 @@ def addresses(draw: st.DrawFn) -> Address:
 @st.composite
 def routes(draw: st.DrawFn) -> Route:
     return Route(
-        draw(st.sampled_from(PLACES)), draw(st.sampled_from((4, 6))), draw(st.sampled_from(("default", "10.1.0.0/16"))),
-        table=draw(st.sampled_from((254, 0x7077))), gateway=draw(maybe(st.sampled_from(HOSTS))),
-        device=draw(maybe(st.sampled_from(NAMES))), scope=draw(maybe(st.sampled_from((0, 253)))),
-        onlink=draw(maybe(st.just(True))), protocol=draw(st.sampled_from((None, 3, 112))),
-        source=draw(maybe(st.sampled_from(HOSTS))), metrics=draw(maybe(st.just((("RTAX_MTU", 1400),)))),
+        draw(st.sampled_from(PLACES)),
+        draw(st.sampled_from((4, 6))),
+        draw(st.sampled_from(("default", "10.1.0.0/16"))),
+        table=draw(st.sampled_from((254, 0x7077))),
+        gateway=draw(maybe(st.sampled_from(HOSTS))),
+        device=draw(maybe(st.sampled_from(NAMES))),
+        scope=draw(maybe(st.sampled_from((0, 253)))),
+        onlink=draw(maybe(st.just(True))),
+        protocol=draw(st.sampled_from((None, 3, 112))),
+        source=draw(maybe(st.sampled_from(HOSTS))),
+        metrics=draw(maybe(st.just((("RTAX_MTU", 1400),)))),
     )
 
 
@@ -121,6 +141,7 @@ def scenes(draw: st.DrawFn) -> tuple[Desired, State]:
 
 def consistent(desired: Desired, observed: State) -> Desired:
     """The part of a wish that does not contradict itself."""
+
     def there(key: Key) -> bool:
         return not isinstance(desired.get(key), Absent) and (key in desired or key in observed)
 

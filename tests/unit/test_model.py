@@ -36,7 +36,9 @@ from ansible_collections.pipework.containers.plugins.module_utils._normalize imp
 
 SECRET = b"only root knows it"
 RUNTIMES = st.sampled_from(("docker", "netns", "pid", "host"))
-CONTAINERS = st.text(min_size=1, max_size=80) | st.sampled_from(("web1", "/run/netns/a b", "a:b", "a|b", "#x", "é", "%7C"))
+CONTAINERS = st.text(min_size=1, max_size=80) | st.sampled_from(
+    ("web1", "/run/netns/a b", "a:b", "a|b", "#x", "é", "%7C")
+)
 IDENTS = st.text("0123456789abcdef", min_size=1, max_size=64)
 INTERFACES = st.text(
     st.characters(codec="utf-8", exclude_categories=("Z", "C"), exclude_characters="/:"), min_size=1, max_size=NAME_MAX
@@ -102,7 +104,9 @@ def test_P39_the_beginning_of_a_name_is_no_id() -> None:
     assert not owner_matches(owner_of("pid", "1", "77", "eth1"), "auto", "77-and-something", "eth1")
 
 
-@pytest.mark.parametrize("alias", [None, "", "pipework:", "pipework:auto", "pipework:bridge", UNFINISHED, "uplink", "pipe:a:b:c:d"])
+@pytest.mark.parametrize(
+    "alias", [None, "", "pipework:", "pipework:auto", "pipework:bridge", UNFINISHED, "uplink", "pipe:a:b:c:d"]
+)
 def test_other_marks_are_no_attachments(alias: str | None) -> None:
     assert owner_fields(alias) is None
     assert not owner_matches(alias, "auto", "a", "eth1")
@@ -141,7 +145,7 @@ def test_B14_an_alias_that_a_container_has_changed_is_not_believed(nic: Nic, dat
     alias = nic.pack(owner_of("docker", "web1", "1", "eth1"), SECRET)
     place = data.draw(st.integers(0, len(alias) - 1))
     letter = data.draw(st.characters(codec="utf-8"))
-    changed = alias[:place] + letter + alias[place + 1:]
+    changed = alias[:place] + letter + alias[place + 1 :]
     if changed != alias and holds_nic(changed):
         assert not sealed(changed, SECRET)
     assert not sealed(alias, b"another secret")

@@ -41,7 +41,8 @@ def test_P11_the_classic_word_for_no_address(word: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "meant"), [("192.168.1.1", "192.168.1.1/24"), ("2001:db8::1", "2001:db8::1/64"), ("10.0.0.1", "10.0.0.1/24")]
+    ("given", "meant"),
+    [("192.168.1.1", "192.168.1.1/24"), ("2001:db8::1", "2001:db8::1/64"), ("10.0.0.1", "10.0.0.1/24")],
 )
 def test_P8_an_address_without_netmask_gets_the_classic_help(given: str, meant: str) -> None:
     with pytest.raises(PipeworkError) as caught:
@@ -128,7 +129,9 @@ def test_P10_whether_a_gateway_is_on_the_link(gateway: str, addresses: tuple[str
     assert norm.on_link(gateway, addresses) is expected
 
 
-@pytest.mark.parametrize("given", ["10.0.0.256", "10.0.0.1/24", "router", "", "224.0.0.1", "0.0.0.0", "::", "fe80::1%eth0"])
+@pytest.mark.parametrize(
+    "given", ["10.0.0.256", "10.0.0.1/24", "router", "", "224.0.0.1", "0.0.0.0", "::", "fe80::1%eth0"]
+)
 def test_P9_impossible_gateways_are_refused_with_option_and_value(given: str) -> None:
     with pytest.raises(PipeworkError, match=r"would be right|such as") as caught:
         norm.address(given, "gateway")
@@ -188,7 +191,23 @@ def test_P5_names_that_the_kernel_takes(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".", "..", "a/b", "a b", "a\tb", "a:b", "a%d", "sixteen-chars-xx", "üüüüüüüü", "a\0b", "a\n", "all", "default"]
+    "name",
+    [
+        "",
+        ".",
+        "..",
+        "a/b",
+        "a b",
+        "a\tb",
+        "a:b",
+        "a%d",
+        "sixteen-chars-xx",
+        "üüüüüüüü",
+        "a\0b",
+        "a\n",
+        "all",
+        "default",
+    ],
 )
 def test_P5_names_that_it_does_not_are_refused_with_option_and_value(name: str) -> None:
     with pytest.raises(PipeworkError, match="15") as caught:
@@ -214,7 +233,12 @@ def test_P6_the_default_name_of_the_host_end_always_fits(parts: list[str]) -> No
 
 
 def test_P6_different_containers_get_different_names() -> None:
-    parts = [("docker:web1", "1", "eth1"), ("docker:web1", "2", "eth1"), ("docker:web1", "1", "eth2"), ("docker:web", "11", "eth1")]
+    parts = [
+        ("docker:web1", "1", "eth1"),
+        ("docker:web1", "2", "eth1"),
+        ("docker:web1", "1", "eth2"),
+        ("docker:web", "11", "eth1"),
+    ]
     assert len({norm.hashed_name("pw", *each) for each in parts}) == len(parts)
     assert len({norm.stable_mac(*each) for each in parts}) == len(parts)
 

@@ -136,8 +136,16 @@ def test_P13_other_macvlan_modes_change_in_place() -> None:
 
 def test_P9_a_default_route_that_takes_anothers_place_carries_nothing_of_it() -> None:
     old = Route(
-        C, 4, "default", gateway="172.17.0.1", device="eth0", scope=0, protocol=3, source="172.17.0.2",
-        metrics=(("RTAX_MTU", 1400),), nexthops=(("172.17.0.1", "eth0", 1),),
+        C,
+        4,
+        "default",
+        gateway="172.17.0.1",
+        device="eth0",
+        scope=0,
+        protocol=3,
+        source="172.17.0.2",
+        metrics=(("RTAX_MTU", 1400),),
+        nexthops=(("172.17.0.1", "eth0", 1),),
     )
     plan = reconcile(state(DEFAULT), state(old))
     assert said(plan) == ["update route netns:c1/default (IPv4)"]
@@ -184,7 +192,11 @@ def test_an_operation_tells_what_was_and_what_is() -> None:
     public = operation.public()
     assert (public["action"], public["kind"], public["name"]) == ("update", "port", "netns:c1/eth1")
     assert public["before"] == {
-        "bridge": "br1", "local_interface": "pw1", "mtu": 1500, "owner": OURS, "up": True,
+        "bridge": "br1",
+        "local_interface": "pw1",
+        "mtu": 1500,
+        "owner": OURS,
+        "up": True,
     }
     assert public["after"]["mtu"] == 1400
     assert Operation("create", None, BRIDGE).public()["before"] == {}
