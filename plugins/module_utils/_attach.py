@@ -14,27 +14,23 @@ from ._errors import PipeworkError
 from ._facts import Facts, link_key, port_key, whose
 from ._kinds.bridge import check_room
 from ._kinds.phys import home
+from ._layer3 import default_back, layer3
 from ._model import (
     BRIDGE_PORTS_MAX,
     HOST,
     OWNER_AUTO,
-    PROTOCOL,
-    TABLE_KEPT,
-    TABLE_MAIN,
     UNFINISHED,
-    Address,
     Device,
     Link,
     Nic,
     Port,
     Route,
     default_metric,
-    default_route,
     owner_fields,
     owner_matches,
     owner_of,
 )
-from ._normalize import broadcast, family, on_link
+from ._normalize import family
 from ._plan import Absent, Desired, KernelObject, Key, State
 
 
@@ -174,7 +170,7 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
     port = site.port
     if port is not None and port.bridge and _bridge_of(wish, port.key) != port.bridge:
         wish.left.add(port.bridge)
-    for wanted in _layer3(item, label, scene):
+    for wanted in layer3(item, label, scene):
         wish.want(wanted)
 
 
@@ -199,80 +195,6 @@ def _claim(link: Link, item: Attachment, wish: Wish) -> None:
 def _bridge_of(wish: Wish, key: Key) -> str | None:
     wanted = wish.desired.get(key)
     return wanted.bridge if isinstance(wanted, Port) else None
-
-
-# -- addresses and routes of one interface
-
-def _layer3(item: Attachment, label: str, scene: Scene) -> t.Iterator[KernelObject | Absent]:
-    have = [o for o in scene.carried[link_key(label, item.interface)] if isinstance(o, Address)]
-    listed = item.addresses or ()
-    wanted = {each: Address(label, item.interface, each, broadcast=broadcast(each)) for each in listed}
-    yield from wanted.values()
-    if item.addresses is not None and not item.append:
-        yield from (Absent(address.key) for address in have if address.address not in wanted)
-        have = []
-    if item.gateway is not None:
-        reachable = tuple(wanted) + tuple(address.address for address in have)
-        yield from _gateways(item, label, reachable, scene)
-
-
-def _gateways(
-    item: Attachment, label: str, addresses: tuple[str, ...], scene: Scene,
-) -> t.Iterator[KernelObject | Absent]:
-    wanted: dict[Key, KernelObject] = {}
-    for gateway in item.gateway or ():
-        default = default_route(label, gateway, item.interface)
-        wanted[default.key] = default
-        if not on_link(gateway, addresses):
-            way = host_route(label, gateway, item.interface)
-            wanted[way.key] = way
-        replaced = scene.route(default)
-        if replaced is None or replaced.device == item.interface:
-            continue
-        if replaced.protocol != PROTOCOL or scene.route(_kept(label, family(gateway))) is None:
-            kept = dataclasses.replace(replaced, table=TABLE_KEPT)
-            wanted[kept.key] = kept
-    yield from wanted.values()
-    for version in (4, 6):
-        if version not in {family(gateway) for gateway in item.gateway or ()}:
-            yield from _default_back(label, item.interface, version, scene)
-    for route in _our_routes(label, item.interface, scene):
-        if route.key not in wanted and route.destination != "default":
-            yield Absent(route.key)
-
-
-def host_route(label: str, gateway: str, device: str) -> Route:
-    """The way to a gateway that no subnet of the interface holds."""
-    version = family(gateway)
-    return Route(
-        label, version, f"{gateway}/{32 if version == 4 else 128}", metric=default_metric(version), device=device,
-        scope=253 if version == 4 else None, protocol=PROTOCOL,
-    )
-
-
-def _our_routes(label: str, device: str, scene: Scene) -> list[Route]:
-    found = (o for o in scene.carried[link_key(label, device)] if isinstance(o, Route))
-    return [route for route in found if route.protocol == PROTOCOL and route.table == TABLE_MAIN]
-
-
-def _kept(label: str, version: int) -> Route:
-    return Route(label, version, "default", table=TABLE_KEPT, metric=default_metric(version))
-
-
-def _default_back(label: str, device: str, version: int, scene: Scene) -> t.Iterator[KernelObject | Absent]:
-    """Where our default route goes, the one that it replaced comes back."""
-    default = Route(label, version, "default", metric=default_metric(version))
-    ours = scene.route(default)
-    kept = scene.route(_kept(label, version))
-    if ours is None or ours.device != device or ours.protocol != PROTOCOL:
-        if ours is not None and ours.protocol != PROTOCOL and kept is not None:
-            yield Absent(kept.key)  # a run was killed between the two
-        return
-    if kept is not None and kept.device not in (None, device):
-        yield dataclasses.replace(kept, table=TABLE_MAIN)
-        yield Absent(kept.key)
-    else:
-        yield Absent(default.key)
 
 
 # -- what goes
@@ -301,7 +223,7 @@ def _remove(label: str, interface: str, scene: Scene, wish: Wish) -> None:
         return
     for version in (4, 6):
         ours = Route(label, version, "default", metric=default_metric(version)).key
-        for wanted in _default_back(label, interface, version, scene):
+        for wanted in default_back(label, interface, version, scene):
             if wanted != Absent(ours):  # which goes with its interface
                 wish.want(wanted)
     wish.want(Absent(link.key))

@@ -1,0 +1,90 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""The addresses and routes of one attachment's interface, which are the same for all kinds. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ._attachment import Attachment
+from ._facts import link_key
+from ._model import PROTOCOL, TABLE_KEPT, TABLE_MAIN, Address, Route, default_metric, default_route
+from ._normalize import broadcast, family, on_link
+from ._plan import Absent, KernelObject, Key
+
+if t.TYPE_CHECKING:
+    from ._attach import Scene
+
+
+def layer3(item: Attachment, label: str, scene: Scene) -> t.Iterator[KernelObject | Absent]:
+    """What an attachment wants of its interface, and Absent for what it does not want any more."""
+    have = [o for o in scene.carried[link_key(label, item.interface)] if isinstance(o, Address)]
+    listed = item.addresses or ()
+    wanted = {each: Address(label, item.interface, each, broadcast=broadcast(each)) for each in listed}
+    yield from wanted.values()
+    if item.addresses is not None and not item.append:
+        yield from (Absent(address.key) for address in have if address.address not in wanted)
+        have = []
+    if item.gateway is not None:
+        reachable = tuple(wanted) + tuple(address.address for address in have)
+        yield from _gateways(item, label, reachable, scene)
+
+
+def _gateways(
+    item: Attachment, label: str, addresses: tuple[str, ...], scene: Scene,
+) -> t.Iterator[KernelObject | Absent]:
+    wanted: dict[Key, KernelObject] = {}
+    for gateway in item.gateway or ():
+        default = default_route(label, gateway, item.interface)
+        wanted[default.key] = default
+        if not on_link(gateway, addresses):
+            way = _host_route(label, gateway, item.interface)
+            wanted[way.key] = way
+        replaced = scene.route(default)
+        if replaced is None or replaced.device == item.interface:
+            continue
+        if replaced.protocol != PROTOCOL or scene.route(_kept(label, family(gateway))) is None:
+            kept = dataclasses.replace(replaced, table=TABLE_KEPT)
+            wanted[kept.key] = kept
+    yield from wanted.values()
+    for version in (4, 6):
+        if version not in {family(gateway) for gateway in item.gateway or ()}:
+            yield from default_back(label, item.interface, version, scene)
+    for route in _our_routes(label, item.interface, scene):
+        if route.key not in wanted and route.destination != "default":
+            yield Absent(route.key)
+
+
+def _host_route(label: str, gateway: str, device: str) -> Route:
+    """The way to a gateway that no subnet of the interface holds."""
+    version = family(gateway)
+    return Route(
+        label, version, f"{gateway}/{32 if version == 4 else 128}", metric=default_metric(version), device=device,
+        scope=253 if version == 4 else None, protocol=PROTOCOL,
+    )
+
+
+def _our_routes(label: str, device: str, scene: Scene) -> list[Route]:
+    found = (o for o in scene.carried[link_key(label, device)] if isinstance(o, Route))
+    return [route for route in found if route.protocol == PROTOCOL and route.table == TABLE_MAIN]
+
+
+def _kept(label: str, version: int) -> Route:
+    return Route(label, version, "default", table=TABLE_KEPT, metric=default_metric(version))
+
+
+def default_back(label: str, device: str, version: int, scene: Scene) -> t.Iterator[KernelObject | Absent]:
+    """Where our default route goes, the one that it replaced comes back."""
+    default = Route(label, version, "default", metric=default_metric(version))
+    ours = scene.route(default)
+    kept = scene.route(_kept(label, version))
+    if ours is None or ours.device != device or ours.protocol != PROTOCOL:
+        if ours is not None and ours.protocol != PROTOCOL and kept is not None:
+            yield Absent(kept.key)  # a run was killed between the two
+        return
+    if kept is not None and kept.device not in (None, device):
+        yield dataclasses.replace(kept, table=TABLE_MAIN)
+        yield Absent(kept.key)
+    else:
+        yield Absent(default.key)
