@@ -83,10 +83,10 @@ class Facts:
         lent = Nic.unpack(device.alias or "")
         if lent is not None:
             owner, kind, nic, parent = device.owner, "phys", lent[1], lent[1].name
-        elif device.type in ON_A_NIC:
-            parent = self.host_name(device.parent_index)
         elif label == HOST and device.type != "bridge" and not device.owner:
             kind = "nic"
+        elif device.type in ON_A_NIC:
+            parent = self.host_name(device.parent_index)
         return Link(
             label, device.name, type=kind, mac=device.mac, mtu=device.mtu, up=device.up, owner=owner, parent=parent,
             settings=device.settings, peer=end.name if end else None, peer_mac=end.mac if end else None,
