@@ -18,8 +18,9 @@ from .pid import start_time
 SOCKET = "/var/run/docker.sock"
 START_SECONDS = 3.0  # how long containers that are just starting are waited for, all of a run together
 POLL_SECONDS = 0.05
-BIRTH_SECONDS = 60.0  # a container's process is this much older, at most, than the start that the engine reports
+BIRTH_SECONDS = 30.0  # a container's process is this much older, at most, than the start that the engine reports
 CANDIDATES_SHOWN = 8
+TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)")
 
 _clients: dict[str | None, t.Any] = {}
 
@@ -164,7 +165,7 @@ def _find(client: t.Any, listing: _Listing, name: str, user: str | None, deadlin
         if info is None:
             break
         state, shown = info["State"], info["Name"].lstrip("/")
-        fd = _enter(ident, state) if state.get("Pid") else None
+        fd = _enter(info) if state.get("Pid") else None
         if fd is not None:
             return Found("docker", shown, ident, fd, user, exact)
         changing = state.get("Pid") or state.get("Status") in ("created", "restarting")
@@ -192,16 +193,16 @@ def _no_namespace(shown: str, state: t.Mapping[str, t.Any], exact: bool) -> Pipe
     return stopped
 
 
-def _enter(ident: str, state: t.Mapping[str, t.Any]) -> int | None:
+def _enter(info: t.Mapping[str, t.Any]) -> int | None:
     """Opens the namespace of the process that the engine names; None where the number is another process's by now."""
-    pid = state["Pid"]
+    pid = info["State"]["Pid"]
     try:
         born = start_time(pid)
         fd = open_namespace(f"/proc/{pid}/ns/net")
     except (OSError, ValueError):
         return None
     try:
-        if _belongs(pid, born, ident, state) and start_time(pid) == born:
+        if _belongs(pid, born, info) and start_time(pid) == born:
             return fd
     except (OSError, ValueError):
         pass
@@ -209,12 +210,20 @@ def _enter(ident: str, state: t.Mapping[str, t.Any]) -> int | None:
     return None
 
 
-def _belongs(pid: int, born: int, ident: str, state: t.Mapping[str, t.Any]) -> bool:
-    """Whether a process is in the container's control group or, where an engine makes none, of its age."""
+def _belongs(pid: int, born: int, info: t.Mapping[str, t.Any]) -> bool:
+    """Whether a process is in the container's control group.
+
+    Where an engine makes none (one without root, on older hosts): whether it is the first of a PID namespace, as a
+    container's is, and of the container's age.
+    """
     with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as handle:
-        if ident in handle.read():
+        if info["Id"] in handle.read():
             return True
-    started = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)", str(state.get("StartedAt")))
+    with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as handle:
+        numbers = next((line.split()[1:] for line in handle if line.startswith("NSpid:")), [])
+    if not (numbers[1:] and numbers[-1] == "1") and not (info.get("HostConfig") or {}).get("PidMode"):
+        return False
+    started = TIME.fullmatch(str(info["State"].get("StartedAt")))
     if started is None:
         return False
     moment = datetime.datetime.fromisoformat(started.group(1) + started.group(2).replace("Z", "+00:00")).timestamp()
