@@ -1,6 +1,7 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
-"""What a bridge shall be: the options of pipework_bridge, and from them and what the kernel shows the wanted objects. Pure."""
+"""What a bridge shall be: the options of pipework_bridge, and with what the kernel shows the wanted objects. Pure."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -17,7 +18,8 @@ OURS = (OWNER_AUTO, OWNER_BRIDGE, UNFINISHED)
 # Seconds. With STP off the kernel takes any forward delay.
 TIMERS = {"forward_delay": (2, 30), "hello_time": (1, 10), "max_age": (6, 40), "ageing_time": (0, 1_000_000)}
 WHY_NOT_ZERO = {
-    "max_age": " The classic advice of 0 for ESXi dates from kernels that took it; with STP off the value has no effect, leave it out.",
+    "max_age": " The classic advice of 0 for ESXi dates from kernels that took it; with STP off the value has no "
+               "effect, leave it out.",
 }
 
 
@@ -61,11 +63,14 @@ def bridges_from_params(params: t.Mapping[str, t.Any]) -> list[Bridge]:
     addresses: dict[str, Bridge] = {}
     for bridge in found:
         if names.setdefault(bridge.name, bridge) is not bridge:
-            raise bridge.refuse(f"name: {bridge.name} is listed twice (also in {names[bridge.name].where.rstrip(': ')}).")
+            also = names[bridge.name].where.rstrip(": ")
+            raise bridge.refuse(f"name: {bridge.name} is listed twice (also in {also}).")
         for address in bridge.addresses or () if bridge.state == "present" else ():
             other = addresses.setdefault(address.split("/")[0], bridge)
             if other is not bridge:
-                raise bridge.refuse(f"addresses: {address} is given to both {other.name} and {bridge.name}; each needs its own.")
+                raise bridge.refuse(
+                    f"addresses: {address} is given to both {other.name} and {bridge.name}; each needs its own."
+                )
     return found
 
 
@@ -102,7 +107,8 @@ def _seconds(value: t.Any, option: str) -> float:
         raise PipeworkError(f"{option}: {value!r} is not a number of seconds.") from None
     unchecked = option == "forward_delay" and 0 <= number < low  # whether it is possible depends on STP
     if not (low <= number <= high or unchecked):
-        raise PipeworkError(f"{option}: {value} s is not possible; the kernel takes {low} to {high} s.{WHY_NOT_ZERO.get(option, '')}")
+        why = WHY_NOT_ZERO.get(option, "")
+        raise PipeworkError(f"{option}: {value} s is not possible; the kernel takes {low} to {high} s.{why}")
     return int(number) if number == int(number) else number
 
 
@@ -113,7 +119,8 @@ def wanted(bridge: Bridge, facts: Facts, state: State) -> t.Iterator[KernelObjec
         yield from _unwanted(bridge, device, facts, state)
         return
     if device is not None and device.type != "bridge":
-        raise bridge.refuse(f"name: {bridge.name} exists on the host and is not a bridge but {device.type or 'a network card'}.")
+        what = device.type or "a network card"
+        raise bridge.refuse(f"name: {bridge.name} exists on the host and is not a bridge but {what}.")
     _check_delay(bridge, device)
     link = new_bridge(bridge.name, facts.host_seed, OWNER_BRIDGE)
     yield dataclasses.replace(
@@ -124,14 +131,17 @@ def wanted(bridge: Bridge, facts: Facts, state: State) -> t.Iterator[KernelObjec
     yield from listed
     if bridge.addresses is not None and (device is None or device.owner in OURS):
         keys = {address.key for address in listed}
-        yield from (Absent(a.key) for a in facts.addresses.get(HOST, ()) if a.device == bridge.name and a.key not in keys)
+        have = [address for address in facts.addresses.get(HOST, ()) if address.device == bridge.name]
+        yield from (Absent(address.key) for address in have if address.key not in keys)
 
 
 def _check_delay(bridge: Bridge, device: Device | None) -> None:
-    delay, low = bridge.settings.get("forward_delay"), TIMERS["forward_delay"][0]
+    delay, (low, high) = bridge.settings.get("forward_delay"), TIMERS["forward_delay"]
     stp = bridge.settings.get("stp", ((device.settings if device else None) or {}).get("stp", False))
     if delay is not None and delay < low and stp:
-        raise bridge.refuse(f"forward_delay: {delay} s is not possible while STP is on; the kernel takes {low} to {TIMERS['forward_delay'][1]} s then.")
+        raise bridge.refuse(
+            f"forward_delay: {delay} s is not possible while STP is on; the kernel takes {low} to {high} s then."
+        )
 
 
 def _unwanted(bridge: Bridge, device: Device | None, facts: Facts, state: State) -> t.Iterator[Absent]:
@@ -144,7 +154,8 @@ def _unwanted(bridge: Bridge, device: Device | None, facts: Facts, state: State)
     ports = facts.ports_of(bridge.name)
     foreign = sorted(port.name for port in ports if not port.owner)
     if foreign:
-        raise bridge.refuse(f"name: {bridge.name} has ports that are not ours: {', '.join(foreign)}; take them out first.")
+        listed = ", ".join(foreign)
+        raise bridge.refuse(f"name: {bridge.name} has ports that are not ours: {listed}; take them out first.")
     for port in ports:
         loose = Port(HOST, port.name, local_interface=port.name, bridge=bridge.name)
         state[loose.key] = loose

@@ -55,7 +55,7 @@ class BridgeJob:
         return {"bridges": [_result(bridge, state) for bridge in self.bridges if bridge.state == "present"]}
 
     def finish(self, plan: Plan, namespaces: Namespaces, state: State) -> None:
-        made = {operation.key for operation in plan if operation.action == "create" and operation.subject.KIND == "address"}
+        made = {each.key for each in plan if each.action == "create" and each.subject.KIND == "address"}
         for bridge in self.bridges:
             link = state.get(link_key(HOST, bridge.name))
             new = tuple(a for a in bridge.addresses or () if Address(HOST, bridge.name, a).key in made)
@@ -67,7 +67,10 @@ def _result(bridge: Bridge, state: State) -> dict[str, t.Any]:
     """One item of the returned ``bridges``; None for what only a real run can tell."""
     link = state.get(link_key(HOST, bridge.name))
     assert isinstance(link, Link)
-    addresses = sorted(o.address for o in state.values() if isinstance(o, Address) and (o.ns, o.device) == (HOST, bridge.name))
-    return {"name": bridge.name, "kind": "linux", "mac_address": link.mac, "mtu": link.mtu, "addresses": addresses, **(link.settings or {})}
+    addresses = [item for item in state.values() if isinstance(item, Address) and item.carrier == link.key]
+    return {
+        "name": bridge.name, "kind": "linux", "mac_address": link.mac, "mtu": link.mtu,
+        "addresses": sorted(item.address for item in addresses), **(link.settings or {}),
+    }
 
 

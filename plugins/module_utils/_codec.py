@@ -49,7 +49,10 @@ BRIDGE_SECONDS = {
     "forward_delay": "IFLA_BR_FORWARD_DELAY", "hello_time": "IFLA_BR_HELLO_TIME",
     "max_age": "IFLA_BR_MAX_AGE", "ageing_time": "IFLA_BR_AGEING_TIME",
 }
-BRIDGE_NUMBERS = {"stp": "IFLA_BR_STP_STATE", "vlan_filtering": "IFLA_BR_VLAN_FILTERING", "default_pvid": "IFLA_BR_VLAN_DEFAULT_PVID"}
+BRIDGE_NUMBERS = {
+    "stp": "IFLA_BR_STP_STATE", "vlan_filtering": "IFLA_BR_VLAN_FILTERING",
+    "default_pvid": "IFLA_BR_VLAN_DEFAULT_PVID",
+}
 
 
 def require() -> None:
@@ -57,10 +60,10 @@ def require() -> None:
     if MISSING is not None:
         import sys
 
-        too_old = "pyroute2.requests" in str(MISSING)
+        what = "too old" if "pyroute2.requests" in str(MISSING) else "missing"
         raise PipeworkError(
-            f"The Python library pyroute2 is {'too old' if too_old else 'missing'} for {sys.executable} on the managed host: 0.7.2 or newer is needed, "
-            f"from the package python3-pyroute2 or by 'pip install pyroute2'. Nothing was changed. ({MISSING})"
+            f"The Python library pyroute2 is {what} for {sys.executable} on the managed host: 0.7.2 or newer is "
+            f"needed, from the package python3-pyroute2 or by 'pip install pyroute2'. Nothing was changed. ({MISSING})"
         )
 
 
@@ -77,7 +80,7 @@ def _message(cls: t.Any, kind: int, flags: int, attrs: list[tuple[str, t.Any]], 
 
 # -- links
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def dump_links() -> bytes:
     return _message(ifinfmsg, RTM_GETLINK, REQUEST | DUMP, [("IFLA_EXT_MASK", RTEXT_FILTER_SKIP_STATS)])
 
@@ -104,7 +107,7 @@ def is_loopback(raw: bytes) -> bool:
     return bool(struct.unpack_from("=I", raw, 24)[0] & IFF_LOOPBACK)
 
 
-# The attributes of a link that a Device is made of: an interface has some forty more, each of which takes time to decode.
+# The attributes of a link that a Device is made of: it has some forty more, each of which takes time to decode.
 _DEVICE_ATTRIBUTES = frozenset({1, 3, 4, 5, 10, 18, 20, 27, 37})
 
 
@@ -127,16 +130,17 @@ def _slimmed(raw: bytes, header: int, wanted: frozenset[int]) -> bytes:
 def decode_device(raw: bytes) -> Device:
     message = ifinfmsg(_slimmed(raw, 32, _DEVICE_ATTRIBUTES))
     message.decode()
-    attrs = {slot[0]: slot[1] for slot in message["attrs"]}.get
-    info = attrs("IFLA_LINKINFO")
+    attrs: t.Callable[[str], t.Any] = {slot[0]: slot[1] for slot in message["attrs"]}.get
+    info: t.Any = attrs("IFLA_LINKINFO")
     kind = info.get_attr("IFLA_INFO_KIND") if info is not None else None
     settings = None
     if kind in _SETTINGS:
         data = info.get_attr("IFLA_INFO_DATA")
         settings = _SETTINGS[kind](data) if data is not None else {}
     return Device(
-        index=message["index"], name=_text(attrs("IFLA_IFNAME")), type=kind, mac=attrs("IFLA_ADDRESS"), mtu=attrs("IFLA_MTU"),
-        up=bool(message["flags"] & IFF_UP), master=attrs("IFLA_MASTER"), parent_index=attrs("IFLA_LINK"),
+        index=message["index"], name=_text(attrs("IFLA_IFNAME")), type=kind, mac=attrs("IFLA_ADDRESS"),
+        mtu=attrs("IFLA_MTU"), up=bool(message["flags"] & IFF_UP), master=attrs("IFLA_MASTER"),
+        parent_index=attrs("IFLA_LINK"),
         parent_netnsid=attrs("IFLA_LINK_NETNSID"), alias=_text(attrs("IFLA_IFALIAS")), group=attrs("IFLA_GROUP") or 0,
         settings=settings, ethernet=message["ifi_type"] == ARPHRD_ETHER, running=bool(message["flags"] & IFF_RUNNING),
     )
@@ -182,15 +186,15 @@ def _settings_attrs(kind: str | None, settings: dict[str, t.Any]) -> list[tuple[
         mode = settings.get("mode")
         value = IPVLAN_MODES.index(mode) if kind == "ipvlan" and mode else mode
         return [] if mode is None else [(f"IFLA_{str(kind).upper()}_MODE", value)]
-    data: list[tuple[str, t.Any]] = [(BRIDGE_SECONDS[n], round(v * USER_HZ)) for n, v in settings.items() if n in BRIDGE_SECONDS]
-    return data + [(BRIDGE_NUMBERS[n], int(v)) for n, v in settings.items() if n in BRIDGE_NUMBERS]
+    seconds = [(BRIDGE_SECONDS[n], round(v * USER_HZ)) for n, v in settings.items() if n in BRIDGE_SECONDS]
+    return seconds + [(BRIDGE_NUMBERS[n], int(v)) for n, v in settings.items() if n in BRIDGE_NUMBERS]
 
 
 def new_link(
     name: str, kind: str, *, mac: str | None = None, mtu: int | None = None, settings: dict[str, t.Any] | None = None,
     parent: int | None = None, netns: int | None = None, peer: str | None = None, peer_mac: str | None = None,
 ) -> bytes:
-    """Makes an interface in one message, in the unfinished group; a veth's ``name``, MAC and namespace are those of the far end."""
+    """Makes an interface in one message, in the unfinished group; a veth's far end has ``name``, MAC and namespace."""
     attrs: list[tuple[str, t.Any]] = [("IFLA_IFNAME", name), ("IFLA_GROUP", GROUP)]
     if mac:
         attrs.append(("IFLA_ADDRESS", mac))
@@ -199,7 +203,8 @@ def new_link(
     if netns is not None:
         attrs.append(("IFLA_NET_NS_FD", netns))
     if kind == "veth":
-        near: list[tuple[str, t.Any]] = [("IFLA_IFNAME", peer), ("IFLA_GROUP", GROUP)] + ([("IFLA_MTU", mtu)] if mtu else [])
+        near: list[tuple[str, t.Any]] = [("IFLA_IFNAME", peer), ("IFLA_GROUP", GROUP)]
+        near += [("IFLA_MTU", mtu)] if mtu else []
         near += [("IFLA_ADDRESS", peer_mac)] if peer_mac else []
         attrs = near + [_info("veth", [("VETH_INFO_PEER", {"attrs": attrs})])]
     else:
@@ -210,8 +215,9 @@ def new_link(
 
 
 def set_link(
-    index: int = 0, *, name: str | None = None, up: bool | None = None, alias: str | None = None, group: int | None = None,
-    master: int | None = None, mac: str | None = None, mtu: int | None = None, netns: int | None = None,
+    index: int = 0, *, name: str | None = None, up: bool | None = None, alias: str | None = None,
+    group: int | None = None, master: int | None = None, mac: str | None = None, mtu: int | None = None,
+    netns: int | None = None,
 ) -> bytes:
     """Changes an interface, found by its index or, where that is 0, by its name. With both, the name is a new one."""
     attrs: list[tuple[str, t.Any]] = []
@@ -239,7 +245,7 @@ def delete_group() -> bytes:
     return _message(ifinfmsg, RTM_DELLINK, REQUEST | ACK, [("IFLA_GROUP", GROUP_DELETE)])
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _ask_nsid() -> bytes:
     return _message(nsidmsg, RTM_GETNSID, REQUEST | ACK, [("NETNSA_FD", 0)])
 
@@ -259,7 +265,7 @@ def decode_nsid(raw: bytes) -> int | None:
 
 # -- addresses
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def dump_addresses() -> bytes:
     return _message(ifaddrmsg, RTM_GETADDR, REQUEST | DUMP, [])
 
@@ -309,7 +315,7 @@ def delete_address(address: Address, index: int) -> bytes:
 
 # -- routes
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def dump_routes(version: int) -> bytes:
     """Of one family: asked for all, some kernels answer with IPv4 alone."""
     return _message(rtmsg, RTM_GETROUTE, REQUEST | DUMP, [], family=AF_INET6 if version == 6 else AF_INET)
@@ -339,7 +345,8 @@ def decode_route(raw: bytes, ns: str, names: dict[int, str]) -> Route:
         device=names.get(attrs("RTA_OIF") or 0), scope=message["scope"] if version == 4 else None,
         onlink=True if message["flags"] & RTNH_F_ONLINK else None, protocol=message["proto"], type=message["type"],
         source=attrs("RTA_PREFSRC"), preference=attrs("RTA_PREF") or None,
-        metrics=tuple((slot[0], slot[1]) for slot in metrics["attrs"]) if metrics is not None else None, nexthops=hops or None,
+        metrics=tuple((slot[0], slot[1]) for slot in metrics["attrs"]) if metrics is not None else None,
+        nexthops=hops or None,
     )
 
 
@@ -384,7 +391,8 @@ def _route(kind: int, flags: int, route: Route, index_of_name: t.Callable[[str],
         attrs.append(("RTA_METRICS", {"attrs": list(route.metrics)}))
     return _message(
         rtmsg, kind, flags, attrs, family=AF_INET6 if route.family == 6 else AF_INET, dst_len=length,
-        table=route.table if route.table < 256 else 0, proto=RTPROT_STATIC if route.protocol is None else route.protocol,
+        table=route.table if route.table < 256 else 0,
+        proto=RTPROT_STATIC if route.protocol is None else route.protocol,
         type=route.type or 1, scope=route.scope or 0, flags=RTNH_F_ONLINK if route.onlink else 0,
     )
 

@@ -132,7 +132,8 @@ def interface_name(value: object, option: str) -> str:
     if text in ("", ".", "..", "all", "default") or re.search(r"[\s/:%\x00-\x1f\x7f]", text):
         raise PipeworkError(
             f"{option}: {text!r} cannot be the name of an interface; "
-            f"1 to {NAME_MAX} characters without spaces, '/', ':' and '%', and not '.', '..', 'all' or 'default', would be right."
+            f"1 to {NAME_MAX} characters without spaces, '/', ':' and '%', and not '.', '..', 'all' or 'default', "
+            "would be right."
         )
     return text
 

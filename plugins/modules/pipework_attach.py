@@ -11,29 +11,32 @@ description:
   - Gives a container an interface on a Linux bridge, on a network card (macvlan, or the card itself), or a dummy one,
     with addresses, gateways, MAC address and MTU; changes in place what differs; and takes it away again.
   - One task serves a whole host. With O(attachments) a thousand attachments are one module run.
-  - What was changed is read back from the kernel and must be as wanted. When a step fails, the steps before it are taken back.
-  - Only interfaces, routes and filter rules that the module made are ever changed or removed. They carry a mark in the kernel;
-    no state is kept in files.
+  - What was changed is read back from the kernel and must be as wanted. When a step fails, the steps before it
+    are taken back.
+  - Only interfaces, routes and filter rules that the module made are ever changed or removed. They carry a mark
+    in the kernel; no state is kept in files.
 extends_documentation_fragment:
   - pipework.containers.attributes
   - pipework.containers.container
 options:
   host_interface:
     description:
-      - What to attach to. The name of a bridge or a network card of the host, V(mac:) and the address of a network card, or V(dummy).
+      - What to attach to. The name of a bridge or a network card of the host, V(mac:) and the address of a network
+        card, or V(dummy).
       - A bridge that does not exist is made, and goes again with its last attachment if nobody has given it an address.
         Use M(pipework.containers.pipework_bridge) for a bridge that stays.
     type: str
   kind:
     description:
-      - How to attach. V(auto) takes V(bridge) for a bridge and V(macvlan) for any other interface; for one that does not exist,
-        V(bridge) if its name starts with C(br) and V(dummy) if it starts with C(dummy).
+      - How to attach. V(auto) takes V(bridge) for a bridge and V(macvlan) for any other interface;
+        for one that does not exist, V(bridge) if its name starts with C(br) and V(dummy) if it starts with C(dummy).
       - V(bridge) makes a veth pair with one end on the bridge.
-      - V(macvlan) makes an interface of its own MAC address on a network card, which stays on the host and can carry many.
+      - V(macvlan) makes an interface of its own MAC address on a network card, which stays on the host
+        and can carry many.
       - V(macvtap) makes a macvlan that a virtual machine in the container can read and write frames on.
       - V(ipvlan) makes an interface that shares the card's MAC address, for networks that take only one.
-      - V(phys) moves the network card itself. O(state=absent) brings it back with its old name, MTU, MAC address and addresses,
-        also after the container has died.
+      - V(phys) moves the network card itself. O(state=absent) brings it back with its old name, MTU, MAC address
+        and addresses, also after the container has died.
       - V(dummy) makes an interface that leads nowhere.
       - The default is V(auto).
     type: str
@@ -51,12 +54,14 @@ options:
   local_interface:
     description:
       - The name of the host's end, for kind V(bridge).
-      - The default is a name made from the container and the interface that is the same each time and fits into 15 characters.
+      - The default is a name made from the container and the interface that is the same each time
+        and fits into 15 characters.
     type: str
   addresses:
     description:
       - Addresses with their prefix length, such as V(192.168.1.1/24), of both families. V(0/0) means none.
-      - The list is the whole set of static global addresses of the interface, unless O(append=true). Without this option they are left as they are.
+      - The list is the whole set of static global addresses of the interface, unless O(append=true).
+        Without this option they are left as they are.
     type: list
     elements: str
     aliases: [address]
@@ -66,13 +71,15 @@ options:
   gateway:
     description:
       - The default gateway, at most one for each family. One outside the subnets of the interface gets a host route.
-      - It replaces the container's default route, which is kept in routing table 28791 and comes back with O(state=absent).
+      - It replaces the container's default route, which is kept in routing table 28791 and comes back with
+        O(state=absent).
       - An empty list removes the gateway that was set before.
     type: list
     elements: str
   mac_address:
     description:
-      - The MAC address of the interface. V(U:) and any string gives an address that is the same each time for the same string.
+      - The MAC address of the interface. V(U:) and any string gives an address that is the same each time
+        for the same string.
     type: str
     aliases: [mac]
   mtu:
@@ -80,9 +87,10 @@ options:
     type: int
   forwarding:
     description:
-      - What to do where the host's packet filter would drop frames between the ports of the bridge, as it does where Docker runs
-        and C(br_netfilter) is loaded.
-      - V(auto) adds a rule for this bridge alone to the chains that would drop. It is removed with the bridge, or with the last attachment.
+      - What to do where the host's packet filter would drop frames between the ports of the bridge,
+        as it does where Docker runs and C(br_netfilter) is loaded.
+      - V(auto) adds a rule for this bridge alone to the chains that would drop.
+        It is removed with the bridge, or with the last attachment.
       - V(accept) adds it to each chain at the forward hook; V(unmanaged) leaves the filter alone.
       - The default is V(auto).
     type: str
@@ -92,8 +100,8 @@ options:
     type: bool
   state:
     description:
-      - V(present) makes the attachment or changes it in place; V(absent) removes it. V(absent) also succeeds when the container is gone,
-        and then cleans up what it left on the host.
+      - V(present) makes the attachment or changes it in place; V(absent) removes it.
+        V(absent) also succeeds when the container is gone, and then cleans up what it left on the host.
       - The default is V(present).
     type: str
     choices: [present, absent]
@@ -210,7 +218,10 @@ attachments:
     host_interface: {description: The bridge or network card., type: str, returned: always}
     local_interface: {description: "The host's end, for kind V(bridge).", type: str, returned: always}
     interface: {description: The interface in the container., type: str, returned: always}
-    mac_address: {description: Its MAC address; null in check mode where the kernel will choose one., type: str, returned: always}
+    mac_address:
+      description: Its MAC address; null in check mode where the kernel will choose one.
+      type: str
+      returned: always
     addresses: {description: The addresses that this attachment gives it., type: list, elements: str, returned: always}
     gateway: {description: The default gateways through it., type: list, elements: str, returned: always}
     mtu: {description: Its MTU., type: int, returned: always}
@@ -239,7 +250,7 @@ ITEM = {
 }
 
 
-def main():
+def main() -> None:
     run_module(
         {
             **ITEM,

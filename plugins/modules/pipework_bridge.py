@@ -8,9 +8,11 @@ module: pipework_bridge
 short_description: Make bridges for containers on the host
 version_added: 0.1.0
 description:
-  - Makes Linux bridges on the host, with addresses, MTU, MAC address, STP and timers; changes in place what differs; removes them.
+  - Makes Linux bridges on the host, with addresses, MTU, MAC address, STP and timers; changes in place what differs;
+    removes them.
   - Lets frames pass between the ports of the bridge where the host's packet filter would drop them.
-  - What was changed is read back from the kernel and must be as wanted. When a step fails, the steps before it are taken back.
+  - What was changed is read back from the kernel and must be as wanted. When a step fails, the steps before it
+    are taken back.
 extends_documentation_fragment:
   - pipework.containers.attributes
 options:
@@ -24,7 +26,8 @@ options:
   addresses:
     description:
       - The host's addresses on the bridge, such as V(192.168.1.254/24), so that the host reaches the containers.
-      - The list is the whole set of static global addresses. On a bridge that this collection did not make they are only added.
+      - The list is the whole set of static global addresses.
+        On a bridge that this collection did not make they are only added.
     type: list
     elements: str
     aliases: [address]
@@ -54,9 +57,10 @@ options:
     type: float
   forwarding:
     description:
-      - What to do where the host's packet filter would drop frames between the ports of the bridge, as it does where Docker runs
-        and C(br_netfilter) is loaded.
-      - V(auto) adds a rule for this bridge alone to the chains that would drop, with the comment C(pipework:) and the bridge's name.
+      - What to do where the host's packet filter would drop frames between the ports of the bridge,
+        as it does where Docker runs and C(br_netfilter) is loaded.
+      - V(auto) adds a rule for this bridge alone to the chains that would drop, with the comment C(pipework:)
+        and the bridge's name.
         It is removed with the bridge.
       - V(accept) adds it to each chain at the forward hook; V(unmanaged) leaves the filter alone.
       - The default is V(auto).
@@ -169,7 +173,7 @@ ITEM = {
 }
 
 
-def main():
+def main() -> None:
     run_module(
         {
             **ITEM,

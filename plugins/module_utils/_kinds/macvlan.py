@@ -24,11 +24,14 @@ def upon_nic(site: Site, kind: str, mode: str) -> t.Iterator[KernelObject | Abse
     if not parent.ethernet:
         raise item.refuse(f"host_interface: {parent.name} is not an Ethernet interface, which {kind} needs.")
     if parent.type in ON_A_NIC:
-        raise item.refuse(f"host_interface: {parent.name} is a {parent.type} itself; use the interface that it stands on.")
+        raise item.refuse(
+            f"host_interface: {parent.name} is a {parent.type} itself; use the interface that it stands on."
+        )
     if parent.master is not None:
         bridge = site.facts.host_name(parent.master)
         raise item.refuse(
-            f"host_interface: {parent.name} is a port of {bridge}, and takes no {kind} as such; attach to {bridge} instead."
+            f"host_interface: {parent.name} is a port of {bridge}, and takes no {kind} as such; "
+            f"attach to {bridge} instead."
         )
     if item.mtu and item.mtu > parent.mtu:
         raise item.refuse(
