@@ -387,7 +387,7 @@ def test_P27_restart_loses_the_interface_and_the_next_run_restores_it(site: Site
     assert first["attachments"][0]["mac_address"] == "02:72:6c:cd:9b:8d"
     a.restart(timeout=0)
     assert site.links(a) == []
-    again = site.run(container=a.name, host_interface=BRIDGE, **params)  # no check run: the old host end may go meanwhile
+    again = site.run(container=a.name, host_interface=BRIDGE, **params)  # its old host end may go meanwhile
     assert again["attachments"] == first["attachments"], "the same MAC address and the same host end"
     assert site.ping(b, f"{NET4}.1")
 
@@ -628,6 +628,8 @@ def test_engine_that_does_not_answer(tmp_path: Path) -> None:
     gone = ansible("container=web1", "state=absent", DOCKER_HOST=dead)
     assert gone["failed"], "whether the container is gone is not known"
     assert f"and Docker does not answer at {dead}" in gone["msg"] or "'web1' cannot be looked up" in gone["msg"]
+    purged = ansible(json.dumps({"attachments": [], "purge": True, "host_interface": BRIDGE}), DOCKER_HOST=dead)
+    assert f"runtime: Docker does not answer at {dead}" in purged["msg"]
 
 
 def test_library_that_is_missing(tmp_path: Path) -> None:

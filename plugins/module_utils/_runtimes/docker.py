@@ -52,7 +52,10 @@ def find_many(wanted: list[Who]) -> list[Answer]:
 
 
 def running(user: str | None) -> list[str]:
-    return [container["Id"] for container in _call(_client(user).containers)] if installed(user) else []
+    try:
+        return [container["Id"] for container in _call(_client(user).containers)] if installed(user) else []
+    except Unavailable as error:
+        raise Unavailable(f"runtime: {error}") from None
 
 
 # -- the engine
