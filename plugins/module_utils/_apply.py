@@ -254,7 +254,7 @@ def _return_nic(link: Link, _after: None, namespaces: Namespaces) -> list[Reques
     return [
         (link.ns, _codec.set_link(index, up=False)),
         (link.ns, _codec.set_link(
-            index, netns=home, name=link.nic.name, mac=link.nic.mac, mtu=link.nic.mtu, alias=link.nic.alias, group=0,
+            index, netns=home, name=link.nic.name, mac=link.nic.mac, mtu=link.nic.mtu, group=0,
         )),
     ]
 
@@ -393,6 +393,7 @@ DETOURS: dict[tuple[tuple[str, str], int | None], Detour] = {
     (("port", "update"), errno.EBUSY): _while_down,
     (("link", "update"), errno.EBUSY): _while_down,
     (("phys", "update"), errno.EBUSY): _while_down,
+    (("nic", "update"), errno.EBUSY): _while_down,
     (("address", "create"), errno.EACCES): _with_ipv6,
     (("address", "create"), errno.EPERM): _with_ipv6,
 }

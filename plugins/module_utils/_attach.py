@@ -19,6 +19,8 @@ from ._model import (
     BRIDGE_PORTS_MAX,
     HOST,
     OWNER_AUTO,
+    PROTOCOL,
+    TABLE_KEPT,
     UNFINISHED,
     Device,
     Link,
@@ -99,7 +101,7 @@ def compile_wish(
     wish, scene = Wish(), Scene(facts, facts.state())
     refuse_twice(targets)
     mtus = _given_mtus(targets)
-    for target in targets:
+    for target in sorted(targets, key=_takes_default):
         if target.item.state == "present":
             _present(target, scene, mtus, wish)
         else:
@@ -107,9 +109,24 @@ def compile_wish(
     if purge is not None:
         _purge(scene, wish, purge)
     _collect_unfinished(scene, wish)
+    _hold_kept(scene, wish)
     _check_rooms(targets, scene, wish)
     _collect_bridges(scene, wish)
     return wish, scene.state
+
+
+def _takes_default(target: Target) -> bool:
+    """Those come last: their default route goes before one that would come back."""
+    return target.item.state == "present" and bool(target.item.gateway)
+
+
+def _hold_kept(scene: Scene, wish: Wish) -> None:
+    """The copy of a replaced default route stays while a default route of ours stands in its place."""
+    for route in [item for item in wish.desired.values() if isinstance(item, Route) and item.destination == "default"]:
+        copy = dataclasses.replace(route, table=TABLE_KEPT)
+        comes_back = scene.route(copy) == copy
+        if route.protocol == PROTOCOL and not comes_back and isinstance(wish.desired.get(copy.key), Absent):
+            del wish.desired[copy.key]
 
 
 def refuse_twice(targets: t.Sequence[Target]) -> None:
@@ -167,6 +184,8 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
     if site.link is not None and site.link.type == "phys" and kind != "phys":
         for wanted in home(facts, site.link):
             wish.want(wanted, own=False)
+    if scene.lent and kind != "phys":
+        _absent_remains(target.runtime, target.name, item, scene, wish, only=scene.lent)
     port = site.port
     if port is not None and port.bridge and _bridge_of(wish, port.key) != port.bridge:
         wish.left.add(port.bridge)
@@ -176,7 +195,7 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
 
 def _is_ours(link: Link | None, label: str) -> bool:
     """On the host itself, what is part of a container's attachment, or a bridge, is not runtime host's."""
-    if link is None or link.owner is None:
+    if link is None or not link.owner:
         return False
     return label != HOST or link.owner == UNFINISHED or (owner_fields(link.owner) or ("",))[0] == HOST
 
@@ -219,18 +238,18 @@ def _absent(target: Target, scene: Scene, wish: Wish) -> None:
 def _remove(label: str, interface: str, scene: Scene, wish: Wish) -> None:
     """An interface of ours and what stands with it; what is not ours stays."""
     link, port = scene.link(label, interface), scene.port(label, interface)
-    if link is None or link.owner is None:
+    if link is None or not link.owner:
         return
     for version in (4, 6):
         ours = Route(label, version, "default", metric=default_metric(version)).key
         for wanted in default_back(label, interface, version, scene):
-            if wanted != Absent(ours):  # which goes with its interface
+            if wanted != Absent(ours) and wanted.key not in wish.desired:  # ours goes with its interface
                 wish.want(wanted)
     wish.want(Absent(link.key))
     wish.own.update(item.key for item in scene.carried[link.key])
     if port is not None and port.bridge:
         wish.left.add(port.bridge)
-    if link.type == "phys":
+    if link.nic is not None:
         for item in home(scene.facts, link):
             wish.want(item, own=False)
 
@@ -246,7 +265,7 @@ def _absent_remains(
             link = scene.link(HOST, device.name)
             assert link is not None
             wish.want(Absent(link.key))
-            if link.type == "phys":
+            if link.nic is not None:
                 for wanted in home(scene.facts, link):
                     wish.want(wanted, own=False)
             if device.master is not None:
@@ -257,7 +276,7 @@ def _purge(scene: Scene, wish: Wish, in_scope: t.Callable[[str], bool]) -> None:
     """All attachments of ours that are not listed, and whose host interface is in scope."""
     ends = {item.local_interface: item for item in scene.state.values() if isinstance(item, Port)}
     for link in [item for item in scene.state.values() if isinstance(item, Link)]:
-        if not link.owner or link.key in wish.desired or link.type == "bridge":
+        if not link.owner or link.key in wish.desired or link.type == "bridge" or (link.type == "nic" and link.nic is None):
             continue
         if link.ns == HOST and link.ifname in ends:
             continue  # its other end is the one to remove

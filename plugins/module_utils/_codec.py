@@ -156,6 +156,8 @@ def _bridge_settings(data: t.Any) -> dict[str, t.Any]:
         value = data.get_attr(attribute)
         if value is not None:
             found[name] = value if name == "default_pvid" else bool(value)
+    if "default_pvid" not in found:
+        found.pop("vlan_filtering", None)  # shown as off, and not to be set, where the kernel cannot filter VLANs
     return found
 
 

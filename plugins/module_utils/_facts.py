@@ -81,10 +81,12 @@ class Facts:
         kind: str | None = device.type
         parent, nic = None, None
         lent = Nic.unpack(device.alias or "")
-        if lent is not None:
+        if lent is not None and label == HOST and lent[1].name == device.name:
+            owner, kind, nic = device.owner, "nic", lent[1]  # at home, but not all is as it was
+        elif lent is not None:
             owner, kind, nic, parent = device.owner, "phys", lent[1], lent[1].name
         elif label == HOST and device.type != "bridge" and not device.owner:
-            kind = "nic"
+            kind, owner = "nic", device.alias or ""
         elif device.type in ON_A_NIC:
             parent = self.host_name(device.parent_index)
         return Link(

@@ -73,12 +73,12 @@ class Link(KernelObject):
     mac: str | None = None
     mtu: int | None = None
     up: bool | None = None
-    owner: str | None = None
+    owner: str | None = None  # our mark; of a NIC at home, the alias that somebody gave it, or ""
     parent: str | None = None  # of those on a NIC: the NIC, on the host; phys: the name that the NIC has there
     settings: dict[str, t.Any] | None = None  # of the type: a macvlan's mode, a bridge's timers (in seconds)
     peer: str | None = None  # veth: the name of the host end
     peer_mac: str | None = None  # and its address
-    nic: Nic | None = None  # phys: what to restore
+    nic: Nic | None = None  # phys, and nic that is not quite home: what to restore
 
     @property
     def name(self) -> str:
@@ -95,7 +95,9 @@ class Link(KernelObject):
         return super().must_replace(observed) or (mine is not None and mine != theirs and "passthru" in (mine, theirs))
 
     def newborn(self) -> Link:
-        return dataclasses.replace(self, up=False, owner=self.owner if self.type in ("phys", "nic") else UNFINISHED)
+        # A NIC that comes home has the mark of its attachment until the rest, its addresses too, is as it was.
+        owner = {"phys": self.owner, "nic": None}.get(str(self.type), UNFINISHED)
+        return dataclasses.replace(self, up=False, owner=owner)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -76,7 +76,7 @@ class KernelObject:
     def public(self) -> dict[str, t.Any]:
         """The object as ``before`` and ``after`` show it."""
         hidden = {*self.IDENTITY, *self.HINTS}
-        shown = {field: value for field, value in self.__dict__.items() if value is not None and field not in hidden}
+        shown = {field: value for field, value in self.__dict__.items() if value not in (None, "") and field not in hidden}
         return dict(sorted(shown.items()))
 
 
@@ -145,6 +145,7 @@ def title(key: Key) -> str:
 # Ports join last and a new bridge goes up after them: each end that joins a live bridge floods all that are there.
 # An old address goes after the new one has come, so that the routes through the interface stay.
 ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
+    ("filter", "delete"),  # while the bridge or port is there that leads to it
     ("replaced", "delete"),
     ("stray", "delete"),  # its name may be wanted
     ("nic", "delete"),  # leaves for a container, or
@@ -157,9 +158,9 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("link", "update"),
     ("stray", "update"),
     ("phys", "update"),
-    ("nic", "update"),
     ("address", "create"),
     ("address", "update"),
+    ("nic", "update"),  # is home when it has its addresses
     ("way", "create"),  # to a gateway
     ("way", "update"),
     ("route", "create"),
@@ -174,7 +175,6 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("port", "delete"),
     ("link", "delete"),
     ("bridge", "delete"),
-    ("filter", "delete"),
 ))}
 
 Plan = list[Operation]

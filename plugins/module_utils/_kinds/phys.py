@@ -50,7 +50,7 @@ def home(facts: Facts, link: Link) -> t.Iterator[KernelObject]:
             f"interface: the NIC {nic.name} cannot come home from {link.ns}/{link.ifname}, because the host has "
             "another interface of that name by now; rename that one first."
         )
-    yield Link(HOST, nic.name, type="nic", up=nic.up)
+    yield Link(HOST, nic.name, type="nic", mac=nic.mac, mtu=nic.mtu, up=nic.up, owner=nic.alias)
     for address in nic.addresses:
         yield Address(HOST, nic.name, address, broadcast=broadcast(address))
 
