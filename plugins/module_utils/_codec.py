@@ -7,7 +7,6 @@ Whether a message of a dump matters is read from its fixed header first, since d
 """
 from __future__ import annotations
 
-import dataclasses
 import functools
 import ipaddress
 import struct
@@ -350,19 +349,6 @@ def decode_route(raw: bytes, ns: str, names: dict[int, str]) -> Route:
         metrics=tuple((slot[0], slot[1]) for slot in metrics["attrs"]) if metrics is not None else None,
         nexthops=hops or None,
     )
-
-
-def fold_routes(routes: t.Iterable[Route]) -> list[Route]:
-    """IPv6 shows the paths of one route as routes of their own: they are one object here."""
-    found: dict[t.Any, Route] = {}
-    for route in routes:
-        first = found.get(route.key)
-        if first is None:
-            found[route.key] = route
-        else:
-            hops = first.nexthops or ((first.gateway, first.device, 1),)
-            found[route.key] = dataclasses.replace(first, nexthops=hops + ((route.gateway, route.device, 1),))
-    return list(found.values())
 
 
 def _route(kind: int, flags: int, route: Route, index_of_name: t.Callable[[str], int]) -> bytes:

@@ -195,6 +195,19 @@ class Route(KernelObject):
         return self if self.differences(observed) else super().over(observed)
 
 
+def fold_routes(routes: t.Iterable[Route]) -> list[Route]:
+    """IPv6 shows the paths of one route as routes of their own: they are one object here."""
+    found: dict[Key, Route] = {}
+    for route in routes:
+        first = found.get(route.key)
+        if first is None:
+            found[route.key] = route
+        else:
+            hops = first.nexthops or ((first.gateway, first.device, 1),)
+            found[route.key] = dataclasses.replace(first, nexthops=hops + ((route.gateway, route.device, 1),))
+    return list(found.values())
+
+
 @dataclasses.dataclass(frozen=True)
 class FilterRule(KernelObject):
     """A rule of ours in one chain of the host's packet filter, which lets frames pass inside one bridge."""

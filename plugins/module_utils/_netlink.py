@@ -18,7 +18,7 @@ import typing as t
 
 from . import _codec
 from ._errors import PipeworkError
-from ._model import HOST, Address, Device, Route
+from ._model import HOST, Address, Device, Route, fold_routes
 
 CLONE_NEWNET = 0x40000000
 SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK = 270, 10, 11
@@ -119,7 +119,7 @@ class Netns:
 
     def routes(self, names: dict[int, str]) -> list[Route]:
         """The routes that somebody made, in all tables."""
-        return _codec.fold_routes(
+        return fold_routes(
             _codec.decode_route(raw, self.label, names)
             for version in (4, 6) for raw in self._dump(_codec.dump_routes(version)) if _codec.is_static_route(raw)
         )

@@ -344,16 +344,6 @@ def test_P9_which_routes_somebody_made(protocol: int, flags: int, table: int, to
     assert _codec.is_static_route(bytes(raw)) is static
 
 
-def test_P9_the_paths_of_one_ipv6_route_are_one_route() -> None:
-    first = Route("c", 6, "default", metric=1024, gateway="2001:db8::1", device="eth0")
-    second = Route("c", 6, "default", metric=1024, gateway="2001:db8::2", device="eth1")
-    other = Route("c", 6, "2001:db8:1::/48", metric=1024, gateway="2001:db8::2", device="eth1")
-    folded = _codec.fold_routes([first, other, second])
-    assert len(folded) == 2
-    assert folded[0].nexthops == (("2001:db8::1", "eth0", 1), ("2001:db8::2", "eth1", 1))
-    assert folded[1] == other
-
-
 # pyroute2 itself
 
 

@@ -25,6 +25,7 @@ from ansible_collections.pipework.containers.plugins.module_utils._model import 
     Port,
     Route,
     default_route,
+    fold_routes,
     holds_nic,
     name_token,
     owner_fields,
@@ -199,3 +200,13 @@ def test_what_is_born_is_down_and_unfinished_except_a_nic_that_moves() -> None:
     assert (veth.up, veth.owner) == (False, UNFINISHED)
     nic = Link("c", "eth1", type="phys", up=True, owner="pipework:x|…").newborn()
     assert (nic.up, nic.owner) == (False, "pipework:x|…")
+
+
+def test_P9_the_paths_of_one_ipv6_route_are_one_route() -> None:
+    first = Route("c", 6, "default", metric=1024, gateway="2001:db8::1", device="eth0")
+    second = Route("c", 6, "default", metric=1024, gateway="2001:db8::2", device="eth1")
+    other = Route("c", 6, "2001:db8:1::/48", metric=1024, gateway="2001:db8::2", device="eth1")
+    folded = fold_routes([first, other, second])
+    assert len(folded) == 2
+    assert folded[0].nexthops == (("2001:db8::1", "eth0", 1), ("2001:db8::2", "eth1", 1))
+    assert folded[1] == other
