@@ -43,7 +43,7 @@ def play(runtime: str, *options: str, **variables: str) -> int:
     say(f"$ {shlex.join(words)}")
     changed = None
     with tempfile.TemporaryDirectory(prefix="pipework-demo.") as folder, subprocess.Popen(
-        words, cwd=ROOT, env=_environment(folder), text=True,
+        words, cwd=ROOT, env=_environment(folder), encoding="utf-8", errors="replace",
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     ) as process:
         assert process.stdout is not None
