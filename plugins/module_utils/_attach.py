@@ -295,6 +295,7 @@ def _collect_unfinished(scene: Scene, wish: Wish) -> None:
     """What a killed run left on the host. No other run is under way, since this one holds the host's lock."""
     ports = {device.master for device in scene.facts.host.values()}
     wish.left.update(device.name for device in scene.marked[OWNER_AUTO] if device.index not in ports)
+    wish.left.update(device.name for device in scene.marked[UNFINISHED] if device.type == "bridge")
     wanted = {item.local_interface for item in wish.desired.values() if isinstance(item, Port)}
     ends = {item.local_interface: item.carrier for item in scene.state.values() if isinstance(item, Port)}
     for device in scene.marked[UNFINISHED]:
