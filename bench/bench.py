@@ -176,7 +176,7 @@ class Bench:
 
     def ping(self) -> float:
         """What ansible-playbook takes by itself: the median of all so far, as single runs vary a lot."""
-        self.pings += [self.playbooks.play("ping", False).total for _ in range(2)]
+        self.pings += [self.playbooks.play("ping", False).total for _round in range(2)]
         return statistics.median(self.pings)
 
     def loop(self, count: int) -> None:

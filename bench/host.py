@@ -30,7 +30,7 @@ def remember() -> None:
 
 def run(arguments: Sequence[str | os.PathLike[str]], **more: object) -> str:
     """The program's output; its complaint becomes the exception's message."""
-    done = subprocess.run(arguments, capture_output=True, text=True, **more)  # type: ignore[call-overload]
+    done = subprocess.run(arguments, check=False, capture_output=True, text=True, **more)  # type: ignore[call-overload]
     if done.returncode:
         said = (done.stdout + done.stderr).strip().splitlines() or [f"rc {done.returncode}"]
         error = next((line for line in said if re.match(r"\[?(ERROR|fatal)\b", line)), said[-1])

@@ -21,6 +21,7 @@ attributes:
     support: full
   action_group:
     description: Use C(group/pipework.containers.pipework) in C(module_defaults) to set options for all modules.
+    support: full
     membership: [pipework.containers.pipework]
 requirements:
   - Linux 5.10 or newer and root on the managed host

@@ -198,7 +198,7 @@ operations:
   type: list
   elements: dict
   contains:
-    action: {description: One of C(create), C(update) and C(delete)., type: str, returned: always}
+    action: {description: "One of C(create), C(update) and C(delete).", type: str, returned: always}
     kind: {description: "One of C(link), C(port), C(address), C(route) and C(filter).", type: str, returned: always}
     name: {description: "The object, such as C(docker:web1/eth1).", type: str, returned: always}
     before: {description: The object before., type: dict, returned: always}

@@ -16,6 +16,12 @@ description:
 extends_documentation_fragment:
   - pipework.containers.attributes
 options:
+  runtime:
+    description: Not used. It is accepted so that C(module_defaults) can set it for all modules of the action group.
+    type: str
+  runtime_user:
+    description: Not used, as O(runtime).
+    type: str
   name:
     description: The bridge.
     type: str
@@ -134,7 +140,7 @@ operations:
   type: list
   elements: dict
   contains:
-    action: {description: One of C(create), C(update) and C(delete)., type: str, returned: always}
+    action: {description: "One of C(create), C(update) and C(delete).", type: str, returned: always}
     kind: {description: "One of C(link), C(port), C(address), C(route) and C(filter).", type: str, returned: always}
     name: {description: "The object, such as C(br1).", type: str, returned: always}
     before: {description: The object before., type: dict, returned: always}
@@ -177,6 +183,8 @@ def main() -> None:
     run_module(
         {
             **ITEM,
+            "runtime": {"type": "str"},
+            "runtime_user": {"type": "str"},
             "bridges": {"type": "list", "elements": "dict", "options": ITEM},
             "purge": {"type": "bool", "default": False},
         },
