@@ -1,0 +1,33 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""What the integration tests share: a host of one's own for each test."""
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.lab import Host
+
+IN_LANE = bool(os.environ.get("PIPEWORK_KERNEL_LANE"))
+ELSEWHERE = "needs a kernel with dummy interfaces: runs in the kernel lane, tests/kernel/run"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "kernel: needs the full kernel of the kernel lane (tests/kernel/run)")
+    config.addinivalue_line("markers", "any_kernel: runs in the kernel lane as well as on the host's own kernel")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("kernel") and not IN_LANE:
+            item.add_marker(pytest.mark.skip(reason=ELSEWHERE))
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    """A fresh host with the guests a and b."""
+    found = Host("a", "b")
+    yield found
+    found.close()
