@@ -13,7 +13,7 @@ import typing as t
 
 from . import _codec, _filter
 from ._errors import PipeworkError
-from ._model import GROUP, GROUP_DELETE, HOST, UNFINISHED, Address, FilterRule, Link, Port, Route
+from ._model import GROUP, GROUP_DELETE, HOST, UNFINISHED, Address, FilterRule, Link, Nic, Port, Route
 from ._netlink import KernelError, Namespaces
 from ._plan import Operation, Plan, undo
 
@@ -66,9 +66,9 @@ def take_back(done: Plan, namespaces: Namespaces) -> str:
     left = []
     for batch in _batches(undo(done), alone=False):
         back: Plan = []
+        rest: Plan = []
         try:
             _execute(batch, namespaces, back)
-            continue
         except Exception:  # pylint: disable=broad-except  # then one by one, to see which
             finished = {id(operation) for operation in back}
             rest = [operation for operation in batch if id(operation) not in finished]
@@ -200,8 +200,7 @@ def _delete_links(work: Plan, namespaces: Namespaces, done: Plan) -> None:
     """Deletes interfaces; several in one namespace together, through a group of their own."""
     by_namespace: dict[str, list[tuple[Operation, int]]] = {}
     for operation in work:
-        link = operation.before
-        assert isinstance(link, Link)
+        link = t.cast(Link, operation.before)
         ns, name = (HOST, link.peer) if link.type == "veth" and link.peer else (link.ns, link.ifname)
         try:
             by_namespace.setdefault(ns, []).append((operation, namespaces[ns].index(name)))
@@ -235,9 +234,9 @@ def _delete_bridge(before: Link, _after: None, namespaces: Namespaces) -> list[R
 # -- NICs that move
 
 def _lend_nic(_before: None, link: Link, namespaces: Namespaces) -> list[Request]:
-    assert link.nic is not None and link.owner is not None
-    index = namespaces[HOST].index(link.nic.name)
-    namespaces[HOST].forget(link.nic.name)
+    name = t.cast(Nic, link.nic).name
+    index = namespaces[HOST].index(name)
+    namespaces[HOST].forget(name)
     namespaces[link.ns].forget(link.ifname)
     return [(HOST, _codec.set_link(
         index, netns=namespaces[link.ns].fd, name=link.ifname, alias=link.owner, mac=link.mac, mtu=link.mtu,
@@ -245,16 +244,16 @@ def _lend_nic(_before: None, link: Link, namespaces: Namespaces) -> list[Request
 
 
 def _return_nic(link: Link, _after: None, namespaces: Namespaces) -> list[Request]:
-    assert link.nic is not None
+    nic = t.cast(Nic, link.nic)
     netns = namespaces[link.ns]
     index = netns.index(link.ifname)
     netns.forget(link.ifname)
-    namespaces[HOST].forget(link.nic.name)
+    namespaces[HOST].forget(nic.name)
     home = None if link.ns == HOST else namespaces[HOST].fd
     return [
         (link.ns, _codec.set_link(index, up=False)),
         (link.ns, _codec.set_link(
-            index, netns=home, name=link.nic.name, mac=link.nic.mac, mtu=link.nic.mtu, group=0,
+            index, netns=home, name=nic.name, mac=nic.mac, mtu=nic.mtu, group=0,
         )),
     ]
 
@@ -317,8 +316,7 @@ def _change_filter(work: Plan, done: Plan) -> None:
     add: list[tuple[str, _filter.Place]] = []
     remove: list[tuple[str, _filter.Place]] = []
     for operation in work:
-        rule = operation.subject
-        assert isinstance(rule, FilterRule)
+        rule = t.cast(FilterRule, operation.subject)
         (remove if operation.action == "delete" else add).append((rule.bridge, _filter.Place.parse(rule.place)))
     try:
         _filter.change(add, remove)
@@ -345,8 +343,7 @@ REQUESTS: dict[tuple[str, str], t.Callable[[t.Any, t.Any, Namespaces], list[Requ
 
 def _veth_through_the_host(operation: Operation, _error: KernelError, namespaces: Namespaces) -> KernelError | None:
     """Old kernels look for the far end's name on the host first: make it under a name of its own, then rename it."""
-    link = operation.after
-    assert isinstance(link, Link)
+    link = t.cast(Link, operation.after)
     if link.type != "veth" or link.ns == HOST or link.peer is None:
         return _error
     stand_in = "pwt" + link.peer[-12:]

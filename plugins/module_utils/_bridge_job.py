@@ -65,12 +65,9 @@ class BridgeJob:
 
 def _result(bridge: Bridge, state: State) -> dict[str, t.Any]:
     """One item of the returned ``bridges``; None for what only a real run can tell."""
-    link = state.get(link_key(HOST, bridge.name))
-    assert isinstance(link, Link)
+    link = t.cast(Link, state[link_key(HOST, bridge.name)])
     addresses = [item for item in state.values() if isinstance(item, Address) and item.carrier == link.key]
     return {
         "name": bridge.name, "kind": "linux", "mac_address": link.mac, "mtu": link.mtu,
         "addresses": sorted(item.address for item in addresses), **(link.settings or {}),
     }
-
-

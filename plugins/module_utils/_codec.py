@@ -17,7 +17,8 @@ from ._model import GROUP, GROUP_DELETE, ON_A_NIC, Address, Device, Route
 from ._normalize import family
 
 try:
-    import pyroute2.requests  # noqa: F401  # came with 0.7; its version number cannot be relied on
+    # This part came with 0.7; the version number cannot be relied on.
+    import pyroute2.requests  # noqa: F401  # pylint: disable=unused-import
     from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
     from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
     from pyroute2.netlink.rtnl.nsidmsg import nsidmsg
@@ -66,10 +67,10 @@ def require() -> None:
         )
 
 
-def _message(cls: t.Any, kind: int, flags: int, attrs: list[tuple[str, t.Any]], /, **fields: t.Any) -> bytes:
+def _message(cls: t.Any, kind: int, how: int, attrs: list[tuple[str, t.Any]], /, **fields: t.Any) -> bytes:
     message = cls()
     message["header"]["type"] = kind
-    message["header"]["flags"] = flags
+    message["header"]["flags"] = how
     for field, value in fields.items():
         message[field] = value
     message["attrs"] = attrs
@@ -400,5 +401,3 @@ def delete_route(route: Route, index_of_name: t.Callable[[str], int]) -> bytes:
         scope=RT_SCOPE_NOWHERE if route.family == 4 else None, type=route.type, protocol=RTPROT_UNSPEC,
     )
     return _route(RTM_DELROUTE, REQUEST | ACK, bare, index_of_name)
-
-

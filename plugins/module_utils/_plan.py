@@ -76,8 +76,8 @@ class KernelObject:
     def public(self) -> dict[str, t.Any]:
         """The object as ``before`` and ``after`` show it."""
         hidden = {*self.IDENTITY, *self.HINTS}
-        shown = {field: value for field, value in self.__dict__.items() if value not in (None, "") and field not in hidden}
-        return dict(sorted(shown.items()))
+        shown = sorted((field, value) for field, value in self.__dict__.items() if field not in hidden)
+        return {field: value for field, value in shown if value not in (None, "")}
 
 
 def _settled(wanted: t.Any, observed: t.Any) -> bool:
@@ -112,9 +112,7 @@ class Operation:
 
     @property
     def subject(self) -> KernelObject:
-        found = self.after or self.before
-        assert found is not None
-        return found
+        return t.cast(KernelObject, self.after or self.before)
 
     @property
     def key(self) -> Key:
@@ -236,8 +234,7 @@ def undo(done: Plan) -> Plan:
     back: Plan = []
     for operation in reversed(done):
         if operation.action == "delete":
-            assert operation.before is not None
-            back.extend(_rebirth(operation.before))
+            back.extend(_rebirth(operation.subject))
         elif operation.action == "create" or operation.key not in created:
             back.append(operation.inverted())
     return back
@@ -277,8 +274,7 @@ def simulate(observed: State, plan: Plan) -> State:
         if operation.action == "delete":
             after.pop(operation.key, None)
         else:
-            assert operation.after is not None
-            after[operation.key] = operation.after
+            after[operation.key] = operation.subject
     return after
 
 

@@ -42,8 +42,7 @@ def wanted(site: Site) -> t.Iterator[KernelObject | Absent]:
 
 def home(facts: Facts, link: Link) -> t.Iterator[KernelObject]:
     """The NIC back on the host, and the addresses that it had there."""
-    nic = link.nic
-    assert nic is not None
+    nic = t.cast(Nic, link.nic)
     there = facts.host.get(nic.name)
     if there is not None and not (link.ns == HOST and link.ifname == nic.name):
         raise PipeworkError(
