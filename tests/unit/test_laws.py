@@ -165,7 +165,7 @@ def hanging(keys: set[Key], observed: State) -> set[Key]:
         found |= more
 
 
-LAW = settings(max_examples=150, deadline=None)
+LAW = settings(max_examples=150)
 
 
 @LAW
