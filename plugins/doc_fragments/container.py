@@ -11,6 +11,8 @@ options:
   container:
     description:
       - The container, by the name or the ID that its runtime knows it by, also a short ID.
+      - For O(runtime=lxc) its name, or the path of its folder where that is not in LXC's usual place;
+        for O(runtime=nspawn) the machine's name.
       - For O(runtime=netns) the name of a network namespace or an absolute path to one,
         for O(runtime=pid) a process ID.
         O(runtime=host) needs none.
@@ -18,15 +20,18 @@ options:
     aliases: [guest]
   runtime:
     description:
-      - Who knows the container. V(auto) asks V(docker) and V(netns), as far as they are installed,
-        and fails when both know the name.
+      - Who knows the container. V(auto) asks V(docker), V(podman), V(lxc), V(nspawn) and V(netns), as far as they
+        are installed, and fails when several know the name.
       - V(host) is the host itself.
       - The default is V(auto).
     type: str
-    choices: [auto, docker, netns, pid, host]
+    choices: [auto, docker, podman, lxc, nspawn, netns, pid, host]
   runtime_user:
-    description: The user whose rootless engine it is.
+    description:
+      - The user whose rootless Docker or Podman it is. Root's own containers are meant without it.
     type: str
 requirements:
   - the Python library docker, for O(runtime=docker)
+  - the program podman, for O(runtime=podman)
+  - the programs lxc-info and lxc-ls, for O(runtime=lxc)
 """

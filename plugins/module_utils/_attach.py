@@ -45,10 +45,16 @@ class Target:
     runtime: str = ""
     name: str = ""
     ident: str = ""
+    user: str | None = None  # whose rootless engine knows it
+
+    @property
+    def known_as(self) -> str:
+        """Its name in marks: two users' engines may know the same one."""
+        return f"{self.name}@{self.user}" if self.user else self.name
 
     @property
     def owner(self) -> str:
-        return owner_of(self.runtime, self.name, self.ident, self.item.interface)
+        return owner_of(self.runtime, self.known_as, self.ident, self.item.interface)
 
 
 @dataclasses.dataclass
@@ -185,7 +191,7 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
         for wanted in home(facts, site.link):
             wish.want(wanted, own=False)
     if scene.lent and kind != "phys":
-        _absent_remains(target.runtime, target.name, item, scene, wish, only=scene.lent)
+        _absent_remains(target.runtime, target.known_as, item, scene, wish, only=scene.lent)
     port = site.port
     if port is not None and port.bridge and _bridge_of(wish, port.key) != port.bridge:
         wish.left.add(port.bridge)
@@ -230,7 +236,7 @@ def _absent(target: Target, scene: Scene, wish: Wish) -> None:
             if port is None or port.local_interface != device.name:
                 wish.want(Absent(link_key(HOST, device.name)))
         if scene.lent:
-            _absent_remains(target.runtime, target.name, item, scene, wish, only=scene.lent)
+            _absent_remains(target.runtime, target.known_as, item, scene, wish, only=scene.lent)
     if item.host_interface:
         wish.left.add(item.host_interface)
 

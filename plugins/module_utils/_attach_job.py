@@ -46,7 +46,7 @@ class AttachJob:
             answer = opened[requests[item]]
             if isinstance(answer, tuple):
                 label, found = answer
-                self.targets.append(Target(item, label, found.runtime, found.name, found.ident))
+                self.targets.append(Target(item, label, found.runtime, found.name, found.ident, found.user))
             elif item.state == "absent" and isinstance(answer, (_runtimes.NoContainer, _runtimes.NotRunning)):
                 self.targets.append(Target(item, None, item.runtime, str(item.container)))
             else:
@@ -59,9 +59,10 @@ class AttachJob:
         """All running containers, since a macvlan shows only in the container."""
         table = _runtimes.runtimes()
         wanted: list[Request] = []
-        for runtime in _runtimes.AUTO:
-            if table[runtime].installed(None):
-                wanted += [(runtime, name, None) for name in table[runtime].running(None)]
+        for user in dict.fromkeys((None, *(item.runtime_user for item in self.items))):
+            for runtime in _runtimes.AUTO if user is None else _runtimes.OF_USERS:
+                if table[runtime].installed(user):
+                    wanted += [(runtime, name, user) for name in table[runtime].running(user)]
         for answer in _runtimes.find_all(wanted):
             if isinstance(answer, _runtimes.Found):
                 namespaces.add(answer.label, answer.fd)

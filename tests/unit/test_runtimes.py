@@ -57,7 +57,8 @@ class Stand:
 
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> dict[str, Stand]:
-    stands = {"docker": Stand({}), "netns": Stand({}), "pid": Stand({}), "host": Stand({})}
+    here = ("docker", "netns", "pid", "host")
+    stands = {name: Stand({}, installed=name in here) for name in _runtimes.NAMES}
     monkeypatch.setattr(_runtimes, "runtimes", lambda: stands)
     return stands
 

@@ -62,13 +62,18 @@ Answer = t.Union[Found, PipeworkError, None]
 
 def runtimes() -> dict[str, types.ModuleType]:
     """The table. ``auto`` asks those that name containers, in this order."""
-    from . import docker, host, netns, pid
+    from . import docker, host, lxc, netns, nspawn, pid, podman
 
-    return {"docker": docker, "netns": netns, "pid": pid, "host": host}
+    return {"docker": docker, "podman": podman, "lxc": lxc, "nspawn": nspawn, "netns": netns, "pid": pid, "host": host}
 
 
-NAMES = ("docker", "netns", "pid", "host")
-AUTO = ("docker", "netns")
+NAMES = ("docker", "podman", "lxc", "nspawn", "netns", "pid", "host")
+AUTO = ("docker", "podman", "lxc", "nspawn", "netns")
+OF_USERS = ("docker", "podman")  # that run without root too
+SHOWN_BY = {
+    "docker": "docker ps", "podman": "podman ps", "lxc": "lxc-ls", "nspawn": "machinectl list", "netns": "ip netns list",
+}
+CANDIDATES_SHOWN = 8
 
 
 def find_all(wanted: t.Sequence[tuple[str, str | None, str | None]]) -> list[Found | PipeworkError]:
@@ -103,7 +108,7 @@ def _ask(runtime: types.ModuleType, whos: list[Who]) -> list[Answer]:
 
 def _known(runtime: str, name: str | None, answer: Answer) -> Found | PipeworkError:
     if answer is None:
-        return NoContainer(f"container: {runtime} knows no container {name!r}.{_hint(runtime, name)}")
+        return NoContainer(f"container: {runtime} knows no container {name!r}.{_hint([runtime], name)}")
     return Unavailable(f"runtime: {answer}") if isinstance(answer, Unavailable) else answer
 
 
@@ -128,19 +133,62 @@ def _the_one(name: str | None, answers: t.Mapping[str, Answer]) -> Found | Pipew
         others = f"{', '.join(asked)} does not know {name!r}, and " if asked else f"{name!r} cannot be looked up: "
         return Unavailable(f"container: {others}{errors[0]} {_without(asked)}".rstrip())
     who = ", ".join(asked) or "none, as none is installed"
-    return NoContainer(f"container: no runtime knows {name!r} (asked: {who}).{_hint('auto', name)}")
+    return NoContainer(f"container: no runtime knows {name!r} (asked: {who}).{_hint(asked, name)}")
 
 
 def _without(asked: list[str]) -> str:
     return f"If it is none of that engine's, say so with 'runtime: {asked[0]}'." if asked else ""
 
 
-def _hint(runtime: str, name: str | None) -> str:
-    if runtime in ("auto", "netns"):
-        where = "'docker ps' and 'ip netns list' show" if runtime == "auto" else "'ip netns list' shows"
-        hint = f" {where} the names."
-        return hint + (" A process ID needs 'runtime: pid'." if str(name).isdigit() else "")
-    return " 'docker ps' shows the names." if runtime == "docker" else ""
+def _hint(asked: list[str], name: str | None) -> str:
+    shown = [f"'{SHOWN_BY[runtime]}'" for runtime in asked if runtime in SHOWN_BY]
+    hint = f" {' and '.join(filter(None, [', '.join(shown[:-1]), shown[-1]]))} show the names." if shown else ""
+    hint = hint.replace(" show ", " shows ") if len(shown) == 1 else hint
+    return hint + (" A process ID needs 'runtime: pid'." if str(name).isdigit() and asked != ["pid"] else "")
+
+
+def resolve(idents: t.Mapping[str, str], names: t.Mapping[str, str], name: str) -> str | None:
+    """The ID behind a name, an ID or the beginning of one, as engines' own commands take them. Raises Ambiguous.
+
+    ``idents``: IDs by name; ``names``: names by ID.
+    """
+    import re
+
+    if name in names:
+        return name
+    if name in idents:
+        return idents[name]
+    if not re.fullmatch("[0-9a-f]+", name):
+        return None
+    found = [ident for ident in names if ident.startswith(name)]
+    if len(found) > 1:
+        shown = sorted(f"{names[ident]} ({ident[:12]})" for ident in found)
+        more = f" and {len(shown) - CANDIDATES_SHOWN} more" if len(shown) > CANDIDATES_SHOWN else ""
+        raise Ambiguous(
+            f"container: Found more than one container matching {name}: {', '.join(shown[:CANDIDATES_SHOWN])}{more}; "
+            "use the name or a longer ID."
+        )
+    return found[0] if found else None
+
+
+def without_id(name: str) -> str:
+    """What stands for the ID where a runtime knows containers by their names only."""
+    import hashlib
+
+    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def stopped(name: str, state: str, start: str, exact: bool = True) -> NotRunning:
+    """The error for a container that is there but does not run."""
+    words = f"is not running ({state})" if state != "created" else "has been created but not started"
+    error = NotRunning(f"container: {name!r} {words}, so it has no network namespace; start it ('{start}').")
+    error.exact, error.known_as = exact, name
+    return error
+
+
+def is_own(fd: int) -> bool:
+    """Whether a network namespace is the one that the module runs in."""
+    return os.path.samestat(os.fstat(fd), os.stat("/proc/self/ns/net"))
 
 
 def open_namespace(path: str) -> int:

@@ -11,23 +11,30 @@ import sys
 import time
 import typing as t
 
+from .. import _program
 from .._errors import PipeworkError
-from . import Ambiguous, Answer, Found, NotRunning, Unavailable, Who, open_namespace
-from .pid import start_time
+from . import Answer, Found, NotRunning, Unavailable, Who, podman, resolve
+from .pid import enter, in_group, status
 
 SOCKET = "/var/run/docker.sock"
 START_SECONDS = 3.0  # how long containers that are just starting are waited for, all of a run together
 POLL_SECONDS = 0.05
 BIRTH_SECONDS = 30.0  # a container's process is this much older, at most, than the start that the engine reports
-CANDIDATES_SHOWN = 8
 TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)")
 
 _clients: dict[str | None, t.Any] = {}
 
 
 def installed(user: str | None) -> bool:
-    """A user's engine counts as installed, so that the one who names the user hears what is wrong with it."""
-    return user is not None or bool(os.environ.get("DOCKER_HOST")) or os.path.exists(SOCKET)
+    """A user's engine counts as installed, so that the one who names the user hears what is wrong with it.
+
+    Not so where it is Podman that the user has, or that serves the socket.
+    """
+    if user is not None:
+        return not podman.installed(user) or os.path.exists(_path(user))
+    if os.environ.get("DOCKER_HOST"):
+        return True
+    return os.path.exists(SOCKET) and os.path.basename(os.path.realpath(SOCKET)) != "podman.sock"
 
 
 def find_many(wanted: list[Who]) -> list[Answer]:
@@ -60,15 +67,14 @@ def running(user: str | None) -> list[str]:
 
 # -- the engine
 
+def _path(user: str) -> str:
+    return f"/run/user/{_program.uid_of(user)}/docker.sock"
+
+
 def _socket(user: str | None) -> str:
     if user is None:
         return SOCKET
-    import pwd
-
-    try:
-        path = f"/run/user/{pwd.getpwnam(user).pw_uid}/docker.sock"
-    except KeyError:
-        raise PipeworkError(f"runtime_user: there is no user {user!r} on the managed host.") from None
+    path = _path(user)
     if not os.path.exists(path):
         raise Unavailable(f"Docker of the user {user!r} cannot be asked: there is no socket {path}; is it running?")
     return path
@@ -141,22 +147,7 @@ def _list(client: t.Any) -> _Listing:
 
 
 def _resolve(listing: _Listing, name: str) -> str | None:
-    """The ID behind a name, an ID or the beginning of one, as Docker's own commands take them. Raises Ambiguous."""
-    if name in listing.names:
-        return name
-    if name in listing.idents:
-        return listing.idents[name]
-    if not re.fullmatch("[0-9a-f]+", name):
-        return None
-    found = [ident for ident in listing.names if ident.startswith(name)]
-    if len(found) > 1:
-        shown = sorted(f"{listing.names[ident]} ({ident[:12]})" for ident in found)
-        more = f" and {len(shown) - CANDIDATES_SHOWN} more" if len(shown) > CANDIDATES_SHOWN else ""
-        raise Ambiguous(
-            f"container: Found more than one container matching {name}: {', '.join(shown[:CANDIDATES_SHOWN])}{more}; "
-            "use the name or a longer ID."
-        )
-    return found[0] if found else None
+    return resolve(listing.idents, listing.names, name)
 
 
 def _find(client: t.Any, listing: _Listing, name: str, user: str | None, deadline: float) -> Found | None:
@@ -198,19 +189,7 @@ def _no_namespace(shown: str, state: t.Mapping[str, t.Any], exact: bool) -> Pipe
 
 def _enter(info: t.Mapping[str, t.Any]) -> int | None:
     """Opens the namespace of the process that the engine names; None where the number is another process's by now."""
-    pid = info["State"]["Pid"]
-    try:
-        born = start_time(pid)
-        fd = open_namespace(f"/proc/{pid}/ns/net")
-    except (OSError, ValueError):
-        return None
-    try:
-        if _belongs(pid, born, info) and start_time(pid) == born:
-            return fd
-    except (OSError, ValueError):
-        pass
-    os.close(fd)
-    return None
+    return enter(info["State"]["Pid"], lambda pid, born: _belongs(pid, born, info))
 
 
 def _belongs(pid: int, born: int, info: t.Mapping[str, t.Any]) -> bool:
@@ -219,11 +198,9 @@ def _belongs(pid: int, born: int, info: t.Mapping[str, t.Any]) -> bool:
     Where an engine makes none (one without root, on older hosts): whether it is the first of a PID namespace, as a
     container's is, and of the container's age.
     """
-    with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as handle:
-        if info["Id"] in handle.read():
-            return True
-    with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as handle:
-        numbers = next((line.split()[1:] for line in handle if line.startswith("NSpid:")), [])
+    if in_group(pid, info["Id"]):
+        return True
+    numbers = status(pid, "NSpid")
     if not (numbers[1:] and numbers[-1] == "1") and not (info.get("HostConfig") or {}).get("PidMode"):
         return False
     started = TIME.fullmatch(str(info["State"].get("StartedAt")))

@@ -3,7 +3,10 @@
 """The network namespace of a process, by its PID."""
 from __future__ import annotations
 
+import fcntl
 import os
+import struct
+import typing as t
 
 from .._errors import PipeworkError
 from . import Found, NoContainer, open_namespace
@@ -39,6 +42,62 @@ def start_time(pid: int) -> int:
     if fields[0] in ("Z", "X"):
         raise ValueError("a zombie has no namespace any more")
     return int(fields[19])
+
+
+def enter(pid: int, belongs: t.Callable[[int, int], bool]) -> int | None:
+    """Opens a process's network namespace if the process belongs to a container, by its number and start time.
+
+    None where it does not, or where the number is another process's by the time the namespace is open.
+    """
+    try:
+        born = start_time(pid)
+        fd = open_namespace(f"/proc/{pid}/ns/net")
+    except (OSError, ValueError):
+        return None
+    try:
+        if belongs(pid, born) and start_time(pid) == born:
+            return fd
+    except (OSError, ValueError):
+        pass
+    os.close(fd)
+    return None
+
+
+def in_group(pid: int, *names: str) -> bool:
+    """Whether one of the names is part of the path of a process's control group. Raises OSError."""
+    with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="surrogateescape") as handle:
+        text = handle.read()
+    return any(name in text for name in names)
+
+
+def status(pid: int, field: str) -> list[str]:
+    """The words of one line of a process's status. Raises OSError."""
+    with open(f"/proc/{pid}/status", encoding="utf-8", errors="surrogateescape") as handle:
+        return next((line.split()[1:] for line in handle if line.startswith(f"{field}:")), [])
+
+
+def command(pid: int) -> list[str]:
+    """A process's command line; one empty word where it has none. Raises OSError."""
+    with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="surrogateescape") as handle:
+        return handle.read().rstrip("\0").split("\0")
+
+
+def is_of_user(fd: int, uid: int) -> bool:
+    """Whether a network namespace belongs to a user namespace of a user, or to one inside such."""
+    get_userns, get_parent, get_owner = 0xB701, 0xB702, 0xB704
+    try:
+        space = fcntl.ioctl(fd, get_userns)
+        while True:
+            try:
+                owner = struct.unpack("I", fcntl.ioctl(space, get_owner, struct.pack("I", 0)))[0]
+                outer = None if owner == uid else fcntl.ioctl(space, get_parent)
+            finally:
+                os.close(space)
+            if outer is None:
+                return True
+            space = outer
+    except OSError:  # there is nothing outside the first one
+        return False
 
 
 def running(_user: str | None) -> list[str]:

@@ -1,0 +1,123 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""systemd-nspawn's containers, by their machine name, whether machined knows them or not.
+
+systemd-nspawn keeps a folder for each running container under /run, named after it, and mounts it in the container: the
+one that has the mount is the container's process, and no container can mount another's. So neither machined nor D-Bus is
+asked, and nothing is read from the container's files.
+"""
+from __future__ import annotations
+
+import os
+import time
+import typing as t
+
+from .._errors import PipeworkError
+from . import Answer, Found, Who, stopped, without_id
+from .pid import enter
+
+FOLDER = "/run/systemd/nspawn/propagate"
+IMAGES = "/var/lib/machines"
+START_SECONDS = 3.0  # how long containers that are just starting are waited for, all of a run together
+POLL_SECONDS = 0.05
+
+
+def installed(user: str | None) -> bool:
+    return user is None and (os.path.isdir(FOLDER) or bool(_listed(IMAGES)))
+
+
+def find_many(wanted: list[Who]) -> list[Answer]:
+    deadline = time.monotonic() + START_SECONDS
+    processes = _processes()
+    answers: list[Answer] = []
+    for name, user in wanted:
+        if user is not None:
+            answers.append(PipeworkError("runtime_user: nspawn has no use for it."))
+            continue
+        found = _find(str(name), processes)
+        while found is None and str(name) in _listed(FOLDER) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+            processes = _processes()
+            found = _find(str(name), processes)
+        answers.append(found or _resting(str(name)))
+    return answers
+
+
+def running(_user: str | None) -> list[str]:
+    return sorted(_processes())
+
+
+def _listed(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def _processes() -> dict[str, int]:
+    """The first process of each running container, by the container's name."""
+    prefix = _mounted_as(FOLDER) + "/"
+    found: dict[str, int] = {}
+    if not _listed(FOLDER):
+        return found
+    for number in filter(str.isdigit, os.listdir("/proc")):
+        for child in _children(number):
+            for root in _roots(child):
+                if root.startswith(prefix):
+                    found[root[len(prefix):]] = int(child)
+    return found
+
+
+def _children(number: str) -> list[str]:
+    """The children of a process that is systemd-nspawn."""
+    try:
+        if _text(f"/proc/{number}/comm") != "systemd-nspawn\n":
+            return []
+        return _text(f"/proc/{number}/task/{number}/children").split()
+    except OSError:
+        return []
+
+
+def _text(path: str) -> str:
+    with open(path, encoding="utf-8", errors="surrogateescape") as handle:
+        return handle.read()
+
+
+def _mounts(number: str | int) -> t.Iterator[tuple[str, str, str]]:
+    """Device, root within it, and place of each mount that a process sees."""
+    for line in _text(f"/proc/{number}/mountinfo").splitlines():
+        _id, _parent, device, root, place = line.split(" ", 5)[:5]
+        yield device, root, place
+
+
+def _roots(number: str | int) -> list[str]:
+    """What a process has mounted, each as device:path on it."""
+    try:
+        return [f"{device}:{root}" for device, root, _place in _mounts(number)]
+    except OSError:
+        return []
+
+
+def _mounted_as(folder: str) -> str:
+    """The same for a folder of the host."""
+    found = folder
+    for device, root, place in _mounts("self"):  # a later one covers an earlier one
+        rest = folder[len(place.rstrip("/")):]
+        if folder.startswith(place) and rest[:1] in ("/", "") and len(place) >= 1:
+            found = f"{device}:{root.rstrip('/')}{rest}"
+    return found
+
+
+def _find(name: str, processes: dict[str, int]) -> Found | None:
+    if name not in processes:
+        return None
+    root = f"{_mounted_as(FOLDER)}/{name}"
+    fd = enter(processes[name], lambda pid, _born: root in _roots(pid))
+    return None if fd is None else Found("nspawn", name, without_id(name), fd)
+
+
+def _resting(name: str) -> PipeworkError | None:
+    """A container that could be started: its folder or image is in the usual place."""
+    if {name, f"{name}.raw"} & set(_listed(IMAGES)):
+        return stopped(name, "no such machine runs", f"machinectl start {name}")
+    return None

@@ -1,0 +1,268 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""Container runtimes that a test starts and ends, on a host of its own, and the cases that are the same for all of them."""
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+import typing as t
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.pipework.containers.plugins.module_utils import _runtimes
+from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from tests.conftest import unavailable
+from tests.integration.lab import Host
+
+NET = "198.18.79"
+Result = t.Dict[str, t.Any]
+IMAGE = "pipework/busybox:local"
+
+
+def need(*programs: str) -> None:
+    missing = [program for program in programs if shutil.which(program) is None]
+    if missing:
+        unavailable(f"not found: {', '.join(missing)}: sudo make setup-system")
+
+
+def busybox_root(folder: Path) -> Path:
+    """A root file system of nothing but busybox."""
+    need("busybox")
+    for name in ("bin", "dev", "etc", "proc", "root", "run", "sbin", "sys", "tmp", "usr/bin", "var"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    shutil.copy(str(shutil.which("busybox")), folder / "bin/busybox")
+    for applet in ("sh", "sleep", "ping", "ip", "ls", "cat", "true"):
+        with contextlib.suppress(FileExistsError):
+            (folder / "bin" / applet).symlink_to("busybox")
+    (folder / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n", encoding="ascii")
+    (folder / "etc/group").write_text("root:x:0:\n", encoding="ascii")
+    (folder / "etc/os-release").write_text("ID=busybox\n", encoding="ascii")
+    return folder
+
+
+def eventually(condition: t.Callable[[], t.Any], seconds: float = 10) -> bool:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def find(host: Host, runtime: str, name: str, user: str | None = None) -> t.Any:
+    """What the look-up on a host gives; an error is returned, and an open namespace closed."""
+    def look() -> t.Any:
+        [answer] = _runtimes.find_all([(runtime, name, user)])
+        if isinstance(answer, _runtimes.Found):
+            os.close(answer.fd)
+            return answer
+        return type(answer).__name__, str(answer), getattr(answer, "known_as", None)
+
+    return host.call(look)
+
+
+class Engine:
+    """A runtime on a host of its own. Its files are in ``folder``, its state under that host's /run."""
+
+    runtime = ""
+    user: str | None = None
+    odd_names: tuple[str, ...] = ()
+    keeps_stopped = True  # a container that has ended is still known
+
+    def __init__(self, host: Host | None = None) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="pipework-", dir="/var/tmp"))
+        self.folder.chmod(0o755)
+        self.shares_host = host is not None
+        self.host = host or Host("a", "b")
+
+    def start(self, name: str, host_network: bool = False) -> None:
+        """Starts a new container, or one that was stopped."""
+        raise NotImplementedError
+
+    def stop(self, name: str) -> None:
+        raise NotImplementedError
+
+    def remove(self, name: str) -> None:
+        raise NotImplementedError
+
+    def sh(self, name: str, *argv: str) -> str:
+        """What a program in a container says."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """Ends all containers and whatever else was started."""
+
+    def reset(self) -> None:
+        """For the next test."""
+        self.remove_all()
+        for name in [name for name in self.host.guests if name not in ("a", "b")]:
+            self.host.end_guest(name)
+        for name in self.host.links():
+            self.host.sh("ip", "link", "del", name, check=False)
+
+    def remove_all(self) -> None:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        try:
+            self.end()
+        finally:
+            if not self.shares_host:
+                self.host.close()
+            # What cleans up after a container may still be at it.
+            assert eventually(lambda: shutil.rmtree(self.folder, ignore_errors=True) or not self.folder.exists())
+
+    # -- what tests do with it
+
+    def links(self, name: str) -> list[str]:
+        return sorted(each for each in self.sh(name, "ls", "/sys/class/net").split() if each != "lo")
+
+    def params(self, name: str, **params: t.Any) -> dict[str, t.Any]:
+        given = {"container": name, "runtime": self.runtime, "runtime_user": self.user, "host_interface": "br1"}
+        return {**given, **params}
+
+    def attach(self, name: str, **params: t.Any) -> Result:
+        """A check run, and then the run itself, which must do what was said."""
+        said = self.host.run(check=True, **self.params(name, **params))
+        done = self.host.run(**self.params(name, **params))
+        for part in ("changed", "operations", "before", "after"):
+            assert said[part] == done[part]
+        return done
+
+    def refused(self, name: str, **params: t.Any) -> str:
+        with pytest.raises(PipeworkError) as caught:
+            self.host.run(**self.params(name, **params))
+        assert str(caught.value).endswith("Nothing was changed.")
+        return str(caught.value)
+
+    def find(self, name: str, runtime: str | None = None) -> t.Any:
+        return find(self.host, runtime or self.runtime, name, self.user)
+
+    def program(self, *argv: str, check: bool = True, **options: t.Any) -> str:
+        """A program on the host."""
+        def work() -> str:
+            done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL, **options)
+            assert not check or done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
+            return done.stdout
+
+        return self.host.call(work)
+
+
+class Cases:
+    """The cases, which a runtime's own test file inherits; it gives the fixture ``engine``."""
+
+    def test_B6_attached_and_reachable(self, engine: Engine) -> None:
+        engine.start("web1")
+        done = engine.attach("web1", addresses=[f"{NET}.1/24", "fd70:6970::1/64"], mtu=1400)
+        [shown] = done["attachments"]
+        assert (shown["container"], shown["runtime"], shown["mtu"]) == ("web1", engine.runtime, 1400)
+        assert shown["container_id"]
+        assert not engine.attach("web1", addresses=[f"{NET}.1/24", "fd70:6970::1/64"], mtu=1400)["changed"]
+        engine.host.attach("a", addresses=[f"{NET}.2/24", "fd70:6970::2/64"])
+        assert engine.host.ping("a", f"{NET}.1")
+        assert eventually(lambda: engine.host.ping("a", "fd70:6970::1"))
+        assert engine.links("web1") == ["eth1"]
+        assert f"{NET}.1/24" in engine.sh("web1", "ip", "address")
+        assert engine.attach("web1", state="absent")["changed"]
+        assert not engine.attach("web1", state="absent")["changed"]
+        assert engine.links("web1") == []
+        engine.host.attach("a", state="absent")
+        assert engine.host.links() == []
+
+    def test_P41_stopped_and_started_again(self, engine: Engine) -> None:
+        engine.start("web1")
+        first = engine.attach("web1", addresses=[f"{NET}.1/24"])
+        engine.stop("web1")
+        said = engine.refused("web1", addresses=[f"{NET}.1/24"])
+        words = "is not running" if engine.keeps_stopped else f"{engine.runtime} knows no container"
+        assert words in said and "'web1'" in said
+        engine.attach("web1", state="absent")
+        assert not engine.attach("web1", state="absent")["changed"]
+        assert engine.host.links() == []
+        engine.start("web1")
+        again = engine.attach("web1", addresses=[f"{NET}.1/24"])
+        assert again["attachments"][0]["local_interface"] == first["attachments"][0]["local_interface"]
+        assert engine.links("web1") == ["eth1"]
+
+    def test_P41_removed(self, engine: Engine) -> None:
+        engine.start("web1")
+        engine.attach("web1", addresses=[f"{NET}.1/24"])
+        engine.remove("web1")
+        assert f"container: {engine.runtime} knows no container 'web1'." in engine.refused("web1")
+        engine.attach("web1", state="absent")
+        assert not engine.attach("web1", state="absent")["changed"]
+        assert engine.host.links() == []
+
+    def test_P41_auto_finds_it_and_says_who_else_knows_the_name(self, engine: Engine) -> None:
+        engine.start("web1")
+        assert engine.find("web1", "auto").runtime == engine.runtime
+        engine.host.add_guests("web1")
+        said = engine.refused("web1", runtime="auto")
+        assert f"container: 'web1' is known to several runtimes: {engine.runtime}, netns; 'runtime' says which" in said
+        if engine.keeps_stopped:
+            engine.stop("web1")
+            assert f"{engine.runtime} (not running), netns" in engine.refused("web1", runtime="auto")
+        assert engine.find("nobody", "auto")[0] == "NoContainer"
+
+    def test_the_hosts_own_network_is_refused(self, engine: Engine) -> None:
+        engine.start("web1", host_network=True)
+        before = engine.host.links()
+        assert "web1 shares the host's network namespace" in engine.refused("web1", addresses=[f"{NET}.1/24"])
+        assert engine.host.links() == before
+
+    def test_B14_odd_names(self, engine: Engine) -> None:
+        for name in engine.odd_names:
+            engine.start(name)
+            assert engine.attach(name, addresses=[f"{NET}.1/24"])["attachments"][0]["container"] == name
+            assert not engine.attach(name, addresses=[f"{NET}.1/24"])["changed"]
+            assert engine.attach(name, state="absent")["changed"]
+            engine.remove(name)
+        for name in ("-x", "--help", "--all", "a;b", "a b", "$(id)", "..", ".", "ä", "%2e", "*", "x" * 300, "a/b", "a\\b"):
+            assert engine.find(name)[0] == "NoContainer", name
+
+    def test_B11_purge_finds_it(self, engine: Engine) -> None:
+        for name in ("web1", "web2"):
+            engine.start(name)
+        engine.host.sh("ip", "link", "add", "nic0", "type", "veth", "peer", "name", "far0")
+        items = [
+            engine.params("web1", host_interface="nic0", kind="macvlan"),
+            engine.params("web2", host_interface="nic0", kind="macvlan"),
+        ]
+        engine.host.run(attachments=items)
+        assert (engine.links("web1"), engine.links("web2")) == (["eth1"], ["eth1"])
+        done = engine.host.run(attachments=items[:1], purge=True)
+        assert [o["action"] for o in done["operations"]] == ["delete"]
+        assert (engine.links("web1"), engine.links("web2")) == (["eth1"], [])
+
+    def test_B14_restarted_all_the_time(self, engine: Engine) -> None:
+        engine.start("web1")
+        stop = threading.Event()
+
+        def restart() -> None:
+            while not stop.is_set():
+                engine.stop("web1")
+                engine.start("web1")
+
+        thread = threading.Thread(target=restart)
+        thread.start()
+        refusals = []
+        try:
+            for _time in range(8):
+                try:
+                    engine.host.run(**engine.params("web1", addresses=[f"{NET}.1/24"]))
+                except PipeworkError as error:
+                    refusals.append(str(error))
+        finally:
+            stop.set()
+            thread.join()
+        assert not [said for said in refusals if "should not have happened" in said or "could not be taken back" in said]
+        assert engine.host.addresses("br1") == [] if "br1" in engine.host.links() else True
+        assert "eth1" not in engine.host.links()
+        engine.attach("web1", addresses=[f"{NET}.1/24"])
+        assert engine.links("web1") == ["eth1"]

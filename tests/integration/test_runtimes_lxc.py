@@ -1,0 +1,125 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""LXC's containers, under whatever control groups this host has."""
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from ansible_collections.pipework.containers.plugins.module_utils._runtimes import lxc
+from tests.integration.engines import NET, Cases, Engine, busybox_root, need
+from tests.integration.lab import Host
+
+pytestmark = pytest.mark.root
+
+CONFIGURATION = """\
+lxc.rootfs.path = dir:{root}
+lxc.uts.name = guest
+lxc.net.0.type = {network}
+lxc.mount.auto = proc:mixed sys:ro
+lxc.apparmor.profile = unconfined
+lxc.init.cmd = /bin/sleep 1000000
+lxc.signal.halt = SIGKILL
+"""
+
+
+class Lxc(Engine):
+    runtime = "lxc"
+    odd_names = ("-n", "--help", "a b", "a;b", "$(id)", "ä", "%2e", "*", "..x", "a\\b")
+
+    def __init__(self, host: Host | None = None) -> None:
+        need("lxc-start", "lxc-stop", "lxc-info", "lxc-ls", "lxc-attach")
+        super().__init__(host)
+        self.home = "/var/lib/lxc"
+        self.root = busybox_root(self.folder / "root")
+        self.program("mount", "-t", "tmpfs", "tmpfs", self.home)  # for this host alone
+        self.made: list[str] = []
+
+    def start(self, name: str, host_network: bool = False) -> None:
+        path = name if name.startswith("/") else f"{self.home}/{name}"
+        if name not in self.made:
+            text = CONFIGURATION.format(root=self.root, network="none" if host_network else "empty")
+            self.host.sh("mkdir", "-p", "--", path)
+            self.host.sh("tee", "--", f"{path}/config", text=text)
+            self.made.append(name)
+        self.lxc("start", name, "--daemon")
+
+    def lxc(self, verb: str, name: str, *argv: str, check: bool = True) -> str:
+        where, base = os.path.split(name) if name.startswith("/") else (self.home, name)
+        return self.program(f"lxc-{verb}", f"--lxcpath={where}", f"--name={base}", *argv, check=check)
+
+    def stop(self, name: str) -> None:
+        self.lxc("stop", name, "--kill")
+
+    def remove(self, name: str) -> None:
+        self.lxc("stop", name, "--kill", check=False)
+        path = name if name.startswith("/") else f"{self.home}/{name}"
+        self.host.call(shutil.rmtree, path)
+        self.made.remove(name)
+
+    def sh(self, name: str, *argv: str) -> str:
+        return self.lxc("attach", name, "--clear-env", "--", *argv)
+
+    def remove_all(self) -> None:
+        for name in list(self.made):
+            self.remove(name)
+
+    def end(self) -> None:
+        self.remove_all()
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[Lxc]:
+    found = Lxc()
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+@pytest.fixture
+def engine(started: Lxc) -> Iterator[Lxc]:
+    yield started
+    started.reset()
+
+
+class TestLxc(Cases):
+    def test_P40_frozen(self, engine: Lxc) -> None:
+        engine.start("web1")
+        engine.lxc("freeze", "web1")
+        assert engine.attach("web1", addresses=[f"{NET}.1/24"])["changed"]
+        engine.lxc("unfreeze", "web1")
+        assert engine.links("web1") == ["eth1"]
+
+    def test_P40_container_in_another_folder(self, engine: Lxc) -> None:
+        path = f"{engine.folder}/other/web1"
+        engine.start(path)
+        assert engine.find("web1")[0] == "NoContainer"
+        done = engine.attach(path, addresses=[f"{NET}.1/24"])
+        assert done["attachments"][0]["container"] == path
+        assert engine.links(path) == ["eth1"]
+        engine.stop(path)
+        assert f"container: '{path}' is not running (stopped)" in engine.refused(path)
+        assert engine.find(f"{engine.folder}/other/nobody")[0] == "NoContainer"
+        assert engine.find("/")[0] == engine.find(f"{path}/")[0] == "NoContainer"
+
+    def test_B14_process_number_of_another_process(self, engine: Lxc, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The number that the monitor named has been taken over since."""
+        engine.start("web1")
+        monkeypatch.setattr(lxc, "START_SECONDS", 0.3)
+        real = lxc._ask
+        with subprocess.Popen(["unshare", "-n", "sleep", "60"]) as stranger:
+            for pid in (stranger.pid, os.getpid(), 1, 1 << 22):
+                said = [("running", pid)]
+                monkeypatch.setattr(lxc, "_ask", lambda name, said=said: said.pop() if said else real(name))
+                assert engine.attach("web1", addresses=[f"{NET}.1/24"])["attachments"][0]["interface"] == "eth1"
+                assert engine.links("web1") == ["eth1"]
+                engine.attach("web1", state="absent")
+            stranger.kill()
+
+    def test_runtime_user_is_refused(self, engine: Lxc) -> None:
+        assert "runtime_user: lxc has no use for it" in engine.refused("web1", runtime_user="nobody")
