@@ -162,8 +162,7 @@ def _given_mtus(targets: t.Sequence[Target]) -> dict[str, int]:
 
 
 def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> None:
-    assert target.label is not None
-    item, label, facts = target.item, target.label, scene.facts
+    item, label, facts = target.item, str(target.label), scene.facts
     site = _kinds.Site(item, label, target.owner, target.ident, facts, scene.state, mtus)
     device = facts.devices[label].get(item.interface)
     if device is not None and not _is_ours(site.link, label):
@@ -221,7 +220,7 @@ def _bridge_of(wish: Wish, key: Key) -> str | None:
 def _absent(target: Target, scene: Scene, wish: Wish) -> None:
     item = target.item
     if target.label is None:
-        _absent_remains(item.runtime, str(item.container), item, scene, wish)
+        _absent_remains(item.runtime, target.name or str(item.container), item, scene, wish)
     elif _is_ours(scene.link(target.label, item.interface), target.label):
         _remove(target.label, item.interface, scene, wish)
     if target.label not in (None, HOST):
@@ -262,8 +261,7 @@ def _absent_remains(
         if not owner_matches(owner, runtime, container, item.interface):
             continue
         for device in scene.marked[owner]:
-            link = scene.link(HOST, device.name)
-            assert link is not None
+            link = t.cast(Link, scene.link(HOST, device.name))
             wish.want(Absent(link.key))
             if link.nic is not None:
                 for wanted in home(scene.facts, link):
