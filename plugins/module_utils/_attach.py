@@ -274,7 +274,8 @@ def _purge(scene: Scene, wish: Wish, in_scope: t.Callable[[str], bool]) -> None:
     """All attachments of ours that are not listed, and whose host interface is in scope."""
     ends = {item.local_interface: item for item in scene.state.values() if isinstance(item, Port)}
     for link in [item for item in scene.state.values() if isinstance(item, Link)]:
-        if not link.owner or link.key in wish.desired or link.type == "bridge" or (link.type == "nic" and link.nic is None):
+        at_home = link.type == "nic" and link.nic is None
+        if not link.owner or link.key in wish.desired or link.type == "bridge" or at_home:
             continue
         if link.ns == HOST and link.ifname in ends:
             continue  # its other end is the one to remove

@@ -48,7 +48,8 @@ class AttachJob:
                 label, found = answer
                 self.targets.append(Target(item, label, found.runtime, found.name, found.ident))
             elif item.state == "absent" and isinstance(answer, (_runtimes.NoContainer, _runtimes.NotRunning)):
-                self.targets.append(Target(item, None, item.runtime, getattr(answer, "known_as", None) or str(item.container)))
+                name = getattr(answer, "known_as", None) or str(item.container)
+                self.targets.append(Target(item, None, item.runtime, name))
             else:
                 raise item.refuse(str(answer))
             check_namespace(self.targets[-1])
