@@ -35,8 +35,19 @@ class OperationFailed(PipeworkError):
     """One operation that the kernel refused."""
 
     def __init__(self, operation: Operation, error: Exception) -> None:
-        super().__init__(f"{operation} failed: {error}.")
         self.number = getattr(error, "errno", None)
+        super().__init__(f"{operation} failed: {error}.{_lacking(operation, self.number)}")
+
+
+def _lacking(operation: Operation, number: int | None) -> str:
+    """What to do where the kernel does not know a type of interface."""
+    link = operation.subject
+    if operation.action != "create" or number != errno.EOPNOTSUPP or not isinstance(link, Link):
+        return ""
+    return (
+        f" This kernel has no interfaces of type {link.type}: it needs CONFIG_{str(link.type).upper()}, "
+        f"built in or as a module ('modprobe {link.type}')."
+    )
 
 
 def apply(plan: Plan, namespaces: Namespaces, step: Step | None = None) -> None:
