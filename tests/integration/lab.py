@@ -68,6 +68,14 @@ def write(path: str, value: str) -> None:
         handle.write(value)
 
 
+def wait_for(what: str, condition: t.Callable[[], t.Any], seconds: float = 10) -> None:
+    """Until a condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        time.sleep(0.02)
+
+
 class Work(t.Generic[T]):
     """A function that runs in a forked child."""
 
