@@ -22,6 +22,7 @@ from ._model import (
     PROTOCOL,
     TABLE_KEPT,
     UNFINISHED,
+    Address,
     Device,
     Link,
     Nic,
@@ -32,7 +33,7 @@ from ._model import (
     owner_matches,
     owner_of,
 )
-from ._normalize import family
+from ._normalize import MTU_MIN_IPV6, family
 from ._plan import Absent, Desired, KernelObject, Key, State
 
 
@@ -190,6 +191,19 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
         wish.left.add(port.bridge)
     for wanted in layer3(item, label, scene):
         wish.want(wanted)
+    _check_ipv6(item, label, scene)
+
+
+def _check_ipv6(item: Attachment, label: str, scene: Scene) -> None:
+    """The kernel drops all IPv6 addresses of an interface whose MTU becomes too small for them."""
+    if item.mtu is None or item.mtu >= MTU_MIN_IPV6:
+        return
+    for address in scene.carried[link_key(label, item.interface)]:
+        if isinstance(address, Address) and family(address.address) == 6:
+            raise item.refuse(
+                f"mtu: {item.mtu} is too small for IPv6, which needs at least {MTU_MIN_IPV6}, and {item.interface} has "
+                f"the address {address.address}; remove that one first."
+            )
 
 
 def _is_ours(link: Link | None, label: str) -> bool:
