@@ -22,6 +22,7 @@ from ._model import (
     PROTOCOL,
     TABLE_KEPT,
     UNFINISHED,
+    Address,
     Device,
     Link,
     Nic,
@@ -32,7 +33,7 @@ from ._model import (
     owner_matches,
     owner_of,
 )
-from ._normalize import family
+from ._normalize import MTU_MIN_IPV6, family
 from ._plan import Absent, Desired, KernelObject, Key, State
 
 
@@ -168,8 +169,7 @@ def _given_mtus(targets: t.Sequence[Target]) -> dict[str, int]:
 
 
 def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> None:
-    assert target.label is not None
-    item, label, facts = target.item, target.label, scene.facts
+    item, label, facts = target.item, str(target.label), scene.facts
     site = _kinds.Site(item, label, target.owner, target.ident, facts, scene.state, mtus)
     device = facts.devices[label].get(item.interface)
     if device is not None and not _is_ours(site.link, label):
@@ -197,6 +197,19 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
         wish.left.add(port.bridge)
     for wanted in layer3(item, label, scene):
         wish.want(wanted)
+    _check_ipv6(item, label, scene)
+
+
+def _check_ipv6(item: Attachment, label: str, scene: Scene) -> None:
+    """The kernel drops all IPv6 addresses of an interface whose MTU becomes too small for them."""
+    if item.mtu is None or item.mtu >= MTU_MIN_IPV6:
+        return
+    for address in scene.carried[link_key(label, item.interface)]:
+        if isinstance(address, Address) and family(address.address) == 6:
+            raise item.refuse(
+                f"mtu: {item.mtu} is too small for IPv6, which needs at least {MTU_MIN_IPV6}, and {item.interface} has "
+                f"the address {address.address}; remove that one first."
+            )
 
 
 def _is_ours(link: Link | None, label: str) -> bool:
@@ -227,7 +240,7 @@ def _bridge_of(wish: Wish, key: Key) -> str | None:
 def _absent(target: Target, scene: Scene, wish: Wish) -> None:
     item = target.item
     if target.label is None:
-        _absent_remains(item.runtime, str(item.container), item, scene, wish)
+        _absent_remains(item.runtime, target.name or str(item.container), item, scene, wish)
     elif _is_ours(scene.link(target.label, item.interface), target.label):
         _remove(target.label, item.interface, scene, wish)
     if target.label not in (None, HOST):
@@ -268,8 +281,7 @@ def _absent_remains(
         if not owner_matches(owner, runtime, container, item.interface):
             continue
         for device in scene.marked[owner]:
-            link = scene.link(HOST, device.name)
-            assert link is not None
+            link = t.cast(Link, scene.link(HOST, device.name))
             wish.want(Absent(link.key))
             if link.nic is not None:
                 for wanted in home(scene.facts, link):
@@ -282,7 +294,8 @@ def _purge(scene: Scene, wish: Wish, in_scope: t.Callable[[str], bool]) -> None:
     """All attachments of ours that are not listed, and whose host interface is in scope."""
     ends = {item.local_interface: item for item in scene.state.values() if isinstance(item, Port)}
     for link in [item for item in scene.state.values() if isinstance(item, Link)]:
-        if not link.owner or link.key in wish.desired or link.type == "bridge" or (link.type == "nic" and link.nic is None):
+        at_home = link.type == "nic" and link.nic is None
+        if not link.owner or link.key in wish.desired or link.type == "bridge" or at_home:
             continue
         if link.ns == HOST and link.ifname in ends:
             continue  # its other end is the one to remove

@@ -48,7 +48,8 @@ class AttachJob:
                 label, found = answer
                 self.targets.append(Target(item, label, found.runtime, found.name, found.ident, found.user))
             elif item.state == "absent" and isinstance(answer, (_runtimes.NoContainer, _runtimes.NotRunning)):
-                self.targets.append(Target(item, None, item.runtime, str(item.container)))
+                name = getattr(answer, "known_as", None) or str(item.container)
+                self.targets.append(Target(item, None, item.runtime, name))
             else:
                 raise item.refuse(str(answer))
             check_namespace(self.targets[-1])
@@ -126,14 +127,14 @@ class AttachJob:
 
     def _lonely(self, plan: Plan) -> set[str]:
         """The bridges on which all is new: nobody there remembers anything, and a broadcast to many takes long."""
-        assert self.facts is not None
+        facts = t.cast(Facts, self.facts)
         created = [each.subject for each in plan if each.action == "create"]
         came = {item.local_interface for item in created if isinstance(item, Port)}
-        addressed = {address.device for address in self.facts.addresses.get(HOST, ())}
+        addressed = {address.device for address in facts.addresses.get(HOST, ())}
         return {
-            device.name for device in self.facts.host.values()
+            device.name for device in facts.host.values()
             if device.type == "bridge" and device.name not in addressed
-            and all(port.name in came for port in self.facts.ports_of(device.name))
+            and all(port.name in came for port in facts.ports_of(device.name))
         }
 
 

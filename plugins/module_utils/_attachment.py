@@ -96,9 +96,6 @@ def refuse_clashes(items: t.Sequence[Attachment]) -> None:
         if item.host_interface is None or "dummy" in (item.kind, item.host_interface):
             continue
         hosts = [address.split("/")[0] for address in item.addresses or ()]
-        twice = [host for host in hosts if hosts.count(host) > 1]
-        if twice:
-            raise item.refuse(f"addresses: {twice[0]} is listed twice for {item.title}.")
         for option, value in [("addresses", host) for host in hosts] + [("mac_address", item.mac_address)]:
             other = segments.setdefault((item.host_interface, value), item) if value else item
             if other is not item:
@@ -187,7 +184,11 @@ def _check_together(item: Attachment) -> None:
             raise PipeworkError(
                 f"gateway: {gateway}: the interface gets no IPv{version} address to reach it from; add one."
             )
-    own = {address.split("/")[0] for address in item.addresses or ()}
+    hosts = [address.split("/")[0] for address in item.addresses or ()]
+    twice = [host for host in hosts if hosts.count(host) > 1]
+    if twice:
+        raise PipeworkError(f"addresses: {twice[0]} is listed twice for {item.title}.")
+    own = set(hosts)
     for gateway in item.gateway or ():
         if gateway in own:
             raise PipeworkError(f"gateway: {gateway} is the interface's own address; the gateway is another machine.")

@@ -108,7 +108,7 @@ def _seconds(value: t.Any, option: str) -> float:
     unchecked = option == "forward_delay" and 0 <= number < low  # whether it is possible depends on STP
     if not (low <= number <= high or unchecked):
         why = WHY_NOT_ZERO.get(option, "")
-        raise PipeworkError(f"{option}: {value} s is not possible; the kernel takes {low} to {high} s.{why}")
+        raise PipeworkError(f"{option}: {number:g} s is not possible; the kernel takes {low} to {high} s.{why}")
     return int(number) if number == int(number) else number
 
 

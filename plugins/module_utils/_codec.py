@@ -387,7 +387,9 @@ def _route(kind: int, flags: int, route: Route, index_of_name: t.Callable[[str],
 
 
 def new_route(route: Route, index_of_name: t.Callable[[str], int]) -> bytes:
-    return _route(RTM_NEWROUTE, REQUEST | ACK | CREATE | EXCL, route, index_of_name)
+    """In IPv6 it may come beside one of a router's advertisement, which the kernel keeps up; see default_route."""
+    beside = route.family == 6 and route.destination == "default"
+    return _route(RTM_NEWROUTE, REQUEST | ACK | CREATE | (0 if beside else EXCL), route, index_of_name)
 
 
 def replace_route(route: Route, index_of_name: t.Callable[[str], int]) -> bytes:
@@ -395,9 +397,11 @@ def replace_route(route: Route, index_of_name: t.Callable[[str], int]) -> bytes:
 
 
 def delete_route(route: Route, index_of_name: t.Callable[[str], int]) -> bytes:
-    """By what tells a route apart alone, so that it is found however its device is called by now."""
+    """By what tells a route apart. In IPv6 others can stand in the same place, and the path says which one is meant."""
+    path = route if route.family == 6 and not route.nexthops else Route(route.ns, route.family, route.destination)
     bare = Route(
         ns=route.ns, family=route.family, destination=route.destination, table=route.table, metric=route.metric,
         scope=RT_SCOPE_NOWHERE if route.family == 4 else None, type=route.type, protocol=RTPROT_UNSPEC,
+        gateway=path.gateway, device=path.device,
     )
     return _route(RTM_DELROUTE, REQUEST | ACK, bare, index_of_name)

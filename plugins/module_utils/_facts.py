@@ -87,7 +87,7 @@ class Facts:
             owner, kind, nic, parent = device.owner, "phys", lent[1], lent[1].name
         elif label == HOST and device.type != "bridge" and not device.owner:
             kind, owner = "nic", device.alias or ""
-        elif device.type in ON_A_NIC:
+        elif device.type in ON_A_NIC and (device.parent_netnsid is None) == (label == HOST):
             parent = self.host_name(device.parent_index)
         return Link(
             label, device.name, type=kind, mac=device.mac, mtu=device.mtu, up=device.up, owner=owner, parent=parent,

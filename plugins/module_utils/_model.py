@@ -25,6 +25,7 @@ GROUP = 0x70697065  # the link group of what is unfinished
 GROUP_DELETE = GROUP + 1  # and of what is about to go, all at once
 PROTOCOL = 112  # of our routes; in no rt_protos file of iproute2
 TABLE_MAIN = 254
+PREFERENCE_HIGH = 1  # of an IPv6 default route, RFC 4191
 TABLE_KEPT = 0x7077  # where the default route waits that ours replaced; no rule leads there
 ON_A_NIC = ("macvlan", "macvtap", "ipvlan")  # the types that stand on a NIC of the host
 BRIDGE_PORTS_MAX = 1023
@@ -184,6 +185,8 @@ class Route(KernelObject):
 
     @property
     def order_kind(self) -> str:
+        if self.table == TABLE_KEPT:
+            return "kept"
         return "route" if self.gateway or self.nexthops else "way"
 
     @property
@@ -229,11 +232,11 @@ def default_metric(version: int) -> int:
 
 
 def default_route(ns: str, gateway: str, device: str) -> Route:
-    """The default route of one family through a gateway."""
+    """The default route of one family through a gateway. Where a router advertises another, ours is preferred."""
     version = family(gateway)
     return Route(
         ns, version, "default", metric=default_metric(version), gateway=gateway, device=device,
-        scope=0 if version == 4 else None, protocol=PROTOCOL,
+        scope=0 if version == 4 else None, protocol=PROTOCOL, preference=PREFERENCE_HIGH if version == 6 else None,
     )
 
 
@@ -252,12 +255,12 @@ class Nic:
     addresses: tuple[str, ...] = ()
     alias: str = ""
 
-    def pack(self, owner: str, secret: bytes) -> str:
+    def pack(self, owner: str, secret: bytes, kind: str | None = None) -> str:
         """The alias that remembers both the owner and the NIC."""
         state = "up" if self.up else "down"
         listed = ",".join(self.addresses)
         fields = "|".join([_escaped(self.name), str(self.mtu), self.mac or "", state, listed, self.alias])
-        return f"{owner}|{_seal(owner, fields, secret)}|{fields}"
+        return f"{owner}|{_seal(owner, fields, secret, kind)}|{fields}"
 
     @classmethod
     def unpack(cls, alias: str) -> tuple[str, Nic] | None:
@@ -275,14 +278,15 @@ def holds_nic(alias: str) -> bool:
     return alias.startswith(MARK) and len(fields) == 8 and fields[3].isascii() and fields[3].isdigit()
 
 
-def sealed(alias: str, secret: bytes) -> bool:
-    """Whether an alias that holds a NIC was written by this host."""
+def sealed(alias: str, secret: bytes, kind: str | None = None) -> bool:
+    """Whether an alias that holds a NIC was written by this host, for an interface of this rtnetlink kind."""
     owner, tag, fields = alias.split("|", 2)
-    return hmac.compare_digest(tag.encode("utf-8", "surrogateescape"), _seal(owner, fields, secret).encode())
+    return hmac.compare_digest(tag.encode("utf-8", "surrogateescape"), _seal(owner, fields, secret, kind).encode())
 
 
-def _seal(owner: str, fields: str, secret: bytes) -> str:
-    text = f"{owner}|{fields}".encode("utf-8", "surrogateescape")
+def _seal(owner: str, fields: str, secret: bytes, kind: str | None) -> str:
+    # With the kind, since a container can copy its NIC's alias to a veth of its own, but cannot make hardware.
+    text = f"{kind or ''}|{owner}|{fields}".encode("utf-8", "surrogateescape")
     return hmac.new(secret, text, hashlib.sha256).hexdigest()[:16]
 
 

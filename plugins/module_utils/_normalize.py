@@ -135,6 +135,8 @@ def interface_name(value: object, option: str) -> str:
             f"1 to {NAME_MAX} characters without spaces, '/', ':' and '%', and not '.', '..', 'all' or 'default', "
             "would be right."
         )
+    if text == "lo":
+        raise PipeworkError(f"{option}: 'lo' is the loopback interface, which takes no part in this; choose another.")
     return text
 
 

@@ -38,7 +38,7 @@ def observe(namespaces: Namespaces, routes_of_host: bool = False, lending: bool 
 def _believed(devices: dict[str, Device], secret: bytes) -> t.Iterator[tuple[str, Device]]:
     """An alias that says what a NIC was is forgotten where this host did not write it."""
     for name, device in devices.items():
-        forged = holds_nic(device.alias or "") and not (secret and sealed(str(device.alias), secret))
+        forged = holds_nic(device.alias or "") and not (secret and sealed(str(device.alias), secret, device.type))
         yield name, dataclasses.replace(device, alias=None) if forged else device
 
 

@@ -161,6 +161,8 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("nic", "update"),  # is home when it has its addresses
     ("way", "create"),  # to a gateway
     ("way", "update"),
+    ("kept", "create"),  # before the route of which it is the copy
+    ("kept", "update"),
     ("route", "create"),
     ("route", "update"),
     ("filter", "create"),
@@ -168,6 +170,7 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("port", "update"),
     ("bridge", "update"),
     ("route", "delete"),
+    ("kept", "delete"),
     ("way", "delete"),
     ("address", "delete"),
     ("port", "delete"),
@@ -196,7 +199,7 @@ def reconcile(desired: Desired, observed: State) -> Plan:
     gone = _closure(replaced | removed, observed)
     for key in [key for key, root in gone.items() if root in removed and key != root]:
         want = desired.get(key)
-        if isinstance(want, KernelObject) and want.over(observed[key]).carrier not in (None, *gone):
+        if isinstance(want, KernelObject) and want.over(observed[key]).carrier not in gone:
             del gone[key]  # a route that leaves the link before that goes
 
     for key, root in gone.items():

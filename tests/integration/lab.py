@@ -68,6 +68,14 @@ def write(path: str, value: str) -> None:
         handle.write(value)
 
 
+def wait_for(what: str, condition: t.Callable[[], t.Any], seconds: float = 10) -> None:
+    """Until a condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        time.sleep(0.02)
+
+
 class Work(t.Generic[T]):
     """A function that runs in a forked child."""
 
@@ -245,9 +253,9 @@ class Host:
         return sorted(f"{a['local']}/{a['prefixlen']}" for link in shown for a in link.get("addr_info", ()) if a["scope"] != "link")
 
     def routes(self, ns: str, *words: str) -> list[str]:
-        """Routes as ip prints them."""
+        """Routes as ip prints them, but for the preference of IPv6."""
         lines = self.sh("ip", *words, ns=ns).splitlines()
-        return [" ".join(line.split()) for line in lines]
+        return [" ".join(line.partition(" pref ")[0].split()) for line in lines]
 
     def ping(self, ns: str | None, address: str) -> bool:
         return self.ok("ping", "-c", "1", "-W", "2", "-q", address, ns=ns)
@@ -256,7 +264,11 @@ class Host:
         """A socket that was opened in a namespace and is used from here."""
         here, there = socket.socketpair()
         with here, there:
-            self.call(lambda: socket.send_fds(there, [b"+"], [make().fileno()]), ns=ns)
+            def send() -> None:
+                with make() as made:
+                    socket.send_fds(there, [b"+"], [made.fileno()])
+
+            self.call(send, ns=ns)
             _data, fds, _flags, _address = socket.recv_fds(here, 1, 1)
         return socket.socket(fileno=fds[0])
 
@@ -275,7 +287,7 @@ class Host:
             found = difference(before, self.snapshot())
             if not found or time.monotonic() > end:
                 break
-        assert found == [], what
+        assert found == [], f"{what} {found}"
 
 
 def _sh(argv: t.Sequence[str], text: str, check: bool) -> str:

@@ -104,7 +104,8 @@ class Nic:
     def restore(self) -> None:
         """As the kernel made it."""
         name = self.wait_here()
-        run("ip", "link", "set", "dev", name, "down", "nomaster", "alias", "", "group", "default",
+        run("ip", "link", "set", "dev", name, "down")  # first: some take no address while they are up
+        run("ip", "link", "set", "dev", name, "nomaster", "alias", "", "group", "default",
             "address", self.mac, "mtu", str(self.mtu))
         run("ip", "address", "flush", "dev", name)
         for altname in self.link().get("altnames", ()):

@@ -251,7 +251,8 @@ def test_P7_which_addresses_somebody_gave(flags: int, scope: int, index: int, st
 
 def there_and_back(route: Route) -> Route:
     raw = _codec.new_route(route, INDEX.__getitem__)
-    assert header(raw)[1:] == (24, 0x605)
+    beside = route.family == 6 and route.destination == "default"  # a router may advertise another
+    assert header(raw)[1:] == (24, 0x405 if beside else 0x605)
     assert _codec.replace_route(route, INDEX.__getitem__)[16:] == raw[16:]
     assert header(_codec.replace_route(route, INDEX.__getitem__))[1:] == (24, 0x505)
     return _codec.decode_route(raw, route.ns, NAMES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
+from .._model import Link
 from .._plan import Absent, KernelObject
 from .macvlan import upon_nic
 
@@ -21,14 +22,14 @@ def wanted(site: Site) -> t.Iterator[KernelObject | Absent]:
             "kind macvlan has its own."
         )
     parent = site.parent()
-    for devices in site.facts.devices.values():
-        for device in devices.values():
-            # The kernel keeps one mode for all that stand on a NIC, and would change the others' with ours.
-            other = (device.settings or {}).get("mode")
-            mine = device is devices.get(item.interface) and devices is site.facts.devices[site.label]
-            if device.type == "ipvlan" and device.parent_index == parent.index and other != mode and not mine:
-                raise item.refuse(
-                    f"mode: {mode} is not possible, since {parent.name} carries an ipvlan in mode {other}, "
-                    "and all on one NIC have the same."
-                )
+    for link in site.state.values():
+        # The kernel keeps one mode for all that stand on a NIC, and would change the others' with ours.
+        if not isinstance(link, Link) or (link.type, link.parent) != ("ipvlan", parent.name) or link is site.link:
+            continue
+        other = (link.settings or {}).get("mode")
+        if other != mode:
+            raise item.refuse(
+                f"mode: {mode} is not possible, since {parent.name} carries an ipvlan in mode {other}, "
+                "and all on one NIC have the same."
+            )
     return upon_nic(site, "ipvlan", mode)

@@ -36,7 +36,7 @@ def wanted(site: Site) -> t.Iterator[KernelObject | Absent]:
     yield Absent(link_key(HOST, device.name))
     yield Link(
         site.label, item.interface, type="phys", parent=nic.name, mac=item.mac_address, mtu=item.mtu, up=True,
-        owner=_packed(site, nic), nic=nic,
+        owner=_packed(site, nic, device), nic=nic,
     )
 
 
@@ -87,8 +87,8 @@ def _as_it_is(site: Site, device: Device) -> Nic:
     return Nic(device.name, device.mtu, device.mac, device.up, addresses, device.alias or "")
 
 
-def _packed(site: Site, nic: Nic) -> str:
-    alias = nic.pack(site.owner, site.facts.secret)
+def _packed(site: Site, nic: Nic, device: Device) -> str:
+    alias = nic.pack(site.owner, site.facts.secret, device.type)
     if len(alias.encode("utf-8", "surrogateescape")) > ALIAS_MAX:
         raise site.item.refuse(
             f"host_interface: {nic.name} has more addresses ({len(nic.addresses)}) than can be kept with it until it "

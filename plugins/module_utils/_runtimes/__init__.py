@@ -21,6 +21,7 @@ class NotRunning(PipeworkError):
     """The container is there but has no network namespace."""
 
     exact = True
+    known_as: str | None = None  # its name, where it was asked for by its ID
 
 
 class NoContainer(PipeworkError):

@@ -184,6 +184,7 @@ def _no_namespace(shown: str, state: t.Mapping[str, t.Any], exact: bool) -> Pipe
         words = f"is not running ({status}), so it has no network namespace; start it ('docker start {shown}')"
     stopped = NotRunning(f"container: {shown!r} {words}.")
     stopped.exact = exact
+    stopped.known_as = shown
     return stopped
 
 

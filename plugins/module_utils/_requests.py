@@ -1,0 +1,149 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""From operations to requests: what each sort of operation says to the kernel, and in which namespace."""
+from __future__ import annotations
+
+import typing as t
+
+from . import _codec
+from ._model import GROUP, HOST, UNFINISHED, Address, Link, Nic, Port, Route
+from ._netlink import Namespaces
+
+Request = tuple[str, bytes]  # the namespace that it goes to, the message
+
+
+# -- links
+
+def create_link(_before: None, link: Link, namespaces: Namespaces) -> list[Request]:
+    target = None if link.ns == HOST else namespaces[link.ns].fd
+    parent = namespaces[HOST].index(link.parent) if link.parent else None
+    namespaces[link.ns].forget(link.ifname)
+    return [(HOST, _codec.new_link(
+        link.ifname, str(link.type), mac=link.mac, mtu=link.mtu, settings=link.settings, parent=parent, netns=target,
+        peer=link.peer, peer_mac=link.peer_mac,
+    ))]
+
+
+def _update_link(before: Link, after: Link, namespaces: Namespaces) -> list[Request]:
+    netns = namespaces[after.ns]
+    index = netns.index(after.ifname)
+    requests = []
+    new = {k: v for k, v in (after.settings or {}).items() if (before.settings or {}).get(k) != v}
+    if new.get("stp") is False:  # first, since a bridge with STP on refuses the short delays that one without it takes
+        requests.append(_codec.set_link_settings(index, str(after.type), {"stp": new.pop("stp")}))
+    if new:
+        requests.append(_codec.set_link_settings(index, str(after.type), new))
+    fields = [field for field in ("mac", "mtu", "up") if getattr(after, field) != getattr(before, field)]
+    change: dict[str, t.Any] = {field: getattr(after, field) for field in fields}
+    change.update(_mark(before.owner, after.owner))
+    if change:
+        requests.append(_codec.set_link(index, **change))
+    return [(after.ns, request) for request in requests]
+
+
+def _mark(before: str | None, after: str | None) -> dict[str, t.Any]:
+    """What a change of owner changes on an interface."""
+    if before == after:
+        return {}
+    if after == UNFINISHED:
+        return {"group": GROUP}
+    return {"alias": after or "", "group": 0}
+
+
+def _delete_bridge(before: Link, _after: None, namespaces: Namespaces) -> list[Request]:
+    index = namespaces[before.ns].index(before.ifname)
+    namespaces[before.ns].forget(before.ifname)
+    return [(before.ns, _codec.delete_link(index))]
+
+
+# -- NICs that move
+
+def _lend_nic(_before: None, link: Link, namespaces: Namespaces) -> list[Request]:
+    name = t.cast(Nic, link.nic).name
+    index = namespaces[HOST].index(name)
+    namespaces[HOST].forget(name)
+    namespaces[link.ns].forget(link.ifname)
+    return [(HOST, _codec.set_link(
+        index, netns=namespaces[link.ns].fd, name=link.ifname, alias=link.owner, mac=link.mac, mtu=link.mtu,
+    ))]
+
+
+def _return_nic(link: Link, _after: None, namespaces: Namespaces) -> list[Request]:
+    nic = t.cast(Nic, link.nic)
+    netns = namespaces[link.ns]
+    index = netns.index(link.ifname)
+    netns.forget(link.ifname)
+    namespaces[HOST].forget(nic.name)
+    home = None if link.ns == HOST else namespaces[HOST].fd
+    return [
+        (link.ns, _codec.set_link(index, up=False)),
+        (link.ns, _codec.set_link(
+            index, netns=home, name=nic.name, mac=nic.mac, mtu=nic.mtu, group=0,
+        )),
+    ]
+
+
+def _leave_alone(_before: t.Any, _after: t.Any, _namespaces: Namespaces) -> list[Request]:
+    """A NIC comes and goes with the interface that it is in a container."""
+    return []
+
+
+# -- ports
+
+def _set_port(before: Port | None, after: Port, namespaces: Namespaces) -> list[Request]:
+    host = namespaces[HOST]
+    old = before or Port(after.ns, after.guest, local_interface=after.local_interface)
+    index = host.index(str(old.local_interface))
+    change = _mark(old.owner, after.owner)
+    change.update({f: getattr(after, f) for f in ("mtu", "up") if getattr(after, f) != getattr(old, f)})
+    if after.bridge != old.bridge:
+        change["master"] = host.index(after.bridge) if after.bridge else 0
+    if after.local_interface != old.local_interface:
+        host.forget(str(old.local_interface))
+        change["name"] = after.local_interface
+    return [(HOST, _codec.set_link(index, **change))]
+
+
+def _unset_port(before: Port, _after: None, namespaces: Namespaces) -> list[Request]:
+    return [(HOST, _codec.set_link(namespaces[HOST].index(str(before.local_interface)), master=0))]
+
+
+# -- addresses and routes
+
+def create_address(_before: None, after: Address, namespaces: Namespaces) -> list[Request]:
+    return [(after.ns, _codec.new_address(after, namespaces[after.ns].index(after.device)))]
+
+
+def _delete_address(before: Address, _after: None, namespaces: Namespaces) -> list[Request]:
+    netns = namespaces[before.ns]
+    if ":" not in before.address:
+        # Without this the kernel takes the other addresses of the subnet away together with the first one.
+        netns.sysctl(f"net/ipv4/conf/{before.device}/promote_secondaries", "1")
+    return [(before.ns, _codec.delete_address(before, netns.index(before.device)))]
+
+
+def _create_route(_before: None, after: Route, namespaces: Namespaces) -> list[Request]:
+    return [(after.ns, _codec.new_route(after, namespaces[after.ns].index))]
+
+
+def _replace_route(_before: Route, after: Route, namespaces: Namespaces) -> list[Request]:
+    return [(after.ns, _codec.replace_route(after, namespaces[after.ns].index))]
+
+
+def _delete_route(before: Route, _after: None, namespaces: Namespaces) -> list[Request]:
+    return [(before.ns, _codec.delete_route(before, namespaces[before.ns].index))]
+
+
+ROUTES = ("way", "kept", "route")
+REQUESTS: dict[tuple[str, str], t.Callable[[t.Any, t.Any, Namespaces], list[Request]]] = {
+    ("link", "create"): create_link, ("link", "update"): _update_link,
+    # Half a pair cannot be made again, nor is it missed.
+    ("stray", "create"): _leave_alone, ("stray", "update"): _leave_alone,
+    ("bridge", "create"): create_link, ("bridge", "update"): _update_link, ("bridge", "delete"): _delete_bridge,
+    ("phys", "create"): _lend_nic, ("phys", "update"): _update_link, ("phys", "delete"): _return_nic,
+    ("nic", "create"): _leave_alone, ("nic", "update"): _update_link, ("nic", "delete"): _leave_alone,
+    ("port", "create"): _set_port, ("port", "update"): _set_port, ("port", "delete"): _unset_port,
+    ("address", "create"): create_address, ("address", "delete"): _delete_address,
+    **{(kind, "create"): _create_route for kind in ROUTES}, **{(kind, "update"): _replace_route for kind in ROUTES},
+    **{(kind, "delete"): _delete_route for kind in ROUTES},
+}
