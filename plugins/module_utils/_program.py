@@ -1,6 +1,6 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
-"""Programs of the managed host: found on a fixed path, run without a shell, in their own session, for a bounded time."""
+"""Programs of the managed host: found on a fixed path, run without a shell, for a bounded time."""
 from __future__ import annotations
 
 import os

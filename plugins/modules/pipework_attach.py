@@ -113,7 +113,10 @@ options:
     elements: dict
     suboptions:
       container: {description: See O(container)., type: str, aliases: [guest]}
-      runtime: {description: See O(runtime)., type: str, choices: [auto, docker, podman, lxc, nspawn, netns, pid, host]}
+      runtime:
+        description: See O(runtime).
+        type: str
+        choices: [auto, docker, podman, lxc, containerd, nspawn, netns, pid, host]
       runtime_user: {description: See O(runtime_user)., type: str}
       host_interface: {description: See O(host_interface)., type: str}
       kind: {description: See O(kind)., type: str, choices: [auto, bridge, macvlan, macvtap, ipvlan, phys, dummy]}

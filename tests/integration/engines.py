@@ -1,6 +1,6 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
-"""Container runtimes that a test starts and ends, on a host of its own, and the cases that are the same for all of them."""
+"""Container runtimes that a test starts and ends, on a host of its own, and the cases that are the same for all."""
 from __future__ import annotations
 
 import contextlib
@@ -21,7 +21,7 @@ from tests.conftest import unavailable
 from tests.integration.lab import Host
 
 NET = "198.18.79"
-Result = t.Dict[str, t.Any]
+Result = dict[str, t.Any]
 IMAGE = "pipework/busybox:local"
 
 
@@ -53,6 +53,15 @@ def eventually(condition: t.Callable[[], t.Any], seconds: float = 10) -> bool:
             return False
         time.sleep(0.05)
     return True
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended, waited for or not."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as handle:
+            return handle.read().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
 
 
 def find(host: Host, runtime: str, name: str, user: str | None = None) -> t.Any:
@@ -147,7 +156,8 @@ class Engine:
     def program(self, *argv: str, check: bool = True, **options: t.Any) -> str:
         """A program on the host."""
         def work() -> str:
-            done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL, **options)
+            given = {"capture_output": True, "text": True, "timeout": 60, "stdin": subprocess.DEVNULL, **options}
+            done = subprocess.run(argv, check=False, **given)
             assert not check or done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
             return done.stdout
 
@@ -223,7 +233,7 @@ class Cases:
             assert not engine.attach(name, addresses=[f"{NET}.1/24"])["changed"]
             assert engine.attach(name, state="absent")["changed"]
             engine.remove(name)
-        for name in ("-x", "--help", "--all", "a;b", "a b", "$(id)", "..", ".", "ä", "%2e", "*", "x" * 300, "a/b", "a\\b"):
+        for name in ("-x", "--help", "--all", "a;b", "a b", "$(id)", "..", "ä", "%2e", "*", "x" * 300, "a/b", "a\\b"):
             assert engine.find(name)[0] == "NoContainer", name
 
     def test_B11_purge_finds_it(self, engine: Engine) -> None:
@@ -261,7 +271,8 @@ class Cases:
         finally:
             stop.set()
             thread.join()
-        assert not [said for said in refusals if "should not have happened" in said or "could not be taken back" in said]
+        for said in refusals:
+            assert "should not have happened" not in said and "could not be taken back" not in said
         assert engine.host.addresses("br1") == [] if "br1" in engine.host.links() else True
         assert "eth1" not in engine.host.links()
         engine.attach("web1", addresses=[f"{NET}.1/24"])

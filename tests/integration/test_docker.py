@@ -451,7 +451,8 @@ def test_B14_process_number_of_another_process(
 ) -> None:
     a = site.container("a")
     monkeypatch.setattr(docker_runtime, "START_SECONDS", 0.3)
-    monkeypatch.setattr(docker_runtime, "BIRTH_SECONDS", 0)  # the stranger is older than the container
+    # The stranger is older than the container, but may have begun in the same second.
+    monkeypatch.setattr(docker_runtime, "BIRTH_SECONDS", -1)
 
     def engine(times: float, **state: t.Any) -> None:
         monkeypatch.setattr(docker_runtime, "_clients", {None: Substituted(docker_client.api, times, **state)})

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from ansible_collections.pipework.containers.plugins.module_utils._runtimes import nspawn
-from tests.integration.engines import NET, Cases, Engine, busybox_root, eventually, need
+from tests.integration.engines import NET, Cases, Engine, busybox_root, eventually, gone, need
 from tests.integration.lab import Host
 
 pytestmark = pytest.mark.root
@@ -33,7 +33,8 @@ class Nspawn(Engine):
     def start(self, name: str, host_network: bool = False, leave: bool = False) -> None:
         place = f"{nspawn.IMAGES}/{name}"
         argv = ["systemd-nspawn", "--quiet", f"--directory={place}", f"--machine={name}", "--register=no"]
-        argv += ["--keep-unit", "--console=pipe", *([] if host_network else ["--private-network"]), "/bin/sleep", "1000000"]
+        argv += ["--keep-unit", "--console=pipe", *([] if host_network else ["--private-network"])]
+        argv += ["/bin/sleep", "1000000"]
 
         def begin() -> int:
             if not os.path.exists(place):
@@ -50,7 +51,7 @@ class Nspawn(Engine):
         supervisor = self.running.pop(name)
         if name in self.host.call(nspawn._processes):
             os.kill(self.host.call(nspawn._processes)[name], signal.SIGKILL)
-        assert eventually(lambda: not os.path.exists(f"/proc/{supervisor}/ns/net") or zombie(supervisor))
+        assert eventually(lambda: gone(supervisor))
 
     def remove(self, name: str) -> None:
         if name in self.running:
@@ -67,14 +68,6 @@ class Nspawn(Engine):
 
     def end(self) -> None:
         self.remove_all()
-
-
-def zombie(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8") as handle:
-            return handle.read().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import types
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _runtimes
+from ansible_collections.pipework.containers.plugins.module_utils import _program, _runtimes
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 from ansible_collections.pipework.containers.plugins.module_utils._runtimes import (
     Ambiguous,
@@ -258,3 +259,76 @@ def test_P41_a_container_without_a_namespace(docker: types.ModuleType, state: di
     assert str(error).startswith("container: 'web1' ")
     assert words in str(error)
     assert isinstance(error, NotRunning) == ("Pid" not in state)
+
+
+# runtimes that are asked through programs
+
+
+def test_B14_programs_are_found_on_a_fixed_path_and_get_names_as_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "podman").write_text("#!/bin/false\n")
+    (tmp_path / "podman").chmod(0o755)
+    assert _program.which("podman") != str(tmp_path / "podman")
+    done = _program.run(str(_program.which("printf")), "%s|", "$(id)", ";", "a b")
+    assert (done.code, done.output) == (0, "$(id)|;|a b|")
+
+
+def test_a_program_that_does_not_end_or_is_none() -> None:
+    with pytest.raises(PipeworkError, match=r"sleep 60 did not end within 0\.2 s"):
+        _program.run(str(_program.which("sleep")), "60", seconds=0.2)
+    with pytest.raises(PipeworkError, match="cannot be run: No such file"):
+        _program.run("/nowhere/program")
+    assert _program.run(str(_program.which("ls")), "/nowhere").said.endswith("No such file or directory")
+
+
+def test_a_user_that_is_not_there(table: dict[str, Stand]) -> None:
+    for runtime in ("docker", "podman"):
+        module = importlib.import_module(f"{_runtimes.__name__}.{runtime}")
+        [answer] = module.find_many([("web1", "no-such-user")])
+        if runtime == "docker" or _program.which("podman"):
+            assert str(answer) == "runtime_user: there is no user 'no-such-user' on the managed host."
+        assert module.installed("no-such-user") == (runtime == "docker")
+
+
+def containers(**pids: int) -> dict[str, dict[str, Any]]:
+    """What Podman lists."""
+    listed = {}
+    for number, (name, pid_) in enumerate(pids.items()):
+        state = "running" if pid_ else "exited"
+        listed[f"{number:x}" * 64] = {"Id": f"{number:x}" * 64, "Names": [name], "State": state, "Pid": pid_}
+    return listed
+
+
+def test_P41_what_podman_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ansible_collections.pipework.containers.plugins.module_utils._runtimes import podman
+
+    monkeypatch.setattr(podman, "START_SECONDS", 0)
+    monkeypatch.setattr(podman, "_list", lambda _user: containers(web1=0, db1=os.getpid()))
+    stopped, stranger, by_id, unknown = podman.find_many([(name, None) for name in ("web1", "db1", "00", "web")])
+    assert isinstance(stopped, NotRunning)
+    assert "'web1' is not running (exited)" in str(stopped) and "'podman start web1'" in str(stopped)
+    assert f"'db1' runs as process {os.getpid()}, says Podman, but here that is no process of it" in str(stranger)
+    assert (by_id.known_as, by_id.exact) == ("web1", False)
+    assert unknown is None
+    [users] = podman.find_many([("web1", "me")])
+    assert "'sudo -u me podman start web1'" in str(users)
+
+
+def test_B14_whose_namespace_it_is() -> None:
+    fd = os.open("/proc/self/ns/net", os.O_RDONLY)
+    try:
+        assert _runtimes.is_own(fd)
+        assert not pid.is_of_user(fd, 4711)
+    finally:
+        os.close(fd)
+
+
+def test_two_users_containers_of_one_name_have_marks_of_their_own() -> None:
+    from ansible_collections.pipework.containers.plugins.module_utils._attach import Target
+    from ansible_collections.pipework.containers.plugins.module_utils._attachment import Attachment
+
+    item = Attachment("web1", runtime="podman")
+    owners = {Target(item, None, "podman", "web1", user=user).owner for user in (None, "me", "you")}
+    assert len(owners) == 3

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE)
 """systemd-nspawn's containers, by their machine name, whether machined knows them or not.
 
-systemd-nspawn keeps a folder for each running container under /run, named after it, and mounts it in the container: the
-one that has the mount is the container's process, and no container can mount another's. So neither machined nor D-Bus is
-asked, and nothing is read from the container's files.
+systemd-nspawn keeps a folder for each running container under /run, named after it, and mounts it in the container:
+the one that has the mount is the container's process, and no container can mount another's. So neither machined nor
+D-Bus is asked, and nothing is read from the container's files.
 """
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def installed(user: str | None) -> bool:
 
 def find_many(wanted: list[Who]) -> list[Answer]:
     deadline = time.monotonic() + START_SECONDS
-    processes = _processes()
+    processes, place = _processes(), _mounted_as(FOLDER)
     answers: list[Answer] = []
     for name, user in wanted:
         if user is not None:
             answers.append(PipeworkError("runtime_user: nspawn has no use for it."))
             continue
-        found = _find(str(name), processes)
+        found = _find(str(name), processes, place)
         while found is None and str(name) in _listed(FOLDER) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
             processes = _processes()
-            found = _find(str(name), processes)
+            found = _find(str(name), processes, place)
         answers.append(found or _resting(str(name)))
     return answers
 
@@ -108,10 +108,10 @@ def _mounted_as(folder: str) -> str:
     return found
 
 
-def _find(name: str, processes: dict[str, int]) -> Found | None:
+def _find(name: str, processes: dict[str, int], place: str) -> Found | None:
     if name not in processes:
         return None
-    root = f"{_mounted_as(FOLDER)}/{name}"
+    root = f"{place}/{name}"
     fd = enter(processes[name], lambda pid, _born: root in _roots(pid))
     return None if fd is None else Found("nspawn", name, without_id(name), fd)
 

@@ -21,7 +21,7 @@ START_SECONDS = 3.0  # how long containers that are just starting are waited for
 POLL_SECONDS = 0.1
 FOLDERS = ("/run/libpod", "/var/lib/containers/storage/libpod", "/var/lib/containers/storage/db.sql")
 USERS_FOLDERS = (".local/share/containers/storage/libpod", ".local/share/containers/storage/db.sql")
-Container = t.Dict[str, t.Any]
+Container = dict[str, t.Any]
 
 
 def installed(user: str | None) -> bool:
