@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import itertools
 import json
+import os
 import re
 import shutil
 import signal
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -443,3 +446,43 @@ def test_B5_what_somebody_undoes_at_once_is_noticed(many: Host) -> None:
 
     many.run(runtime="netns", host_interface="br1", container="g1", addresses=["10.5.0.1/24"], step=step)
     assert many.addresses("eth1", ns="g1") == ["10.5.0.1/24"]
+
+
+# -- killed at any moment, also between the messages of one batch
+
+MOMENTS = 16
+
+
+def killed_after(host: Host, seconds: float, params: Params) -> None:
+    """A run that is killed after a time, if it is not done by then."""
+    work = host.start(lambda: run(AttachJob(params)))
+    time.sleep(seconds)
+    os.kill(work.pid, signal.SIGKILL)
+    with contextlib.suppress(Killed):
+        work.wait()
+
+
+@pytest.mark.parametrize("mixed", [False, True], ids=["bridge", "mixed"])
+def test_B4_killed_at_any_moment_nothing_is_lost_and_nothing_left(many: Host, mixed: bool) -> None:
+    many.batch("\n".join(NIC))
+    wanted: Params = {"runtime": "netns", "host_interface": "br1", "attachments": items()}
+    if mixed:
+        wanted["attachments"][3] = {**MACVLAN, "container": "g3", "host_interface": "nic1"}
+        wanted["attachments"][5] = {**PHYS, "container": "g5"}
+        many.batch("link add nic1 type veth peer name lan1\nlink set nic1 up")
+    gone = {**wanted, "attachments": [{"container": f"g{n}", "state": "absent"} for n in range(12)]}
+    before = many.snapshot()
+    started = time.monotonic()
+    many.run(**wanted)
+    needed = time.monotonic() - started
+    many.run(**gone)
+    many.assert_as(before)
+    for moment in range(MOMENTS):
+        seconds = needed * (moment + 1) / MOMENTS
+        killed_after(many, seconds, wanted)
+        if moment % 2:
+            many.run(**wanted)
+            assert not many.run(**wanted)["changed"]
+            killed_after(many, seconds, gone)
+        many.run(**gone)
+        many.assert_as(before, f"killed after {seconds:.3f} s")
