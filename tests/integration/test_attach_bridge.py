@@ -40,6 +40,20 @@ def test_P1_makes_bridge_pair_address_and_sets_all_up(host: Host) -> None:
 
 
 @pytest.mark.any_kernel
+def test_P1_an_eth1_of_the_host_itself_is_not_in_the_way(host: Host) -> None:
+    """Old kernels look for the far end's name on the host."""
+    host.sh("ip", "link", "add", "eth1", "type", "veth", "peer", "name", "eth2")
+    before = host.snapshot()
+    said = host.attach("a", check=True, addresses=["192.168.1.1/24"])
+    assert host.attach("a", addresses=["192.168.1.1/24"])["operations"] == said["operations"]
+    host.attach("b", addresses=["192.168.1.2/24"])
+    assert host.ping("a", "192.168.1.2")
+    for guest in "ab":
+        host.attach(guest, state="absent")
+    host.assert_as(before)
+
+
+@pytest.mark.any_kernel
 def test_P2_a_second_container_keeps_the_bridge_and_both_ping_each_other(host: Host) -> None:
     host.attach("a", addresses=["192.168.1.1/24", "fd00:1::1/64"])
     bridge = host.link("br1")

@@ -215,22 +215,16 @@ DUMMIES = [
     Scenario("dummy_in_place", {**DUMMY, "mtu": 1280, "addresses": ["10.3.0.2/32", "fd03::1/128"]}, earlier=(DUMMY,)),
     Scenario("absent_dummy", {**DUMMY, "state": "absent"}, earlier=(DUMMY,)),
 ]
-IN_LANE_TOO = ("bridge_new_with_all", "macvlan", "phys", "in_place", "absent_last", "absent_phys")
 
 
-def marked(scenarios: list[Scenario]) -> list[Any]:
-    return [
-        pytest.param(s, id=s.name, marks=[pytest.mark.any_kernel] if s.name in IN_LANE_TOO else []) for s in scenarios
-    ]
-
-
-each_scenario = pytest.mark.parametrize(
-    "scenario",
-    [
-        *marked(SCENARIOS),
-        *(pytest.param(s, id=s.name, marks=pytest.mark.kernel) for s in DUMMIES),
-    ],
-)
+def each(*in_lane_too: str) -> Any:
+    """All scenarios. Those named run in the kernel lane as well, where each takes ten times as long."""
+    found = []
+    for scenario in SCENARIOS + DUMMIES:
+        marks = [pytest.mark.any_kernel] if scenario.name in in_lane_too else []
+        marks += [pytest.mark.kernel] if scenario in DUMMIES else []
+        found.append(pytest.param(scenario, id=scenario.name, marks=marks))
+    return pytest.mark.parametrize("scenario", found)
 
 
 def fresh(scenario: Scenario) -> Iterator[Host]:
@@ -254,7 +248,7 @@ def go(host: Host, scenario: Scenario, **hooks: Any) -> dict[str, Any]:
     return host.run(**{"runtime": "netns", **scenario.run}, **hooks)
 
 
-@each_scenario
+@each("bridge_new_with_all", "in_place", "absent_phys")
 def test_B4_a_failure_at_every_operation_leaves_the_state_before(scenario: Scenario, stage: Host) -> None:
     before = stage.snapshot()
     planned = go(stage, scenario, check=True)
@@ -272,7 +266,7 @@ def test_B4_a_failure_at_every_operation_leaves_the_state_before(scenario: Scena
     assert not go(stage, scenario)["changed"]
 
 
-@each_scenario
+@each()
 def test_B4_a_run_killed_at_any_operation_is_made_up_for_by_the_next(scenario: Scenario, stage: Host) -> None:
     number = len(go(stage, scenario)["operations"])
     wanted = comparable(stage)
@@ -285,7 +279,7 @@ def test_B4_a_run_killed_at_any_operation_is_made_up_for_by_the_next(scenario: S
             assert difference(wanted, comparable(host)) == [], f"killed at operation {place}"
 
 
-@each_scenario
+@each()
 def test_B4_a_run_killed_at_any_operation_is_taken_away_by_absent(scenario: Scenario, stage: Host) -> None:
     number = len(go(stage, scenario, check=True)["operations"])
     for host in fresh(scenario):
