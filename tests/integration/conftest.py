@@ -1,6 +1,7 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
 """What the integration tests share: a host of one's own for each test."""
+
 from __future__ import annotations
 
 import os

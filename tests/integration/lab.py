@@ -1,10 +1,11 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
-"""A host of one's own: a network and mount namespace with its own /run, and named namespaces in it that play containers.
+"""A host of one's own: network and mount namespaces with a /run, and named namespaces that play containers.
 
-Nothing of the machine's own network is seen or touched, and hosts do not disturb each other. Work on a host is done in a
-forked child that has entered it: it can be killed at any point, and what it changed is the host's alone.
+Nothing of the machine's own network is seen or touched, and hosts do not disturb each other. Work on a host is done in
+a forked child that has entered it: it can be killed at any point, and what it changed is the host's alone.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -34,7 +35,7 @@ SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 LIMIT = 120  # seconds, for one piece of work
 NETNS = "/run/netns"
 T = t.TypeVar("T")
-Params = t.Dict[str, t.Any]
+Params = dict[str, t.Any]
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -131,7 +132,7 @@ def _outcome(function: t.Callable[..., t.Any], args: tuple[t.Any, ...]) -> bytes
 def _tell(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
-        view = view[os.write(fd, view):]
+        view = view[os.write(fd, view) :]
 
 
 class Host:
@@ -170,6 +171,7 @@ class Host:
 
     def start(self, function: t.Callable[..., T], *args: t.Any, ns: str | None = None) -> Work[T]:
         """Begins a function on the host, or in a guest's network."""
+
         def there() -> T:
             os.environ.pop("DOCKER_HOST", None)  # the machine's engine is none of this host's
             enter(self.mnt, CLONE_NEWNS)
@@ -189,6 +191,10 @@ class Host:
     def sh(self, *argv: str, ns: str | None = None, text: str = "", check: bool = True) -> str:
         """What a program says on its output."""
         return self.call(_sh, argv, text, check, ns=ns)
+
+    def batch(self, lines: str, ns: str | None = None) -> None:
+        """Commands for ip, one a line."""
+        self.sh("ip", "-batch", "-", ns=ns, text=lines)
 
     def ok(self, *argv: str, ns: str | None = None) -> bool:
         """Whether a program succeeds."""
@@ -220,9 +226,18 @@ class Host:
         """One attachment of a guest."""
         return self.run(**{"container": container, "runtime": "netns", "host_interface": "br1", **params})
 
-    def module(self, name: str, params: Params, check: bool = False, diff: bool = True, python: str = sys.executable) -> dict[str, t.Any]:
+    def module(
+        self, name: str, params: Params, check: bool = False, diff: bool = True, python: str = sys.executable
+    ) -> dict[str, t.Any]:
         """The module itself, as Ansible starts it on the host, without Ansible's way there."""
-        arguments = {"ANSIBLE_MODULE_ARGS": {**params, "_ansible_check_mode": check, "_ansible_diff": diff, "_ansible_remote_tmp": "/run"}}
+        arguments = {
+            "ANSIBLE_MODULE_ARGS": {
+                **params,
+                "_ansible_check_mode": check,
+                "_ansible_diff": diff,
+                "_ansible_remote_tmp": "/run",
+            }
+        }
         module = f"ansible_collections.pipework.containers.plugins.modules.{name}"
         code = (
             f"import sys; sys.path[:0] = {[p for p in sys.path if p]!r}\nimport ansible.module_utils.basic as basic\n"
@@ -250,7 +265,12 @@ class Host:
     def addresses(self, name: str, ns: str | None = None) -> list[str]:
         """The addresses of an interface that the kernel did not make itself."""
         shown = self.ip("address", "show", "dev", name, ns=ns)
-        return sorted(f"{a['local']}/{a['prefixlen']}" for link in shown for a in link.get("addr_info", ()) if a["scope"] != "link")
+        return sorted(
+            f"{a['local']}/{a['prefixlen']}"
+            for link in shown
+            for a in link.get("addr_info", ())
+            if a["scope"] != "link"
+        )
 
     def routes(self, ns: str, *words: str) -> list[str]:
         """Routes as ip prints them, but for the preference of IPv6."""
@@ -264,6 +284,7 @@ class Host:
         """A socket that was opened in a namespace and is used from here."""
         here, there = socket.socketpair()
         with here, there:
+
             def send() -> None:
                 with make() as made:
                     socket.send_fds(there, [b"+"], [made.fileno()])
@@ -275,8 +296,8 @@ class Host:
     def snapshot(self) -> dict[str, t.Any]:
         """All that is there: links, addresses, routes of all tables, rules, filter rules, files under /run.
 
-        Left out is what comes and goes by itself: indexes, timers, carrier, the addresses and routes that the kernel makes
-        of a MAC address; and the lock and the secret under /run/pipework, which stay by design.
+        Left out is what comes and goes by itself: indexes, timers, carrier, the addresses and routes that the kernel
+        makes of a MAC address; and the lock and the secret under /run/pipework, which stay by design.
         """
         return self.call(_snapshot, self.guests)
 
@@ -308,10 +329,35 @@ def _calm() -> None:
 # -- snapshots
 
 VOLATILE = {
-    "ifindex", "link_index", "link_netnsid", "operstate", "promiscuity", "allmulti", "numtxqueues", "numrxqueues",
-    "hello_timer", "tcn_timer", "topology_change_timer", "gc_timer", "topology_change", "topology_change_detected",
-    "message_age_timer", "forward_delay_timer", "hold_timer", "id", "no", "designated_port", "state", "root_port",
-    "root_path_cost", "tentative", "root_id", "bridge_id", "config_pending", "topology_change_ack", "multicast_router",
+    "ifindex",
+    "link_index",
+    "link_netnsid",
+    "operstate",
+    "promiscuity",
+    "allmulti",
+    "numtxqueues",
+    "numrxqueues",
+    "hello_timer",
+    "tcn_timer",
+    "topology_change_timer",
+    "gc_timer",
+    "topology_change",
+    "topology_change_detected",
+    "message_age_timer",
+    "forward_delay_timer",
+    "hold_timer",
+    "id",
+    "no",
+    "designated_port",
+    "state",
+    "root_port",
+    "root_path_cost",
+    "tentative",
+    "root_id",
+    "bridge_id",
+    "config_pending",
+    "topology_change_ack",
+    "multicast_router",
 }
 VOLATILE_FLAGS = {"LOWER_UP", "NO-CARRIER", "RUNNING", "M-DOWN", "linkdown", "dead", "DORMANT"}
 
@@ -334,15 +380,27 @@ def _namespace() -> dict[str, t.Any]:
     return {
         "links": {link["ifname"]: _lasting(link) for link in links},
         "addresses": sorted(
-            f"{link['ifname']} {json.dumps(_lasting(address), sort_keys=True)}" for link in addresses
-            for address in link.get("addr_info", ()) if not _kernel_made(address.get("local", ""), address)
+            f"{link['ifname']} {json.dumps(_lasting(address), sort_keys=True)}"
+            for link in addresses
+            for address in link.get("addr_info", ())
+            if not _kernel_made(address.get("local", ""), address)
         ),
-        "routes": sorted(json.dumps(_lasting(r), sort_keys=True) for r in routes if not _kernel_made(str(r.get("dst")), r)),
+        "routes": sorted(
+            json.dumps(_lasting(r), sort_keys=True) for r in routes if not _kernel_made(str(r.get("dst")), r)
+        ),
         "rules": rules4 + rules6,
-        "sysctls": {path: _content("/proc/sys/net/" + path) for path in (
-            "ipv4/ip_forward", "ipv6/conf/all/forwarding", "ipv4/conf/all/promote_secondaries", "ipv4/conf/default/promote_secondaries",
-            "ipv6/conf/all/disable_ipv6", "ipv6/conf/default/disable_ipv6", "ipv4/conf/all/arp_notify",
-        )},
+        "sysctls": {
+            path: _content("/proc/sys/net/" + path)
+            for path in (
+                "ipv4/ip_forward",
+                "ipv6/conf/all/forwarding",
+                "ipv4/conf/all/promote_secondaries",
+                "ipv4/conf/default/promote_secondaries",
+                "ipv6/conf/all/disable_ipv6",
+                "ipv6/conf/default/disable_ipv6",
+                "ipv4/conf/all/arp_notify",
+            )
+        },
     }
 
 
@@ -359,7 +417,8 @@ def _documents(text: str, count: int) -> list[t.Any]:
 def _lasting(value: t.Any) -> t.Any:
     if isinstance(value, dict):
         return {
-            k: sorted(set(v) - VOLATILE_FLAGS) if k == "flags" else _lasting(v) for k, v in value.items()
+            k: sorted(set(v) - VOLATILE_FLAGS) if k == "flags" else _lasting(v)
+            for k, v in value.items()
             if k not in VOLATILE
         }
     if isinstance(value, list):
@@ -368,20 +427,28 @@ def _lasting(value: t.Any) -> t.Any:
 
 
 def _kernel_made(address: str, item: dict[str, t.Any]) -> bool:
-    return address.startswith(("fe80:", "ff00:")) and item.get("protocol", "kernel") == "kernel" and item.get("scope", "link") in ("link", "global")
+    return (
+        address.startswith(("fe80:", "ff00:"))
+        and item.get("protocol", "kernel") == "kernel"
+        and item.get("scope", "link") in ("link", "global")
+    )
 
 
 def _filters() -> str:
     said = _sh(["nft", "-s", "list", "ruleset"], "", False) if shutil.which("nft") else ""
     for family, program in (("ip", "iptables-legacy-save"), ("ip6", "ip6tables-legacy-save")):
         if _content(f"/proc/self/net/{family}_tables_names") and shutil.which(program):
-            said += "".join(line for line in _sh([program], "", False).splitlines(True) if not line.startswith(("#", ":")))
+            said += "".join(
+                line for line in _sh([program], "", False).splitlines(True) if not line.startswith(("#", ":"))
+            )
     return said
 
 
 def _files() -> list[str]:
     return sorted(
-        os.path.join(folder, name) for folder, _folders, files in os.walk("/run") for name in files
+        os.path.join(folder, name)
+        for folder, _folders, files in os.walk("/run")
+        for name in files
         if os.path.join(folder, name) not in ("/run/pipework/lock", "/run/pipework/secret")
     )
 
@@ -398,7 +465,8 @@ def difference(before: t.Any, after: t.Any, where: str = "") -> list[str]:
     """What differs between two snapshots."""
     if isinstance(before, dict) and isinstance(after, dict):
         return [
-            line for key in sorted(set(before) | set(after))
+            line
+            for key in sorted(set(before) | set(after))
             for line in difference(before.get(key), after.get(key), f"{where}/{key}")
         ]
     if isinstance(before, list) and isinstance(after, list):
@@ -408,6 +476,16 @@ def difference(before: t.Any, after: t.Any, where: str = "") -> list[str]:
 
 
 # -- failures
+
+
+def refusal(work: t.Callable[[], t.Any]) -> str | None:
+    """What a run is refused with, None where it is not."""
+    try:
+        work()
+    except PipeworkError as error:
+        return str(error)
+    return None
+
 
 def failing_at(number: int) -> t.Callable[[t.Any], None]:
     """A step hook that lets so many operations pass and then fails."""
@@ -435,6 +513,7 @@ def _at(number: int, act: t.Callable[[], None]) -> t.Callable[[t.Any], None]:
 
 
 # -- frames
+
 
 class Listener:
     """What a packet socket on an interface hears."""
@@ -468,7 +547,12 @@ class Listener:
 def is_gratuitous_arp(frame: bytes, mac: str, address: str) -> bool:
     """An ARP frame in which somebody tells all that an address is his."""
     hardware, ip = bytes.fromhex(mac.replace(":", "")), socket.inet_aton(address)
-    return frame[:6] == b"\xff" * 6 and frame[12:14] == b"\x08\x06" and frame[22:32] == hardware + ip and frame[38:42] == ip
+    return (
+        frame[:6] == b"\xff" * 6
+        and frame[12:14] == b"\x08\x06"
+        and frame[22:32] == hardware + ip
+        and frame[38:42] == ip
+    )
 
 
 def is_advertisement(frame: bytes, address: str) -> bool:

@@ -1,6 +1,7 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
 """pipework_attach, kind bridge: containers on a private bridge."""
+
 from __future__ import annotations
 
 import re
@@ -28,8 +29,27 @@ def test_P1_makes_bridge_pair_address_and_sets_all_up(host: Host) -> None:
     assert host.links("a") == ["eth1"]
     assert host.addresses("eth1", ns="a") == ["192.168.1.1/24"]
     assert attachment["mac_address"] == inside["address"]
-    assert (attachment["kind"], attachment["runtime"], attachment["container"], attachment["mtu"]) == ("bridge", "netns", "a", 1500)
+    assert (attachment["kind"], attachment["runtime"], attachment["container"], attachment["mtu"]) == (
+        "bridge",
+        "netns",
+        "a",
+        1500,
+    )
     host.attach("a", state="absent")
+    host.assert_as(before)
+
+
+@pytest.mark.any_kernel
+def test_P1_an_eth1_of_the_host_itself_is_not_in_the_way(host: Host) -> None:
+    """Old kernels look for the far end's name on the host."""
+    host.sh("ip", "link", "add", "eth1", "type", "veth", "peer", "name", "eth2")
+    before = host.snapshot()
+    said = host.attach("a", check=True, addresses=["192.168.1.1/24"])
+    assert host.attach("a", addresses=["192.168.1.1/24"])["operations"] == said["operations"]
+    host.attach("b", addresses=["192.168.1.2/24"])
+    assert host.ping("a", "192.168.1.2")
+    for guest in "ab":
+        host.attach(guest, state="absent")
     host.assert_as(before)
 
 
@@ -59,7 +79,9 @@ def test_P2_the_first_to_leave_lets_the_others_stay(host: Host) -> None:
 
 
 def test_P2_a_bridge_of_others_is_used_and_never_removed(host: Host) -> None:
-    host.sh("ip", "link", "add", "br1", "address", "06:00:00:00:00:99", "mtu", "1400", "type", "bridge", "stp_state", "1")
+    host.sh(
+        "ip", "link", "add", "br1", "address", "06:00:00:00:00:99", "mtu", "1400", "type", "bridge", "stp_state", "1"
+    )
     before = host.link("br1")
     host.attach("a", addresses=["192.168.1.1/24"])
     link = host.link("eth1", ns="a")
@@ -67,7 +89,9 @@ def test_P2_a_bridge_of_others_is_used_and_never_removed(host: Host) -> None:
     assert "pipework" not in str((host.link("br1") or {}).get("ifalias"))
     host.attach("a", state="absent")
     after = host.link("br1")
-    assert before and after and after["ifindex"] == before["ifindex"] and after["linkinfo"]["info_data"]["stp_state"] == 1
+    assert (
+        before and after and after["ifindex"] == before["ifindex"] and after["linkinfo"]["info_data"]["stp_state"] == 1
+    )
 
 
 def test_P2_a_bridge_that_somebody_gave_an_address_stays(host: Host) -> None:
@@ -135,7 +159,9 @@ def test_P6_the_name_of_a_container_that_was_started_anew_is_free_again(host: Ho
 def test_P6_two_ends_cannot_have_one_name(host: Host) -> None:
     host.attach("a", local_interface="web")
     before = host.snapshot()
-    with pytest.raises(PipeworkError, match=r"local_interface: web exists on the host.*another attachment.*Nothing was changed"):
+    with pytest.raises(
+        PipeworkError, match=r"local_interface: web exists on the host.*another attachment.*Nothing was changed"
+    ):
         host.attach("b", local_interface="web")
     host.assert_as(before)
 
@@ -158,16 +184,26 @@ def test_P12_the_broadcast_address_is_set(host: Host) -> None:
 
 @pytest.mark.any_kernel
 def test_P42_what_is_there_already_is_brought_to_the_wanted_state(host: Host) -> None:
-    wanted = {"addresses": ["10.1.0.1/24", "fd01::1/64"], "gateway": ["10.1.0.254"], "mac_address": "02:00:00:00:00:01", "mtu": 1500}
+    wanted = {
+        "addresses": ["10.1.0.1/24", "fd01::1/64"],
+        "gateway": ["10.1.0.254"],
+        "mac_address": "02:00:00:00:00:01",
+        "mtu": 1500,
+    }
     host.attach("a", **wanted)
     snapshot, index = host.snapshot(), (host.link("eth1", ns="a") or {})["ifindex"]
     end = next(name for name in host.links() if name != "br1")
     assert not host.attach("a", **wanted)["changed"]
     for spoil, ns in (
-        (("link", "set", "eth1", "down"), "a"), (("link", "set", end, "down"), None), (("link", "set", end, "nomaster"), None),
-        (("link", "set", "br1", "down"), None), (("address", "flush", "dev", "eth1"), "a"),
-        (("address", "add", "10.99.0.1/24", "dev", "eth1"), "a"), (("link", "set", "eth1", "mtu", "1300"), "a"),
-        (("link", "set", end, "mtu", "1300"), None), (("route", "del", "default"), "a"),
+        (("link", "set", "eth1", "down"), "a"),
+        (("link", "set", end, "down"), None),
+        (("link", "set", end, "nomaster"), None),
+        (("link", "set", "br1", "down"), None),
+        (("address", "flush", "dev", "eth1"), "a"),
+        (("address", "add", "10.99.0.1/24", "dev", "eth1"), "a"),
+        (("link", "set", "eth1", "mtu", "1300"), "a"),
+        (("link", "set", end, "mtu", "1300"), None),
+        (("route", "del", "default"), "a"),
         (("link", "set", "eth1", "address", "02:00:00:00:00:02"), "a"),
     ):
         host.sh("ip", *spoil, ns=ns)
@@ -189,7 +225,9 @@ def test_P42_what_somebody_deleted_is_made_again(host: Host, spoil: str, ns: str
     assert after == before
 
 
-@pytest.mark.parametrize(("host_interface", "kind"), [("br-lan", "bridge"), ("mybridge", "bridge"), ("nic0", "macvlan")])
+@pytest.mark.parametrize(
+    ("host_interface", "kind"), [("br-lan", "bridge"), ("mybridge", "bridge"), ("nic0", "macvlan")]
+)
 def test_P44_kind_auto_sees_what_is_there(host: Host, host_interface: str, kind: str) -> None:
     host.sh("ip", "link", "add", "mybridge", "type", "bridge")
     host.sh("ip", "link", "add", "nic0", "type", "veth", "peer", "name", "nic1")
@@ -199,7 +237,9 @@ def test_P44_kind_auto_sees_what_is_there(host: Host, host_interface: str, kind:
 @pytest.mark.parametrize("name", ["eth9", "ovs0x", "web"])
 def test_P44_an_unknown_interface_is_refused(host: Host, name: str) -> None:
     before = host.snapshot()
-    with pytest.raises(PipeworkError, match=rf"host_interface: I do not know how to setup interface {name}.*Nothing was changed"):
+    with pytest.raises(
+        PipeworkError, match=rf"host_interface: I do not know how to setup interface {name}.*Nothing was changed"
+    ):
         host.attach("a", host_interface=name)
     host.assert_as(before)
 
@@ -233,10 +273,13 @@ def test_P37_another_mtu_where_it_is_given(host: Host, mtu: int) -> None:
 def test_a_bridge_that_has_no_port_left_is_refused(host: Host) -> None:
     """A Linux bridge takes 1,023 ports. Pairs of veths with both ends on the bridge fill it quickest."""
     lines = ["link add br1 type bridge"] + [f"link add p{n} master br1 type veth peer name q{n}" for n in range(1023)]
-    host.sh("ip", "-batch", "-", text="\n".join(lines))
+    host.batch("\n".join(lines))
     names = len(host.links())
     for params in ({}, {"kind": "bridge"}):
-        with pytest.raises(PipeworkError, match=r"host_interface: the bridge br1 would have 1024 ports, but .*1,?023.*Nothing was changed"):
+        with pytest.raises(
+            PipeworkError,
+            match=r"host_interface: the bridge br1 would have 1024 ports, but .*1,?023.*Nothing was changed",
+        ):
             host.attach("a", **params)
     assert len(host.links()) == names and host.links("a") == []
     host.sh("ip", "link", "set", "p7", "nomaster")
@@ -273,9 +316,13 @@ def test_runtime_pid_and_a_path_reach_the_same_namespace(host: Host) -> None:
         assert host.links("a") == ["eth1", "eth2"]
         for runtime, name in (("pid", str(sleeper)), ("netns", "/run/netns/a")):
             with pytest.raises(PipeworkError, match=r"eth3 .*each interface can be listed once|same interface"):
-                host.run(host_interface="br1", attachments=[
-                    {"runtime": runtime, "container": name, "interface": "eth3"},
-                    {"runtime": "netns", "container": "a", "interface": "eth3"}])
+                host.run(
+                    host_interface="br1",
+                    attachments=[
+                        {"runtime": runtime, "container": name, "interface": "eth3"},
+                        {"runtime": "netns", "container": "a", "interface": "eth3"},
+                    ],
+                )
         host.run(runtime="netns", container="a", interface="eth1", state="absent")
         assert host.links("a") == ["eth2"]
     finally:
@@ -298,7 +345,14 @@ def test_B14_names_chosen_inside_a_container_are_compared_and_nothing_else(host:
 def test_B14_what_a_container_writes_on_its_own_end_decides_nothing(host: Host) -> None:
     """Whose a pair is stands on the host end, where the container cannot write."""
     host.attach("a", addresses=["10.1.0.1/24"])
-    for alias in ("", "mine", "pipework:netns:b:1:eth1", "pipework:auto", "pipework:netns:a:eth1|0123456789abcdef|eth0|1500||up||", "x" * 250):
+    for alias in (
+        "",
+        "mine",
+        "pipework:netns:b:1:eth1",
+        "pipework:auto",
+        "pipework:netns:a:eth1|0123456789abcdef|eth0|1500||up||",
+        "x" * 250,
+    ):
         host.sh("ip", "link", "set", "eth1", "alias", alias, ns="a")
         before = host.snapshot()
         host.run(container="b", runtime="netns", state="absent")
@@ -316,7 +370,9 @@ def test_B14_a_container_cannot_have_others_links_deleted_by_a_mark(host: Host) 
     """A foreign interface in the container, with our mark and in our group, is the container's own matter."""
     host.attach("b", addresses=["10.1.0.2/24"])
     host.sh("ip", "link", "add", "eth1", "type", "veth", "peer", "name", "other", ns="a")
-    ours = re.sub(":b:", ":a:", next(link["ifalias"] for link in host.ip("link", "show") if link["ifname"].startswith("pw")))
+    ours = re.sub(
+        ":b:", ":a:", next(link["ifalias"] for link in host.ip("link", "show") if link["ifname"].startswith("pw"))
+    )
     host.sh("ip", "link", "set", "eth1", "alias", ours, ns="a")
     host.sh("ip", "link", "set", "eth1", "group", str(0x70697065), ns="a")
     before = host.snapshot()

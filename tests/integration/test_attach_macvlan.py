@@ -1,6 +1,7 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
 """pipework_attach, kind macvlan: containers on a NIC of the host. The NIC is one end of a cable to a LAN of its own."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from tests.integration.lab import Host
+from tests.integration.lab import Host, refusal
 
 pytestmark = pytest.mark.root
 NIC_MAC = "06:00:00:00:00:01"
@@ -18,7 +19,25 @@ NIC_MAC = "06:00:00:00:00:01"
 def host() -> Iterator[Host]:
     """A host with a NIC, nic0, that leads to the namespace lan."""
     found = Host("a", "b", "lan")
-    found.sh("ip", "link", "add", "nic0", "address", NIC_MAC, "mtu", "1450", "type", "veth", "peer", "name", "nic0", "mtu", "1450", "netns", "lan")
+    found.sh(
+        "ip",
+        "link",
+        "add",
+        "nic0",
+        "address",
+        NIC_MAC,
+        "mtu",
+        "1450",
+        "type",
+        "veth",
+        "peer",
+        "name",
+        "nic0",
+        "mtu",
+        "1450",
+        "netns",
+        "lan",
+    )
     found.sh("ip", "address", "add", "203.0.113.254/24", "dev", "nic0", ns="lan")
     found.sh("ip", "link", "set", "nic0", "up", ns="lan")
     yield found
@@ -90,11 +109,30 @@ def test_P14_the_nic_by_its_address(host: Host, mac: str) -> None:
 
 
 def test_P14_an_unknown_address_and_one_of_two_nics_are_refused(host: Host) -> None:
-    host.sh("ip", "link", "add", "nic8", "address", "06:00:00:00:00:08", "type", "veth", "peer", "name", "nic9", "address", "06:00:00:00:00:08")
+    host.sh(
+        "ip",
+        "link",
+        "add",
+        "nic8",
+        "address",
+        "06:00:00:00:00:08",
+        "type",
+        "veth",
+        "peer",
+        "name",
+        "nic9",
+        "address",
+        "06:00:00:00:00:08",
+    )
     before = host.snapshot()
-    with pytest.raises(PipeworkError, match=r"host_interface: no interface of the host has the address 06:00:00:00:00:77.*Nothing was changed"):
+    with pytest.raises(
+        PipeworkError,
+        match=r"host_interface: no interface of the host has the address 06:00:00:00:00:77.*Nothing was changed",
+    ):
         host.attach("a", host_interface="mac:06:00:00:00:00:77")
-    with pytest.raises(PipeworkError, match=r"host_interface: several interfaces have .*nic8, nic9.*Nothing was changed"):
+    with pytest.raises(
+        PipeworkError, match=r"host_interface: several interfaces have .*nic8, nic9.*Nothing was changed"
+    ):
         host.attach("a", host_interface="mac:06:00:00:00:00:08")
     host.assert_as(before)
 
@@ -175,10 +213,8 @@ def test_B14_a_forged_record_of_a_nic_brings_nothing_home(host: Host) -> None:
     for tag in ("0123456789abcdef", ""):
         alias = f"pipework:netns:a:1:eth1|{tag}|stolen|1500|06:00:00:00:00:66|up|192.0.2.66/24|"
         host.sh("ip", "link", "set", "eth1", "alias", alias, ns="a")
-        try:
-            host.run(runtime="netns", container="a", state="absent")
-        except PipeworkError as error:
-            assert "Nothing was changed" in str(error)
+        said = refusal(lambda: host.run(runtime="netns", container="a", state="absent"))
+        assert said is None or "Nothing was changed" in said
         assert "stolen" not in host.links()
         assert [name for name in host.links() if name in before_host] == before_host
         assert host.addresses("nic0") == []

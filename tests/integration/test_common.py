@@ -1,6 +1,7 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
 """pipework_attach: what is the same for every kind of attachment."""
+
 from __future__ import annotations
 
 import os
@@ -16,7 +17,16 @@ import pytest
 from ansible_collections.pipework.containers.plugins.module_utils import _run
 from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from tests.integration.lab import Host, Listener, Params, difference, is_advertisement, is_gratuitous_arp, wait_for, write
+from tests.integration.lab import (
+    Host,
+    Listener,
+    Params,
+    difference,
+    is_advertisement,
+    is_gratuitous_arp,
+    wait_for,
+    write,
+)
 
 pytestmark = pytest.mark.root
 DEFAULT4, DEFAULT6 = ("route", "show", "default"), ("-6", "route", "show", "default")
@@ -33,9 +43,17 @@ UPLINK = """
 
 # -- addresses
 
+
 @pytest.mark.any_kernel
 def test_P7_several_addresses_of_both_families_in_any_spelling(host: Host) -> None:
-    given = ["10.1.0.1/255.255.0.0", "10.2.0.1/24", "10.2.0.2/24", "FD00:0:0:0::1/64", "fd00:0::0002/128", "172.16.0.1/32"]
+    given = [
+        "10.1.0.1/255.255.0.0",
+        "10.2.0.1/24",
+        "10.2.0.2/24",
+        "FD00:0:0:0::1/64",
+        "fd00:0::0002/128",
+        "172.16.0.1/32",
+    ]
     host.attach("a", addresses=given)
     wanted = ["10.1.0.1/16", "10.2.0.1/24", "10.2.0.2/24", "172.16.0.1/32", "fd00::1/64", "fd00::2/128"]
     assert host.addresses("eth1", ns="a") == wanted
@@ -59,7 +77,7 @@ def test_the_list_is_the_whole_set_and_append_only_adds(host: Host) -> None:
 
 
 def test_addresses_of_other_interfaces_stay(host: Host) -> None:
-    host.sh("ip", "-batch", "-", ns="a", text=UPLINK)
+    host.batch(UPLINK, ns="a")
     before = host.ip("address", "show", "dev", "eth0", ns="a")
     host.attach("a", addresses=["10.1.0.1/24"])
     host.attach("a", addresses=["10.1.0.2/24"])
@@ -68,9 +86,10 @@ def test_addresses_of_other_interfaces_stay(host: Host) -> None:
 
 # -- gateways
 
+
 @pytest.mark.any_kernel
 def test_P9_the_default_route_is_replaced_kept_and_comes_back(host: Host) -> None:
-    host.sh("ip", "-batch", "-", ns="a", text=UPLINK)
+    host.batch(UPLINK, ns="a")
     before = host.snapshot()
     host.attach("a", addresses=["10.1.0.1/24", "fd01::1/64"], gateway=["10.1.0.254", "fd01::fe"])
     assert host.routes("a", *DEFAULT4) == ["default via 10.1.0.254 dev eth1 proto 112"]
@@ -90,7 +109,7 @@ def test_P9_the_default_route_is_replaced_kept_and_comes_back(host: Host) -> Non
 
 
 def test_P9_the_second_gateway_gives_way_to_the_first_again(host: Host) -> None:
-    host.sh("ip", "-batch", "-", ns="a", text=UPLINK)
+    host.batch(UPLINK, ns="a")
     before = host.snapshot()
     host.attach("a", addresses=["10.1.0.1/24"], gateway=["10.1.0.254"])
     host.attach("a", addresses=["10.2.0.1/24"], gateway=["10.2.0.254"], interface="eth2")
@@ -101,7 +120,7 @@ def test_P9_the_second_gateway_gives_way_to_the_first_again(host: Host) -> None:
 
 
 def test_P9_one_run_can_move_the_gateway_to_another_interface(host: Host) -> None:
-    host.sh("ip", "-batch", "-", ns="a", text=UPLINK)
+    host.batch(UPLINK, ns="a")
     before = host.snapshot()
     first = {"container": "a", "addresses": ["10.1.0.1/24"], "gateway": ["10.1.0.254"]}
     second = {"container": "a", "addresses": ["10.2.0.1/24"], "gateway": ["10.2.0.254"], "interface": "eth2"}
@@ -117,14 +136,16 @@ def test_P9_one_run_can_move_the_gateway_to_another_interface(host: Host) -> Non
 @pytest.mark.any_kernel
 def test_P10_a_gateway_outside_the_subnet_gets_a_host_route(host: Host) -> None:
     host.attach("b", addresses=["172.16.7.1/32", "fd77::1/128"])
-    host.sh("ip", "-batch", "-", ns="b", text="route add 10.1.0.0/24 dev eth1\nroute add fd01::/64 dev eth1\n")
+    host.batch("route add 10.1.0.0/24 dev eth1\nroute add fd01::/64 dev eth1\n", ns="b")
     host.attach("a", addresses=["10.1.0.1/24", "fd01::1/64"], gateway=["172.16.7.1", "fd77::1"])
     assert "172.16.7.1 dev eth1 proto 112 scope link" in host.routes("a", "route")
     assert "fd77::1 dev eth1 proto 112 metric 1024" in host.routes("a", "-6", "route")
     assert host.ping("a", "172.16.7.1") and host.ping("a", "fd77::1")
     host.attach("a", addresses=["10.1.0.1/24", "fd01::1/64"], gateway=["172.16.7.9"])
     assert [line for line in host.routes("a", "route") if "172.16.7" in line] == [
-        "default via 172.16.7.9 dev eth1 proto 112", "172.16.7.9 dev eth1 proto 112 scope link"]
+        "default via 172.16.7.9 dev eth1 proto 112",
+        "172.16.7.9 dev eth1 proto 112 scope link",
+    ]
     assert "fd77" not in str(host.routes("a", "-6", "route"))
 
 
@@ -138,6 +159,7 @@ def test_P10_a_host_address_alone_and_a_link_local_gateway(host: Host) -> None:
 
 # -- MAC and MTU
 
+
 def test_P26_P27_the_mac_is_the_one_given_or_the_classic_one_of_a_string(host: Host) -> None:
     assert host.attach("a", mac_address="02-AB-CD-EF-00-01")["attachments"][0]["mac_address"] == "02:ab:cd:ef:00:01"
     assert host.attach("b", mac_address="U:myhost.foo.com")["attachments"][0]["mac_address"] == "02:72:6c:cd:9b:8d"
@@ -146,6 +168,7 @@ def test_P26_P27_the_mac_is_the_one_given_or_the_classic_one_of_a_string(host: H
 
 
 # -- in place
+
 
 @pytest.mark.any_kernel
 def test_B2_changes_leave_the_interface_in_place_while_packets_flow(host: Host) -> None:
@@ -156,8 +179,13 @@ def test_B2_changes_leave_the_interface_in_place_while_packets_flow(host: Host) 
     stream = host.start(_sh_lines, ["ping", "-i", "0.05", "-w", "60", "10.1.0.1"], ns="b")
     try:
         for change in (
-            {"addresses": ["10.1.0.1/24", "10.1.0.9/24", "fd01::1/64"]}, {"gateway": ["10.1.0.254"]}, {"mtu": 1400},
-            {"local_interface": "web"}, {"addresses": ["10.1.0.1/24"]}, {"gateway": []}, {"mtu": 1500},
+            {"addresses": ["10.1.0.1/24", "10.1.0.9/24", "fd01::1/64"]},
+            {"gateway": ["10.1.0.254"]},
+            {"mtu": 1400},
+            {"local_interface": "web"},
+            {"addresses": ["10.1.0.1/24"]},
+            {"gateway": []},
+            {"mtu": 1500},
         ):
             settled.update(change)
             assert host.attach("a", **settled)["changed"], change
@@ -202,12 +230,27 @@ STEPS: list[Params] = [
     {"container": "a", "addresses": ["10.1.0.1/24", "fd01::1/64"], "gateway": ["10.1.0.254", "fd77::1"]},
     {"container": "a", "addresses": ["10.1.0.2/24"], "mtu": 1400, "mac_address": "02:00:00:00:00:01", "gateway": []},
     {"container": "a", "addresses": ["10.1.0.2/24"], "local_interface": "web"},
-    {"attachments": [{"container": "b", "addresses": ["10.1.0.3/24"]}, {"container": "a", "interface": "eth2", "host_interface": "br2"}]},
+    {
+        "attachments": [
+            {"container": "b", "addresses": ["10.1.0.3/24"]},
+            {"container": "a", "interface": "eth2", "host_interface": "br2"},
+        ]
+    },
     {"container": "a", "host_interface": "nic0", "mode": "vepa"},
     {"container": "a", "host_interface": "nic0", "mode": "bridge", "addresses": ["10.1.0.7/24"]},
-    {"container": "a", "host_interface": "nic0", "kind": "phys", "addresses": ["10.1.0.7/24"], "gateway": ["10.1.0.254"]},
+    {
+        "container": "a",
+        "host_interface": "nic0",
+        "kind": "phys",
+        "addresses": ["10.1.0.7/24"],
+        "gateway": ["10.1.0.254"],
+    },
     {"container": "a", "host_interface": "br3", "addresses": ["10.1.0.7/24"], "gateway": ["10.1.0.254"]},
-    {"attachments": [{"container": "a", "host_interface": "br3", "addresses": ["10.1.0.8/24"]}], "purge": True, "host_interface": "br1"},
+    {
+        "attachments": [{"container": "a", "host_interface": "br3", "addresses": ["10.1.0.8/24"]}],
+        "purge": True,
+        "host_interface": "br1",
+    },
     {"container": "a", "state": "absent"},
     {"attachments": [], "purge": True, "host_interface": None},
 ]
@@ -216,7 +259,7 @@ STEPS: list[Params] = [
 @pytest.mark.any_kernel
 def test_B1_a_check_run_says_what_the_real_run_does(host: Host) -> None:
     host.sh("ip", "link", "add", "nic0", "type", "veth", "peer", "name", "lan0")
-    host.sh("ip", "-batch", "-", ns="a", text=UPLINK)
+    host.batch(UPLINK, ns="a")
     start = host.snapshot()
     for params in STEPS:
         before = host.snapshot()
@@ -251,15 +294,25 @@ def test_B1_the_module_returns_before_after_operations_and_a_diff(host: Host) ->
 
 # -- absent
 
+
 @pytest.mark.parametrize("runtime", ["auto", "netns", "pid"])
 def test_absent_on_a_missing_container_succeeds(host: Host, runtime: str) -> None:
     before = host.snapshot()
-    result = host.run(container="4194303" if runtime == "pid" else "nobody", runtime=runtime, host_interface="br1", state="absent")
+    result = host.run(
+        container="4194303" if runtime == "pid" else "nobody", runtime=runtime, host_interface="br1", state="absent"
+    )
     assert not result["changed"] and result["after"] == {}
     host.assert_as(before)
 
 
-@pytest.mark.parametrize(("runtime", "words"), [("auto", "no runtime knows 'nobody'"), ("netns", "netns knows no container 'nobody'"), ("pid", "not a process ID")])
+@pytest.mark.parametrize(
+    ("runtime", "words"),
+    [
+        ("auto", "no runtime knows 'nobody'"),
+        ("netns", "netns knows no container 'nobody'"),
+        ("pid", "not a process ID"),
+    ],
+)
 def test_present_on_a_missing_container_is_refused_with_a_hint(host: Host, runtime: str, words: str) -> None:
     before = host.snapshot()
     with pytest.raises(PipeworkError, match=f"container: .*{words}.*Nothing was changed"):
@@ -283,12 +336,19 @@ def test_absent_removes_what_a_dead_container_left_on_the_host(host: Host) -> No
 
 # -- many, and purge
 
+
 def test_B3_many_attachments_in_one_run(host: Host) -> None:
     names = [f"g{n}" for n in range(120)]
     host.add_guests(*names)
     before = host.snapshot()
-    items = [{"container": name, "addresses": [f"10.1.{n // 100}.{n % 100 + 1}/16", f"fd01::{n + 1:x}/64"], "gateway": ["10.1.255.254"]}
-             for n, name in enumerate(names)]
+    items = [
+        {
+            "container": name,
+            "addresses": [f"10.1.{n // 100}.{n % 100 + 1}/16", f"fd01::{n + 1:x}/64"],
+            "gateway": ["10.1.255.254"],
+        }
+        for n, name in enumerate(names)
+    ]
     done = host.run(runtime="netns", host_interface="br1", attachments=items)
     assert [a["container"] for a in done["attachments"]] == names
     assert len([name for name in host.links() if name != "br1"]) == 120
@@ -296,14 +356,26 @@ def test_B3_many_attachments_in_one_run(host: Host) -> None:
         address = items[there]["addresses"][0].split("/")[0]
         assert host.ping(names[here], address)
     assert not host.run(runtime="netns", host_interface="br1", attachments=list(reversed(items)))["changed"]
-    changed = [{**item, "addresses": [*item["addresses"], "10.2.0.1/32"] if n == 60 else item["addresses"]} for n, item in enumerate(items)]
-    assert [o["kind"] for o in host.run(runtime="netns", host_interface="br1", attachments=changed)["operations"]] == ["address"]
-    host.run(runtime="netns", host_interface="br1", attachments=[{"container": name, "state": "absent"} for name in names])
+    changed = [
+        {**item, "addresses": [*item["addresses"], "10.2.0.1/32"] if n == 60 else item["addresses"]}
+        for n, item in enumerate(items)
+    ]
+    assert [o["kind"] for o in host.run(runtime="netns", host_interface="br1", attachments=changed)["operations"]] == [
+        "address"
+    ]
+    host.run(
+        runtime="netns", host_interface="br1", attachments=[{"container": name, "state": "absent"} for name in names]
+    )
     host.assert_as(before)
 
 
 def test_options_of_the_task_are_the_defaults_of_the_items(host: Host) -> None:
-    host.run(runtime="netns", host_interface="br1", mtu=1400, attachments=[{"container": "a"}, {"container": "b", "mtu": 1300, "host_interface": "br2"}])
+    host.run(
+        runtime="netns",
+        host_interface="br1",
+        mtu=1400,
+        attachments=[{"container": "a"}, {"container": "b", "mtu": 1300, "host_interface": "br2"}],
+    )
     assert [(host.link("eth1", ns=ns) or {})["mtu"] for ns in "ab"] == [1400, 1300]
     assert [name for name in host.links() if name.startswith("br")] == ["br1", "br2"]
 
@@ -318,8 +390,8 @@ def test_purge_removes_what_is_not_listed_and_nothing_of_others(host: Host) -> N
         link add mine link nic0 netns a type macvlan
         link set foreign master br9 alias somebody's
     """
-    host.sh("ip", "-batch", "-", text=foreign)
-    host.sh("ip", "-batch", "-", ns="a", text="link set eth9 up\naddress add 10.7.0.1/24 dev eth9\nroute add default via 10.7.0.254\n")
+    host.batch(foreign)
+    host.batch("link set eth9 up\naddress add 10.7.0.1/24 dev eth9\nroute add default via 10.7.0.254\n", ns="a")
     host.sh("ip", "link", "set", "nic0", "up")
     before = host.snapshot()
     stays = {"container": "a", "host_interface": "br1", "addresses": ["10.1.0.1/24"]}
@@ -344,7 +416,10 @@ def test_purge_removes_what_is_not_listed_and_nothing_of_others(host: Host) -> N
 # -- bad input
 
 BAD: list[tuple[Params, str]] = [
-    ({"addresses": ["192.168.1.1"]}, r"addresses: .*192\.168\.1\.1.*should include a netmask\. Maybe you meant 192\.168\.1\.1/24\?"),
+    (
+        {"addresses": ["192.168.1.1"]},
+        r"addresses: .*192\.168\.1\.1.*should include a netmask\. Maybe you meant 192\.168\.1\.1/24\?",
+    ),
     ({"addresses": ["fd00::1"]}, r"addresses: .*Maybe you meant fd00::1/64\?"),
     ({"addresses": ["192.168.1.300/24"]}, r"addresses: .*192\.168\.1\.300/24.* is not an IP address"),
     ({"addresses": ["192.168.1.1/33"]}, r"addresses: .*33.* is not a netmask"),
@@ -357,7 +432,10 @@ BAD: list[tuple[Params, str]] = [
     ({"mac_address": "02:00:00:00:00"}, r"mac_address: .*02:00:00:00:00.* is not a MAC address"),
     ({"mac_address": "02:00:00:00:00:0g"}, r"mac_address: .*0g"),
     ({"mac_address": "00:00:00:00:00:00"}, r"mac_address: .*00:00:00:00:00:00"),
-    ({"mac_address": "80:00:00:48:fe:80:00:00:00:00:00:00:00:02:c9:03:00:0e:fc:fd"}, r"mac_address: .*is not a MAC address"),
+    (
+        {"mac_address": "80:00:00:48:fe:80:00:00:00:00:00:00:00:02:c9:03:00:0e:fc:fd"},
+        r"mac_address: .*is not a MAC address",
+    ),
     ({"mtu": 67}, r"mtu: 67 .*68 to 65535"),
     ({"mtu": 65536}, r"mtu: 65536 .*68 to 65535"),
     ({"mtu": 1279, "addresses": ["fd00::1/64"]}, r"mtu: 1279 is too small for IPv6.*1280"),
@@ -371,7 +449,10 @@ BAD: list[tuple[Params, str]] = [
     ({"host_interface": "x" * 16}, r"host_interface: .* 16 characters"),
     ({"host_interface": "br/1"}, r"host_interface: 'br/1'"),
     ({"host_interface": "eth77"}, r"host_interface: I do not know how to setup interface eth77"),
-    ({"host_interface": "mac:06:00:00:00:00:99"}, r"host_interface: no interface of the host has the address 06:00:00:00:00:99"),
+    (
+        {"host_interface": "mac:06:00:00:00:00:99"},
+        r"host_interface: no interface of the host has the address 06:00:00:00:00:99",
+    ),
     ({"host_interface": "mac:nonsense"}, r"host_interface: .*nonsense.* is not a MAC address"),
     ({"host_interface": None}, r"host_interface: say to what"),
     ({"container": None}, r"container: say which"),
@@ -393,23 +474,54 @@ BAD: list[tuple[Params, str]] = [
     ({"interface": "lo"}, r"interface: 'lo' is the loopback"),
     ({"kind": "macvlan", "host_interface": "br1", "mode": "sideways"}, r"mode: 'sideways' is not a mode"),
     ({"purge": True}, r"purge: needs 'attachments'"),
-    ({"attachments": [{"container": "a"}, {"container": "a"}]}, r"attachments\[1\]: interface: a/eth1 is listed twice \(also in attachments\[0\]\)"),
-    ({"addresses": None, "attachments": [{"container": "a"}, {"container": "/run/netns/a"}]}, r"attachments\[1\]: interface: .*each interface can be listed once"),
-    ({"attachments": [{"container": "a"}, {"container": "b"}]}, r"addresses: 10\.1\.0\.1 is given to both a/eth1 and b/eth1"),
-    ({"addresses": None, "mac_address": "02:00:00:00:00:01", "attachments": [{"container": "a"}, {"container": "b"}]}, r"mac_address: .*both a/eth1 and b/eth1"),
-    ({"addresses": None, "local_interface": "web", "attachments": [{"container": "a"}, {"container": "b"}]}, r"local_interface: web is given to both"),
-    ({"attachments": [{"container": "a"}, {"container": "b", "addresses": ["10.1.0.2"]}]}, r"attachments\[1\]: addresses: .*Maybe you meant 10\.1\.0\.2/24\?"),
-    ({"attachments": [{"container": "a"}, {"container": "nobody", "addresses": ["10.1.0.2/24"]}]}, r"attachments\[1\]: container: .*nobody"),
+    (
+        {"attachments": [{"container": "a"}, {"container": "a"}]},
+        r"attachments\[1\]: interface: a/eth1 is listed twice \(also in attachments\[0\]\)",
+    ),
+    (
+        {"addresses": None, "attachments": [{"container": "a"}, {"container": "/run/netns/a"}]},
+        r"attachments\[1\]: interface: .*each interface can be listed once",
+    ),
+    (
+        {"attachments": [{"container": "a"}, {"container": "b"}]},
+        r"addresses: 10\.1\.0\.1 is given to both a/eth1 and b/eth1",
+    ),
+    (
+        {
+            "addresses": None,
+            "mac_address": "02:00:00:00:00:01",
+            "attachments": [{"container": "a"}, {"container": "b"}],
+        },
+        r"mac_address: .*both a/eth1 and b/eth1",
+    ),
+    (
+        {"addresses": None, "local_interface": "web", "attachments": [{"container": "a"}, {"container": "b"}]},
+        r"local_interface: web is given to both",
+    ),
+    (
+        {"attachments": [{"container": "a"}, {"container": "b", "addresses": ["10.1.0.2"]}]},
+        r"attachments\[1\]: addresses: .*Maybe you meant 10\.1\.0\.2/24\?",
+    ),
+    (
+        {"attachments": [{"container": "a"}, {"container": "nobody", "addresses": ["10.1.0.2/24"]}]},
+        r"attachments\[1\]: container: .*nobody",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("params", "words"), BAD, ids=lambda value: str(value)[:60] if isinstance(value, dict) else "")
 def test_P8_P28_P41_bad_input_is_refused_before_anything_is_touched(host: Host, params: Params, words: str) -> None:
-    host.attach("b", host_interface="br9", addresses=["10.99.0.1/24"])  # something that could be harmed; makes the lock too
+    host.attach(
+        "b", host_interface="br9", addresses=["10.99.0.1/24"]
+    )  # something that could be harmed; makes the lock too
     before = host.snapshot()
     for check in (True, False):
         with pytest.raises(PipeworkError, match=f"(?s){words}.*Nothing was changed") as caught:
-            host.call(_whole, {"container": "a", "runtime": "netns", "host_interface": "br1", "addresses": ["10.1.0.1/24"], **params}, check)
+            host.call(
+                _whole,
+                {"container": "a", "runtime": "netns", "host_interface": "br1", "addresses": ["10.1.0.1/24"], **params},
+                check,
+            )
         assert "\n" not in str(caught.value)
         assert str(caught.value).count("Nothing was changed") == 1
         assert difference(before, host.snapshot()) == []
@@ -425,13 +537,26 @@ def _whole(params: Params, check: bool) -> Any:
 
 
 def test_an_interface_of_that_name_that_is_not_ours_is_refused_with_its_owner(host: Host) -> None:
-    host.sh("ip", "-batch", "-", text="link add br-5f2a type bridge\nlink add vethab12 type veth peer name eth1 netns a\nlink set vethab12 master br-5f2a\n"
-            "link add nic0 type veth peer name lan0\nlink add eth1 link nic0 netns b type macvlan\nlink add taken type bridge\n")
+    host.batch("""
+        link add br-5f2a type bridge
+        link add vethab12 type veth peer name eth1 netns a
+        link set vethab12 master br-5f2a
+        link add nic0 type veth peer name lan0
+        link add eth1 link nic0 netns b type macvlan
+        link add taken type bridge
+    """)
     before = host.snapshot()
     for params, words in (
-        ({"container": "a"}, r"interface: eth1 exists in netns:a and is not ours: it is Docker's veth, whose other end is vethab12 on the bridge br-5f2a"),
+        (
+            {"container": "a"},
+            r"interface: eth1 exists in netns:a and is not ours: "
+            r"it is Docker's veth, whose other end is vethab12 on the bridge br-5f2a",
+        ),
         ({"container": "b"}, r"interface: eth1 exists in netns:b and is not ours: it is somebody else's macvlan"),
-        ({"container": "a", "interface": "eth2", "local_interface": "taken"}, r"local_interface: taken exists on the host .*somebody else's bridge"),
+        (
+            {"container": "a", "interface": "eth2", "local_interface": "taken"},
+            r"local_interface: taken exists on the host .*somebody else's bridge",
+        ),
         ({"runtime": "host", "interface": "taken"}, r"interface: taken exists in host and is not ours"),
     ):
         with pytest.raises(PipeworkError, match=f"{words}.*Nothing was changed"):
@@ -443,9 +568,15 @@ def test_an_interface_of_that_name_that_is_not_ours_is_refused_with_its_owner(ho
 
 def test_B14_the_hosts_own_namespace_is_refused_under_every_name(host: Host) -> None:
     host.call(lambda: os.symlink("/proc/self/ns/net", "/run/netns/sneaky"))
-    for params in ({"container": "sneaky"}, {"container": "/proc/self/ns/net"}, {"container": "/proc/thread-self/ns/net"}):
+    for params in (
+        {"container": "sneaky"},
+        {"container": "/proc/self/ns/net"},
+        {"container": "/proc/thread-self/ns/net"},
+    ):
         for state in ("present", "absent"):
-            with pytest.raises(PipeworkError, match=r"shares the host's network namespace.*runtime: host.*Nothing was changed"):
+            with pytest.raises(
+                PipeworkError, match=r"shares the host's network namespace.*runtime: host.*Nothing was changed"
+            ):
                 host.attach(**params, state=state)
     assert host.links() == []
 
@@ -498,12 +629,20 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder / "venv" / "bin" / "python")
 
 
-@pytest.mark.parametrize(("files", "words"), [
-    ({}, "is missing"),
-    ({"pyroute2/__init__.py": ""}, "is too old"),
-], ids=["missing", "too-old"])
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({}, "is missing"),
+        ({"pyroute2/__init__.py": ""}, "is too old"),
+    ],
+    ids=["missing", "too-old"],
+)
 def test_a_pyroute2_that_is_missing_or_too_old_is_named_with_the_interpreter(
-    host: Host, bare_python: str, tmp_path: Any, files: dict[str, str], words: str,
+    host: Host,
+    bare_python: str,
+    tmp_path: Any,
+    files: dict[str, str],
+    words: str,
 ) -> None:
     """Through Ansible itself, with an interpreter of its own for the managed host."""
     if not shutil.which("ansible"):
@@ -514,9 +653,24 @@ def test_a_pyroute2_that_is_missing_or_too_old_is_named_with_the_interpreter(
     before = host.snapshot()
     arguments = "container=a runtime=netns host_interface=br1 addresses=10.1.0.1/24"
     said = host.sh(
-        "env", f"PYTHONPATH={tmp_path}", f"ANSIBLE_LOCAL_TEMP={tmp_path}/tmp", f"ANSIBLE_REMOTE_TMP={tmp_path}/remote", "ANSIBLE_NOCOLOR=1",
-        "ansible", "localhost", "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={bare_python}",
-        "-m", "pipework.containers.pipework_attach", "-a", arguments, check=False,
+        "env",
+        f"PYTHONPATH={tmp_path}",
+        f"ANSIBLE_LOCAL_TEMP={tmp_path}/tmp",
+        f"ANSIBLE_REMOTE_TMP={tmp_path}/remote",
+        "ANSIBLE_NOCOLOR=1",
+        "ansible",
+        "localhost",
+        "-i",
+        "localhost,",
+        "-c",
+        "local",
+        "-e",
+        f"ansible_python_interpreter={bare_python}",
+        "-m",
+        "pipework.containers.pipework_attach",
+        "-a",
+        arguments,
+        check=False,
     )
     assert words in said and "0.7.2" in said and bare_python in said and "Nothing was changed" in said, said
     assert "FAILED" in said and "Traceback" not in said, said
@@ -525,11 +679,22 @@ def test_a_pyroute2_that_is_missing_or_too_old_is_named_with_the_interpreter(
 
 # -- two at once
 
+
 def test_B3_two_runs_at_once_wait_for_each_other(host: Host) -> None:
     host.add_guests(*(f"g{n}" for n in range(6)))
     runs = [
-        host.start(lambda n=n: _run.run(AttachJob({  # type: ignore[misc]
-            "container": f"g{n}", "runtime": "netns", "host_interface": "br1", "addresses": [f"10.1.0.{n + 1}/24"]})))
+        host.start(
+            lambda n=n: _run.run(
+                AttachJob(
+                    {  # type: ignore[misc]
+                        "container": f"g{n}",
+                        "runtime": "netns",
+                        "host_interface": "br1",
+                        "addresses": [f"10.1.0.{n + 1}/24"],
+                    }
+                )
+            )
+        )
         for n in range(6)
     ]
     assert all(run.wait()["changed"] for run in runs)
@@ -572,6 +737,7 @@ def test_P43_nothing_is_left_behind_under_run(host: Host) -> None:
 
 # -- announcements
 
+
 @pytest.mark.any_kernel
 @pytest.mark.parametrize("host_interface", ["br1", "nic0"])
 def test_P38_neighbours_hear_of_new_addresses_at_once(host: Host, host_interface: str) -> None:
@@ -579,14 +745,16 @@ def test_P38_neighbours_hear_of_new_addresses_at_once(host: Host, host_interface
         host.call(write, f"/proc/sys/net/ipv6/conf/{where}/accept_dad", "1", ns="a")
     if host_interface == "nic0":
         host.sh("ip", "link", "add", "nic0", "type", "veth", "peer", "name", "eth1", "netns", "b")
-        host.sh("ip", "-batch", "-", text="link set nic0 up\n")
+        host.batch("link set nic0 up\n")
         host.sh("ip", "link", "set", "eth1", "up", ns="b")
     else:
         host.attach("b", addresses=["10.1.0.2/24"])
     ear = Listener(host, "b", "eth1")
     try:
         for number in (1, 7):  # a new interface, and a new address of it
-            mac = host.attach("a", host_interface=host_interface, addresses=[f"10.1.0.{number}/24", f"fd01::{number}/64"])["attachments"][0]["mac_address"]
+            mac = host.attach(
+                "a", host_interface=host_interface, addresses=[f"10.1.0.{number}/24", f"fd01::{number}/64"]
+            )["attachments"][0]["mac_address"]
             frames = ear.frames(5, lambda frame, number=number: is_advertisement(frame, f"fd01::{number}"))  # type: ignore[misc]
             assert is_advertisement(frames[-1], f"fd01::{number}"), "no unsolicited neighbour advertisement"
             assert any(is_gratuitous_arp(frame, mac, f"10.1.0.{number}") for frame in frames), "no gratuitous ARP"
@@ -605,7 +773,9 @@ def test_P38_announce_false_is_silent_about_it(host: Host) -> None:
 def test_P39_a_name_of_several_runtimes_or_none_is_told_apart(host: Host) -> None:
     """Here only namespaces: a host on which no engine is installed. Docker's names are in test_docker.py."""
     assert host.run(container="a", host_interface="br1")["attachments"][0]["runtime"] == "netns"
-    with pytest.raises(PipeworkError, match=r"no runtime knows '4711' \(asked: netns\).*A process ID needs 'runtime: pid'"):
+    with pytest.raises(
+        PipeworkError, match=r"no runtime knows '4711' \(asked: netns\).*A process ID needs 'runtime: pid'"
+    ):
         host.run(container="4711", host_interface="br1")
     with pytest.raises(PipeworkError, match=r"runtime: .*[Dd]ocker.*Nothing was changed"):
         host.run(container="a", runtime="docker", host_interface="br1")
