@@ -82,6 +82,7 @@ class Engine:
     runtime = ""
     user: str | None = None
     odd_names: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()  # control groups at the top that it makes and leaves
     keeps_stopped = True  # a container that has ended is still known
 
     def __init__(self, host: Host | None = None) -> None:
@@ -89,6 +90,7 @@ class Engine:
         self.folder.chmod(0o755)
         self.shares_host = host is not None
         self.host = host or Host("a", "b")
+        self.groups_before = self.control_groups()
 
     def start(self, name: str, host_network: bool = False) -> None:
         """Starts a new container, or one that was stopped."""
@@ -118,10 +120,18 @@ class Engine:
     def remove_all(self) -> None:
         raise NotImplementedError
 
+    def control_groups(self) -> set[Path]:
+        places = [*Path("/sys/fs/cgroup").glob("*"), Path("/sys/fs/cgroup")]
+        return {path for place in places for group in self.groups for path in place.glob(group)}
+
     def close(self) -> None:
         try:
             self.end()
         finally:
+            for group in self.control_groups() - self.groups_before:
+                for path in sorted([group, *group.rglob("*/")], reverse=True):
+                    with contextlib.suppress(OSError):  # somebody else uses it too
+                        path.rmdir()
             if not self.shares_host:
                 self.host.close()
             # What cleans up after a container may still be at it.

@@ -32,6 +32,7 @@ class Containerd(Engine):
     """A daemon of the test's own; names are given as ``namespace/name`` or without the namespace."""
 
     runtime = "containerd"
+    groups = ("default", "other", "moby", "k8s.io")
     odd_names = ("0", "A.b_c-d", "x" * 60)
 
     def __init__(self, host: Host | None = None) -> None:

@@ -29,6 +29,7 @@ lxc.signal.halt = SIGKILL
 
 class Lxc(Engine):
     runtime = "lxc"
+    groups = ("lxc.monitor*", "lxc.payload*", "lxc.pivot*")
     odd_names = ("-n", "--help", "a b", "a;b", "$(id)", "ä", "%2e", "*", "..x", "a\\b")
 
     def __init__(self, host: Host | None = None) -> None:

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.root
 
 class Nspawn(Engine):
     runtime = "nspawn"
+    groups = ("payload", "supervisor")
     odd_names = ("x" * 60, "A.b-0", "0")
 
     def __init__(self, host: Host | None = None) -> None:

@@ -32,9 +32,10 @@ events_logger = "none"
 
 
 class Podman(Engine):
-    """Its images and containers are in a folder of the test's own; those of the machine are not seen."""
+    """Its images and containers are in memory, in the usual place; those of the machine are not seen."""
 
     runtime = "podman"
+    groups = ("libpod_parent",)
     odd_names = ("0_x.Y-", "abc", "9" * 12, "Z..__--")
 
     def __init__(self, host: Host | None = None) -> None:
@@ -43,9 +44,11 @@ class Podman(Engine):
         runtime = next((name for name in ("runc", "crun") if shutil.which(name)), "crun")
         (self.folder / "containers.conf").write_text(f'{CONFIGURATION}runtime = "{runtime}"\n', encoding="ascii")
         (self.folder / "storage.conf").write_text(
-            f'[storage]\ndriver = "vfs"\ngraphroot = "{self.folder}/storage"\nrunroot = "/run/containers/storage"\n',
-            encoding="ascii",
+            '[storage]\ndriver = "vfs"\n'
+            'graphroot = "/var/lib/containers/storage"\nrunroot = "/run/containers/storage"\n', encoding="ascii",
         )
+        self.program("mkdir", "-p", "/var/lib/containers")
+        self.program("mount", "-t", "tmpfs", "tmpfs", "/var/lib/containers")  # for this host alone
         os.environ["CONTAINERS_CONF"] = str(self.folder / "containers.conf")
         os.environ["CONTAINERS_STORAGE_CONF"] = str(self.folder / "storage.conf")
         root = busybox_root(self.folder / "root")
@@ -132,14 +135,11 @@ class Rootless(Podman):
 
 @pytest.fixture(scope="module", params=[Podman, Rootless], ids=["rootful", "rootless"])
 def started(request: pytest.FixtureRequest) -> Iterator[Podman]:
-    with pytest.MonkeyPatch.context() as patch:
-        found = request.param()
-        if found.user is None:
-            patch.setattr(podman, "FOLDERS", (str(found.folder / "storage/libpod"),))
-        try:
-            yield found
-        finally:
-            found.close()
+    found = request.param()
+    try:
+        yield found
+    finally:
+        found.close()
 
 
 @pytest.fixture

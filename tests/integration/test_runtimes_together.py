@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._runtimes import docker, podman
+from ansible_collections.pipework.containers.plugins.module_utils._runtimes import docker
 from tests.conftest import IMAGE
 from tests.integration.engines import NET, Engine, eventually, find
 from tests.integration.lab import Host
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.root
 
 
 @pytest.fixture
-def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Host, list[Engine]]]:
+def site() -> Iterator[tuple[Host, list[Engine]]]:
     """One host with all engines."""
     engines: list[Engine] = []
     with contextlib.ExitStack() as stack:
@@ -34,7 +34,6 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Host, list[Engine]]]
         for kind in (Podman, Lxc, Containerd, Nspawn):
             engines.append(kind(host))
             stack.callback(engines[-1].close)
-        monkeypatch.setattr(podman, "FOLDERS", (str(engines[0].folder / "storage/libpod"),))
         yield host, engines
 
 
