@@ -69,10 +69,10 @@ def _find(name: str, deadline: float) -> Found | None:
 
 def _ask(name: str) -> tuple[str | None, int | None]:
     """A container's state, None where there is no such container, and its first process."""
-    folder, _, base = name.rpartition("/") if name.startswith("/") else ("", "", name)
+    folder, base = os.path.split(name) if name.startswith("/") else ("", name)
     if "/" in base or base in ("", ".", "..") or "\0" in name or len(os.fsencode(base)) > NAME_BYTES:
         return None, None
-    where = [f"--lxcpath={folder or '/'}"] if name.startswith("/") else []
+    where = [f"--lxcpath={folder}"] if folder else []
     done = _program.run(_tool("lxc-info"), *where, f"--name={base}", "--state", "--pid", "--no-humanize")
     words = dict(line.replace(":", " ").split()[:2] for line in done.output.splitlines() if ":" in line)
     if "State" in words:
