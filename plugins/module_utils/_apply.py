@@ -17,6 +17,7 @@ from ._model import GROUP_DELETE, HOST, Address, FilterRule, Link, Port
 from ._netlink import KernelError, Namespaces
 from ._plan import Operation, Plan, undo
 from ._requests import REQUESTS, Request, create_address, create_link
+from ._vlans import KERNEL_OPTION
 
 Step = t.Callable[[Operation], None]
 
@@ -44,6 +45,8 @@ def _lacking(operation: Operation, number: int | None) -> str:
     link = operation.subject
     if operation.action != "create" or number != errno.EOPNOTSUPP or not isinstance(link, Link):
         return ""
+    if (link.settings or {}).get("vlan_filtering"):
+        return f" With VLANs it needs {KERNEL_OPTION}."
     return (
         f" This kernel has no interfaces of type {link.type}: it needs CONFIG_{str(link.type).upper()}, "
         f"built in or as a module ('modprobe {link.type}')."

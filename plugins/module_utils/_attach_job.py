@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import _filter, _forwarding, _runtimes
+from . import _filter, _forwarding, _runtimes, _vlans
 from ._announce import News, announce
 from ._attach import Target, Wish, check_namespace, compile_wish, staying_ports
 from ._attachment import Attachment, Params, attachments_from_params, host_interface_of
@@ -70,7 +70,8 @@ class AttachJob:
     def picture(self, namespaces: Namespaces) -> Picture:
         lending = any(item.kind == "phys" and item.state == "present" for item in self.items)
         on_host = any(item.runtime == "host" for item in self.items)
-        facts = observe(namespaces, routes_of_host=lending or on_host, lending=lending)
+        vlans = any(item.vlans is not None for item in self.items if item.state == "present")
+        facts = observe(namespaces, routes_of_host=lending or on_host, lending=lending, vlans=vlans)
         self.facts = facts
         scope = named(self.scope, facts) if self.scope else None
         in_scope = (lambda name: scope in (None, name)) if self.purge else None
@@ -152,7 +153,8 @@ def _result(target: Target, state: State) -> dict[str, t.Any]:
         "mac_address": link.mac if link else None, "mtu": link.mtu if link else None,
         "addresses": sorted(t.cast(Address, o).address for o in carried),
         "gateway": [g.gateway for g in gateways if isinstance(g, Route) and g.device == item.interface and g.gateway],
-        "vlan": None, "lease": None,
+        "vlan": _vlans.native(port.vlans) if port else None,
+        "vlan_trunks": _vlans.tagged(port.vlans) if port else [], "lease": None,
     }
 
 

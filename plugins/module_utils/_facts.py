@@ -20,6 +20,7 @@ class Facts:
     routes: dict[str, list[Route]] = dataclasses.field(default_factory=dict)
     nsids: dict[str, int | None] = dataclasses.field(default_factory=dict)
     host_seed: str = ""  # what tells this host from others: its machine-id
+    vlans: dict[int, tuple[str, ...]] | None = None  # of ports, by index; None: not asked for, or not to be had
     secret: bytes = b""  # what seals the aliases of lent NICs; in ``devices`` there are none without that seal
 
     def __post_init__(self) -> None:
@@ -40,6 +41,10 @@ class Facts:
             return []
         index = self.host[bridge].index
         return [device for device in self.host.values() if device.master == index]
+
+    def vlans_of(self, port: Device) -> tuple[str, ...] | None:
+        """The VLANs of a port of a bridge."""
+        return None if self.vlans is None or port.port is None else self.vlans.get(port.index, ())
 
     def host_end(self, label: str, device: Device) -> Device | None:
         """The host's end of a container's veth. Each end has to name the other, in the other's namespace."""
@@ -65,7 +70,7 @@ class Facts:
                 if end is not None and end.owner and link.type == "veth":
                     found.append(Port(
                         HOST, f"{label}/{device.name}", local_interface=end.name, bridge=self.host_name(end.master),
-                        mtu=end.mtu, up=end.up, owner=end.owner,
+                        mtu=end.mtu, up=end.up, owner=end.owner, settings=end.port, vlans=self.vlans_of(end),
                     ))
         result: State = {item.key: item for item in found}
         for many in (self.addresses, self.routes):

@@ -16,7 +16,7 @@ import socket
 import struct
 import typing as t
 
-from . import _codec
+from . import _codec, _codec_port
 from ._errors import PipeworkError
 from ._model import HOST, Address, Device, Route, fold_routes
 
@@ -123,6 +123,15 @@ class Netns:
             _codec.decode_route(raw, self.label, names)
             for version in (4, 6) for raw in self._dump(_codec.dump_routes(version)) if _codec.is_static_route(raw)
         )
+
+    def vlans(self) -> dict[int, tuple[str, ...]] | None:
+        """The VLANs of the ports of bridges, by index; None where the kernel does not know any."""
+        try:
+            return _codec_port.decode_vlans(self._dump(_codec_port.dump_vlans()))
+        except KernelError as error:
+            if error.errno != errno.EOPNOTSUPP:
+                raise
+            return None
 
     def nsid(self, other: Netns) -> int | None:
         """The number by which this namespace knows another, if it has had to do with it."""

@@ -15,10 +15,11 @@ from ._netlink import Namespaces
 SECRET = "/run/pipework/secret"
 
 
-def observe(namespaces: Namespaces, routes_of_host: bool = False, lending: bool = False) -> Facts:
+def observe(namespaces: Namespaces, routes_of_host: bool = False, lending: bool = False, vlans: bool = False) -> Facts:
     """What the kernel shows. The host's own routes may be many, and matter only where a NIC or a bridge goes.
 
-    ``lending``: a NIC may be about to move into a container, so that the secret is needed.
+    ``lending``: a NIC may be about to move into a container, so that the secret is needed. ``vlans``: a bridge may be
+    about to filter them; where one does so already, they are read anyway.
     """
     devices = {label: namespaces[label].devices() for label in namespaces}
     secret = b""
@@ -32,6 +33,10 @@ def observe(namespaces: Namespaces, routes_of_host: bool = False, lending: bool 
         if names and (label != HOST or routes_of_host):
             facts.routes[label] = namespaces[label].routes(names)
         facts.nsids[label] = namespaces[HOST].nsid(namespaces[label])
+    if vlans or any((device.settings or {}).get("vlan_filtering") for device in facts.host.values()):
+        facts.vlans = namespaces[HOST].vlans()
+        if facts.vlans is None and not os.path.isdir("/sys/module/bridge"):
+            facts.vlans = {}  # the kernel has had no bridge so far, and loads what it needs for the first
     return facts
 
 

@@ -49,6 +49,7 @@ def maybe(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 SETTINGS = st.dictionaries(st.sampled_from(("stp", "max_age", "mode")), st.sampled_from((0, 1, "bridge", "passthru")))
+OPTIONS = st.dictionaries(st.sampled_from(("isolated", "hairpin")), st.booleans())
 NICS = st.builds(Nic, st.sampled_from(NAMES), st.just(1500), st.sampled_from(MACS), st.booleans())
 
 
@@ -83,6 +84,8 @@ def ports(draw: st.DrawFn, whole: bool) -> Port:
         mtu=draw(part(st.sampled_from((1400, 1500)))),
         up=draw(part(st.booleans())),
         owner=draw(st.sampled_from(OWNERS)),
+        settings=draw(maybe(OPTIONS)),
+        vlans=draw(maybe(st.sampled_from((("1 pvid untagged",), ("10 pvid untagged", "200-210"))))),
     )
 
 
