@@ -28,6 +28,7 @@ from ._model import (
     Nic,
     Port,
     Route,
+    Sysctl,
     default_metric,
     owner_fields,
     owner_matches,
@@ -180,7 +181,7 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
     for wanted in _kinds.check_kind(kind).wanted(site):
         shared = wanted.key[1] == HOST and wanted.key[0] == "link" and label != HOST
         also = wish.desired.get(wanted.key)
-        if shared and isinstance(wanted, Link) and isinstance(also, Link):
+        if isinstance(wanted, Link) and isinstance(also, Link):
             wanted = wanted.over(also)  # one attachment may want more of a bridge than another
         wish.want(wanted, own=not shared)
         if isinstance(wanted, Port):
@@ -195,6 +196,8 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
     port = site.port
     if port is not None and port.bridge and _bridge_of(wish, port.key) != port.bridge:
         wish.left.add(port.bridge)
+    for name, value in item.sysctls or ():
+        wish.want(Sysctl(label, item.interface, name, value))
     for wanted in layer3(item, label, scene):
         wish.want(wanted)
     _check_ipv6(item, label, scene)

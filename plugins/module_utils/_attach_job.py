@@ -14,7 +14,7 @@ from ._facts import Facts, link_key, port_key
 from ._kinds import named
 from ._model import HOST, OWNER_BRIDGE, TABLE_MAIN, Address, Link, Port, Route, default_metric
 from ._netlink import Namespaces
-from ._observe import observe
+from ._observe import observe, observe_sysctls
 from ._plan import Plan, State
 from ._run import Picture
 
@@ -72,12 +72,23 @@ class AttachJob:
         on_host = any(item.runtime == "host" for item in self.items)
         vlans = any(item.vlans is not None for item in self.items if item.state == "present")
         facts = observe(namespaces, routes_of_host=lending or on_host, lending=lending, vlans=vlans)
+        self._observe_sysctls(facts, namespaces)
         self.facts = facts
         scope = named(self.scope, facts) if self.scope else None
         in_scope = (lambda name: scope in (None, name)) if self.purge else None
         wish, state = compile_wish(self.targets, facts, in_scope)
         self._forward(wish, facts, state)
         return Picture(state, wish.desired, wish.own)
+
+    def _observe_sysctls(self, facts: Facts, namespaces: Namespaces) -> None:
+        for target in self.targets:
+            item = target.item
+            if item.sysctls and target.label is not None and item.state == "present":
+                names = [name for name, _value in item.sysctls]
+                try:
+                    observe_sysctls(namespaces, facts, target.label, item.interface, names)
+                except PipeworkError as error:
+                    raise item.refuse(str(error)) from None
 
     def _forward(self, wish: Wish, facts: Facts, state: State) -> None:
         """Frames pass inside the bridges that are used; our rules go with the last attachment of a bridge not ours."""

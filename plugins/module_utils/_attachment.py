@@ -8,7 +8,7 @@ import dataclasses
 import typing as t
 
 from . import _normalize as norm
-from . import _vlans
+from . import _sysctls, _vlans
 from ._errors import PipeworkError
 
 MACVLAN_MODES = ("bridge", "private", "vepa", "passthru", "source")
@@ -38,6 +38,7 @@ class Attachment:
     vlan: int | None = None
     vlan_trunks: tuple[str, ...] | None = None
     port: tuple[tuple[str, bool], ...] | None = None
+    sysctls: tuple[tuple[str, str], ...] | None = None
     forwarding: str = "auto"
     announce: bool = True
     state: str = "present"
@@ -150,6 +151,7 @@ def _normalized(params: Params) -> dict[str, t.Any]:
         "vlan": None if given("vlan") is None else _vlans.vlan_id(params["vlan"], "vlan"),
         "vlan_trunks": None if params.get("vlan_trunks") is None else _vlans.trunks(params["vlan_trunks"]),
         "port": _port(params.get("port") or {}),
+        "sysctls": _sysctls.from_option(params.get("sysctls") or {}) or None,
         "forwarding": given("forwarding") or "auto",
         "announce": params.get("announce") is not False,
         "state": given("state") or "present",

@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ._model import HOST, ON_A_NIC, UNFINISHED, Address, Device, Link, Nic, Port, Route, owner_fields
+from ._model import HOST, ON_A_NIC, UNFINISHED, Address, Device, Link, Nic, Port, Route, Sysctl, owner_fields
 from ._plan import KernelObject, Key, State
 
 
@@ -21,6 +21,7 @@ class Facts:
     nsids: dict[str, int | None] = dataclasses.field(default_factory=dict)
     host_seed: str = ""  # what tells this host from others: its machine-id
     vlans: dict[int, tuple[str, ...]] | None = None  # of ports, by index; None: not asked for, or not to be had
+    sysctls: list[Sysctl] = dataclasses.field(default_factory=list)  # those that are wanted
     secret: bytes = b""  # what seals the aliases of lent NICs; in ``devices`` there are none without that seal
 
     def __post_init__(self) -> None:
@@ -72,7 +73,7 @@ class Facts:
                         HOST, f"{label}/{device.name}", local_interface=end.name, bridge=self.host_name(end.master),
                         mtu=end.mtu, up=end.up, owner=end.owner, settings=end.port, vlans=self.vlans_of(end),
                     ))
-        result: State = {item.key: item for item in found}
+        result: State = {item.key: item for item in (*found, *self.sysctls)}
         for many in (self.addresses, self.routes):
             for items in many.values():
                 result.update((item.key, item) for item in t.cast("list[KernelObject]", items))

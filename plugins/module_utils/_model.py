@@ -218,6 +218,26 @@ def fold_routes(routes: t.Iterable[Route]) -> list[Route]:
 
 
 @dataclasses.dataclass(frozen=True)
+class Sysctl(KernelObject):
+    """A kernel parameter of one interface. It comes with it; to create it is to set it for the first time."""
+
+    KIND = "sysctl"
+    IDENTITY = ("ns", "device", "parameter")
+
+    device: str
+    parameter: str  # net.ipv4.conf.IFNAME.arp_ignore
+    value: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.parameter.replace("IFNAME", self.device)
+
+    @property
+    def carrier(self) -> Key:
+        return ("link", self.ns, self.device)
+
+
+@dataclasses.dataclass(frozen=True)
 class FilterRule(KernelObject):
     """A rule of ours in one chain of the host's packet filter, which lets frames pass inside one bridge."""
 

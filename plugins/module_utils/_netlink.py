@@ -171,6 +171,27 @@ class Netns:
 
         return self.inside(write)
 
+    def read_sysctls(self, paths: t.Sequence[str]) -> list[str | None]:
+        """The values of sysctls of this namespace; None for one that is not there."""
+        def read(path: str) -> str | None:
+            try:
+                with open("/proc/sys/" + path, encoding="ascii") as handle:
+                    return handle.read().strip()
+            except FileNotFoundError:
+                return None
+            except OSError:  # without a value so far, as stable_secret
+                return ""
+
+        return self.inside(lambda: [read(path) for path in paths])
+
+    def write_sysctl(self, path: str, value: str) -> None:
+        """Sets a sysctl of this namespace, or raises OSError."""
+        def write() -> None:
+            with open("/proc/sys/" + path, "w", encoding="ascii") as handle:
+                handle.write(value)
+
+        self.inside(write)
+
     def inside(self, work: t.Callable[[], T]) -> T:
         """Runs a function in this namespace."""
         return self._namespaces.inside(self.fd, work)

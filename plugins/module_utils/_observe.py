@@ -9,8 +9,9 @@ import typing as t
 
 from ._errors import PipeworkError
 from ._facts import Facts
-from ._model import HOST, Device, holds_nic, sealed
+from ._model import HOST, Device, Sysctl, holds_nic, sealed
 from ._netlink import Namespaces
+from ._sysctls import path_of
 
 SECRET = "/run/pipework/secret"
 
@@ -38,6 +39,18 @@ def observe(namespaces: Namespaces, routes_of_host: bool = False, lending: bool 
         if facts.vlans is None and not os.path.isdir("/sys/module/bridge"):
             facts.vlans = {}  # the kernel has had no bridge so far, and loads what it needs for the first
     return facts
+
+
+def observe_sysctls(namespaces: Namespaces, facts: Facts, label: str, device: str, names: t.Sequence[str]) -> None:
+    """Adds to the facts the named parameters of an interface. PipeworkError for one that the kernel does not have."""
+    there = device in facts.devices[label]
+    # The loopback has all that others have, and is everywhere.
+    found = namespaces[label].read_sysctls([path_of(name, device if there else "lo") for name in names])
+    for name, value in zip(names, found):
+        if value is None:
+            raise PipeworkError(f"sysctls: this host's kernel has no {name}.")
+        if there:
+            facts.sysctls.append(Sysctl(label, device, name, value))
 
 
 def _believed(devices: dict[str, Device], secret: bytes) -> t.Iterator[tuple[str, Device]]:

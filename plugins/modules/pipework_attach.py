@@ -109,6 +109,13 @@ options:
       isolated: {description: "Pass no frames from and to other isolated ports.", type: bool}
       hairpin: {description: Send frames back out of the port that they came in by., type: bool}
       learning: {description: Remember the addresses that are seen at the port., type: bool}
+  sysctls:
+    description:
+      - Kernel parameters of the interface in the container, such as V(net.ipv4.conf.IFNAME.arp_ignore), where C(IFNAME)
+        stands for the interface's name, and their values.
+      - Those under C(net.ipv4.conf), C(net.ipv6.conf), C(net.ipv4.neigh), C(net.ipv6.neigh) and C(net.mpls.conf)
+        can be set. What is not listed is left as it is.
+    type: dict
   forwarding:
     description:
       - What to do where the host's packet filter would drop frames between the ports of the bridge,
@@ -158,6 +165,7 @@ options:
           isolated: {description: "See O(port.isolated).", type: bool}
           hairpin: {description: "See O(port.hairpin).", type: bool}
           learning: {description: "See O(port.learning).", type: bool}
+      sysctls: {description: See O(sysctls)., type: dict}
       forwarding: {description: See O(forwarding)., type: str, choices: [auto, accept, unmanaged]}
       announce: {description: See O(announce)., type: bool}
       state: {description: See O(state)., type: str, choices: [present, absent]}
@@ -209,6 +217,15 @@ EXAMPLES = r"""
       - {container: db1, addresses: [192.168.20.1/24], vlan: 20, port: {isolated: true}}
       - {container: router1, vlan_trunks: [10, 20, 200-210]}
 
+- name: An interface that answers only for its own addresses
+  pipework.containers.pipework_attach:
+    container: web1
+    host_interface: br1
+    addresses: [192.168.1.1/24]
+    sysctls:
+      net.ipv4.conf.IFNAME.arp_ignore: 1
+      net.ipv6.conf.IFNAME.accept_ra: 0
+
 - name: A whole host in one task, and nothing else on br1
   pipework.containers.pipework_attach:
     host_interface: br1
@@ -240,7 +257,10 @@ operations:
   elements: dict
   contains:
     action: {description: "One of C(create), C(update) and C(delete).", type: str, returned: always}
-    kind: {description: "One of C(link), C(port), C(address), C(route) and C(filter).", type: str, returned: always}
+    kind:
+      description: "One of C(link), C(port), C(address), C(route), C(sysctl) and C(filter)."
+      type: str
+      returned: always
     name: {description: "The object, such as C(docker:web1/eth1).", type: str, returned: always}
     before: {description: The object before., type: dict, returned: always}
     after: {description: The object after., type: dict, returned: always}
@@ -293,6 +313,7 @@ ITEM = {
     "vlan": {"type": "int"},
     "vlan_trunks": {"type": "list", "elements": "str"},
     "port": {"type": "dict", "options": PORT},
+    "sysctls": {"type": "dict"},
     "forwarding": {"type": "str", "choices": ["auto", "accept", "unmanaged"]},
     "announce": {"type": "bool"},
     "state": {"type": "str", "choices": ["present", "absent"]},

@@ -63,8 +63,8 @@ options:
     type: float
   vlan_filtering:
     description:
-      - Whether the bridge tells VLANs apart.
-        O(pipework.containers.pipework_attach#module:vlan) switches it on by itself, unless the bridge has ports of others.
+      - Whether the bridge tells VLANs apart. Unless the bridge has ports of others,
+        O(pipework.containers.pipework_attach#module:vlan) switches it on by itself.
       - The host's own addresses on the bridge are in the VLAN O(default_pvid).
     type: bool
   default_pvid:

@@ -23,6 +23,7 @@ from ansible_collections.pipework.containers.plugins.module_utils._model import 
     Nic,
     Port,
     Route,
+    Sysctl,
 )
 from ansible_collections.pipework.containers.plugins.module_utils._plan import (
     Absent,
@@ -123,8 +124,14 @@ def filters(draw: st.DrawFn) -> FilterRule:
     return FilterRule(HOST, draw(st.sampled_from(NAMES)), draw(st.sampled_from(("iptables-nft FORWARD", "nft ip f c"))))
 
 
+@st.composite
+def sysctls(draw: st.DrawFn) -> Sysctl:
+    place, name = draw(st.sampled_from(PLACES)), draw(st.sampled_from(NAMES))
+    return Sysctl(place, name, "net.ipv4.conf.IFNAME.arp_ignore", draw(st.sampled_from(("0", "1"))))
+
+
 def objects(whole: bool) -> st.SearchStrategy[KernelObject]:
-    return links(whole) | ports(whole) | addresses() | routes() | filters()
+    return links(whole) | ports(whole) | addresses() | routes() | filters() | sysctls()
 
 
 def standing(found: list[KernelObject]) -> State:
