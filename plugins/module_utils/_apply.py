@@ -207,8 +207,8 @@ def _delete_links(work: Plan, namespaces: Namespaces, done: Plan) -> None:
 def _write_sysctls(work: Plan, namespaces: Namespaces, done: Plan) -> None:
     """A parameter without a value cannot be given back that it has none; nor can one go without its interface."""
     for operation in work:
-        want = t.cast("Sysctl | None", operation.after)
-        if want is not None and want.value:
+        want = operation.after
+        if isinstance(want, Sysctl) and want.value:
             try:
                 namespaces[want.ns].write_sysctl(path_of(want.parameter, want.device), want.value)
             except OSError as error:
