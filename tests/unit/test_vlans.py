@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 from typing import Any
 
@@ -16,6 +17,8 @@ from ansible_collections.pipework.containers.plugins.module_utils import _codec_
 from ansible_collections.pipework.containers.plugins.module_utils._attachment import Attachment, attachments_from_params
 from ansible_collections.pipework.containers.plugins.module_utils._bridge import Bridge
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._model import HOST, Port
+from ansible_collections.pipework.containers.plugins.module_utils._requests import REQUESTS
 
 NO_TRUNK = "is not a VLAN ID; 1 to 4094, or a range such as 200-210, would be right."
 FLAGS = st.sampled_from((0, _vlans.UNTAGGED))
@@ -163,3 +166,27 @@ def test_B8_what_is_no_port_of_a_bridge_has_no_options() -> None:
     bond = _codec_port._attribute(4, b"bond\0") + _codec_port._attribute(5, _codec_port._attribute(33, b"\1"))
     assert _codec_port.decode_options(bytes(32) + _codec_port._attribute(18, bond)) is None
     assert _codec_port.decode_options(bytes(32)) is None
+
+
+class Names(dict[str, int]):
+    """Stands for the host's namespace: the index of each interface."""
+
+    def index(self, name: str) -> int:
+        return self[name]
+
+
+def test_P31_a_port_joins_without_being_up_in_a_vlan_that_is_not_its_own() -> None:
+    """First the bridge, then options and VLANs, which only a port can have, and then it goes up."""
+    port = Port(HOST, "netns:a/eth1", "pw1", "br1", 1500, True, "pipework:x", {"isolated": True}, ("10 pvid untagged",))
+    requests = REQUESTS["port", "create"](None, port, {HOST: Names(pw1=7, br1=3)})  # type: ignore[arg-type]
+    kinds = [struct.unpack_from("=H", raw, 4)[0] for _ns, raw in requests]
+    ups = [struct.unpack_from("=II", raw, 24) for _ns, raw in requests]
+    assert kinds == [19, 16, 19, 17, 19]  # SETLINK with the bridge, NEWLINK, SETLINK and DELLINK of VLANs, SETLINK up
+    assert ups == [(0, 0)] * 4 + [(1, 1)]
+
+
+def test_P31_a_live_change_is_about_the_vlans_alone() -> None:
+    old = Port(HOST, "netns:a/eth1", "pw1", "br1", 1500, True, "pipework:x", {"isolated": True}, ("10 pvid untagged",))
+    new = dataclasses.replace(old, vlans=("20 pvid untagged",))
+    requests = REQUESTS["port", "update"](old, new, {HOST: Names(pw1=7, br1=3)})  # type: ignore[arg-type]
+    assert [message for _ns, message in requests] == _codec_port.set_vlans(7, ("20 pvid untagged",))
