@@ -13,10 +13,12 @@ import typing as t
 
 from . import _codec, _filter
 from ._errors import PipeworkError
-from ._model import GROUP_DELETE, HOST, Address, FilterRule, Link, Port
+from ._model import GROUP_DELETE, HOST, Address, FilterRule, Link, Port, Sysctl
 from ._netlink import KernelError, Namespaces
 from ._plan import Operation, Plan, undo
 from ._requests import REQUESTS, Request, create_address, create_link
+from ._sysctls import path_of
+from ._vlans import KERNEL_OPTION
 
 Step = t.Callable[[Operation], None]
 
@@ -44,6 +46,8 @@ def _lacking(operation: Operation, number: int | None) -> str:
     link = operation.subject
     if operation.action != "create" or number != errno.EOPNOTSUPP or not isinstance(link, Link):
         return ""
+    if (link.settings or {}).get("vlan_filtering"):
+        return f" With VLANs it needs {KERNEL_OPTION}."
     return (
         f" This kernel has no interfaces of type {link.type}: it needs CONFIG_{str(link.type).upper()}, "
         f"built in or as a module ('modprobe {link.type}')."
@@ -116,6 +120,8 @@ def _execute(batch: Plan, namespaces: Namespaces, done: Plan) -> None:
     sort = _sort(work[0])
     if sort[0] == "filter":
         _change_filter(work, done)
+    elif sort[0] == "sysctl":
+        _write_sysctls(work, namespaces, done)
     elif sort in (("link", "delete"), ("stray", "delete")):
         _delete_links(work, namespaces, done)
     else:
@@ -196,6 +202,18 @@ def _delete_links(work: Plan, namespaces: Namespaces, done: Plan) -> None:
         if wrong is not None:
             raise OperationFailed(pairs[0][0], wrong)
         done.extend(operation for operation, _index in pairs)
+
+
+def _write_sysctls(work: Plan, namespaces: Namespaces, done: Plan) -> None:
+    """A parameter without a value cannot be given back that it has none; nor can one go without its interface."""
+    for operation in work:
+        want = operation.after
+        if isinstance(want, Sysctl) and want.value:
+            try:
+                namespaces[want.ns].write_sysctl(path_of(want.parameter, want.device), want.value)
+            except OSError as error:
+                raise OperationFailed(operation, error) from None
+        done.append(operation)
 
 
 def _change_filter(work: Plan, done: Plan) -> None:

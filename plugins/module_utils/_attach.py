@@ -28,6 +28,7 @@ from ._model import (
     Nic,
     Port,
     Route,
+    Sysctl,
     default_metric,
     owner_fields,
     owner_matches,
@@ -180,8 +181,14 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
     kind = _kinds.kind_of(item, facts, site.link)
     if item.mode is not None and kind not in KINDS_WITH_MODE:
         raise item.refuse(f"mode: kind {kind} has no modes; {', '.join(KINDS_WITH_MODE)} have.")
+    for option in ("vlan", "vlan_trunks", "port"):
+        if getattr(item, option) is not None and kind != "bridge":
+            raise item.refuse(f"{option}: kind {kind} does not have it; kind bridge has.")
     for wanted in _kinds.check_kind(kind).wanted(site):
         shared = wanted.key[1] == HOST and wanted.key[0] == "link" and label != HOST
+        also = wish.desired.get(wanted.key)
+        if isinstance(wanted, Link) and isinstance(also, Link):
+            wanted = wanted.over(also)  # one attachment may want more of a bridge than another
         wish.want(wanted, own=not shared)
         if isinstance(wanted, Port):
             wish.bridges.add(str(wanted.bridge))
@@ -195,6 +202,8 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
     port = site.port
     if port is not None and port.bridge and _bridge_of(wish, port.key) != port.bridge:
         wish.left.add(port.bridge)
+    for name, value in item.sysctls or ():
+        wish.want(Sysctl(label, item.interface, name, value))
     for wanted in layer3(item, label, scene):
         wish.want(wanted)
     _check_ipv6(item, label, scene)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import _filter, _forwarding, _runtimes
+from . import _filter, _forwarding, _runtimes, _vlans
 from ._announce import News, announce
 from ._attach import Target, Wish, check_namespace, compile_wish, staying_ports
 from ._attachment import Attachment, Params, attachments_from_params, host_interface_of
@@ -14,7 +14,7 @@ from ._facts import Facts, link_key, port_key
 from ._kinds import named
 from ._model import HOST, OWNER_BRIDGE, TABLE_MAIN, Address, Link, Port, Route, default_metric
 from ._netlink import Namespaces
-from ._observe import observe
+from ._observe import observe, observe_sysctls
 from ._plan import Plan, State
 from ._run import Picture
 
@@ -71,13 +71,25 @@ class AttachJob:
     def picture(self, namespaces: Namespaces) -> Picture:
         lending = any(item.kind == "phys" and item.state == "present" for item in self.items)
         on_host = any(item.runtime == "host" for item in self.items)
-        facts = observe(namespaces, routes_of_host=lending or on_host, lending=lending)
+        vlans = any(item.vlans is not None for item in self.items if item.state == "present")
+        facts = observe(namespaces, routes_of_host=lending or on_host, lending=lending, vlans=vlans)
+        self._observe_sysctls(facts, namespaces)
         self.facts = facts
         scope = named(self.scope, facts) if self.scope else None
         in_scope = (lambda name: scope in (None, name)) if self.purge else None
         wish, state = compile_wish(self.targets, facts, in_scope)
         self._forward(wish, facts, state)
         return Picture(state, wish.desired, wish.own)
+
+    def _observe_sysctls(self, facts: Facts, namespaces: Namespaces) -> None:
+        for target in self.targets:
+            item = target.item
+            if item.sysctls and target.label is not None and item.state == "present":
+                names = [name for name, _value in item.sysctls]
+                try:
+                    observe_sysctls(namespaces, facts, target.label, item.interface, names)
+                except PipeworkError as error:
+                    raise item.refuse(str(error)) from None
 
     def _forward(self, wish: Wish, facts: Facts, state: State) -> None:
         """Frames pass inside the bridges that are used; our rules go with the last attachment of a bridge not ours."""
@@ -153,7 +165,8 @@ def _result(target: Target, state: State) -> dict[str, t.Any]:
         "mac_address": link.mac if link else None, "mtu": link.mtu if link else None,
         "addresses": sorted(t.cast(Address, o).address for o in carried),
         "gateway": [g.gateway for g in gateways if isinstance(g, Route) and g.device == item.interface and g.gateway],
-        "vlan": None, "lease": None,
+        "vlan": _vlans.native(port.vlans) if port else None,
+        "vlan_trunks": _vlans.tagged(port.vlans) if port else [], "lease": None,
     }
 
 

@@ -8,10 +8,12 @@ import dataclasses
 import typing as t
 
 from . import _normalize as norm
+from . import _sysctls, _vlans
 from ._errors import PipeworkError
 
 MACVLAN_MODES = ("bridge", "private", "vepa", "passthru", "source")
 IPVLAN_MODES = ("l2", "l3", "l3s")
+PORT_OPTIONS = ("isolated", "hairpin", "learning")
 KINDS_WITH_MODE = {"macvlan": MACVLAN_MODES, "macvtap": MACVLAN_MODES, "ipvlan": IPVLAN_MODES}
 Params = t.Mapping[str, t.Any]
 
@@ -33,6 +35,10 @@ class Attachment:
     gateway: tuple[str, ...] | None = None
     mac_address: str | None = None
     mtu: int | None = None
+    vlan: int | None = None
+    vlan_trunks: tuple[str, ...] | None = None
+    port: tuple[tuple[str, bool], ...] | None = None
+    sysctls: tuple[tuple[str, str], ...] | None = None
     forwarding: str = "auto"
     announce: bool = True
     state: str = "present"
@@ -41,6 +47,11 @@ class Attachment:
     @property
     def title(self) -> str:
         return f"{self.container or 'host'}/{self.interface}"
+
+    @property
+    def vlans(self) -> tuple[str, ...] | None:
+        """The VLANs of the port, as the model spells them."""
+        return _vlans.of_port(self.vlan, self.vlan_trunks)
 
     def refuse(self, message: str) -> PipeworkError:
         """The error that says which item is wrong."""
@@ -97,7 +108,7 @@ def refuse_clashes(items: t.Sequence[Attachment]) -> None:
             continue
         hosts = [address.split("/")[0] for address in item.addresses or ()]
         for option, value in [("addresses", host) for host in hosts] + [("mac_address", item.mac_address)]:
-            other = segments.setdefault((item.host_interface, value), item) if value else item
+            other = segments.setdefault((item.host_interface, item.vlan, value), item) if value else item
             if other is not item:
                 raise item.refuse(
                     f"{option}: {value} is given to both {other.title} and {item.title} on {item.host_interface}; "
@@ -137,6 +148,10 @@ def _normalized(params: Params) -> dict[str, t.Any]:
         "gateway": None if gateway is None else tuple(norm.address(g, "gateway") for g in gateway if str(g).strip()),
         "mac_address": None if given("mac_address") is None else norm.mac_address(params["mac_address"]),
         "mtu": None if given("mtu") is None else norm.mtu(params["mtu"]),
+        "vlan": None if given("vlan") is None else _vlans.vlan_id(params["vlan"], "vlan"),
+        "vlan_trunks": None if params.get("vlan_trunks") is None else _vlans.trunks(params["vlan_trunks"]),
+        "port": _port(params.get("port") or {}),
+        "sysctls": _sysctls.from_option(params.get("sysctls") or {}) or None,
         "forwarding": given("forwarding") or "auto",
         "announce": params.get("announce") is not False,
         "state": given("state") or "present",
@@ -151,6 +166,13 @@ def host_interface_of(params: Params) -> str | None:
     if str(value).startswith("mac:"):
         return "mac:" + norm.mac_address(str(value)[4:], "host_interface")
     return norm.interface_name(value, "host_interface")
+
+
+def _port(options: Params) -> tuple[tuple[str, bool], ...] | None:
+    for name in options:
+        if name not in PORT_OPTIONS:
+            raise PipeworkError(f"port: {name} is not an option of a port; {', '.join(PORT_OPTIONS)} are.")
+    return tuple((name, bool(options[name])) for name in PORT_OPTIONS if options.get(name) is not None) or None
 
 
 def _addresses(values: t.Iterable[t.Any]) -> tuple[str, ...]:
@@ -173,6 +195,7 @@ def _check_together(item: Attachment) -> None:
             raise PipeworkError(f"mode: kind {item.kind} has no modes; {', '.join(KINDS_WITH_MODE)} have.")
         if item.mode not in modes:
             raise PipeworkError(f"mode: {item.mode!r} is not a mode of {kind}; {', '.join(modes)} are.")
+    _vlans.of_port(item.vlan, item.vlan_trunks)
     families = [norm.family(gateway) for gateway in item.gateway or ()]
     whole = {norm.family(address) for address in item.addresses or ()} if not item.append else {4, 6}
     for version in (4, 6):

@@ -8,6 +8,7 @@ import dataclasses
 import typing as t
 
 from . import _normalize as norm
+from . import _vlans
 from ._errors import PipeworkError
 from ._facts import Facts, link_key
 from ._kinds.bridge import new_bridge
@@ -31,7 +32,7 @@ class Bridge:
     addresses: tuple[str, ...] | None = None
     mac_address: str | None = None
     mtu: int | None = None
-    settings: dict[str, t.Any] = dataclasses.field(default_factory=dict)  # stp, and timers in seconds
+    settings: dict[str, t.Any] = dataclasses.field(default_factory=dict)  # stp, timers in seconds, VLANs
     forwarding: str = "auto"
     state: str = "present"
     where: str = ""
@@ -83,6 +84,11 @@ def _normalized(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     for name in TIMERS:
         if params.get(name) is not None:
             settings[name] = _seconds(params[name], name)
+    if params.get("vlan_filtering") is not None:
+        settings["vlan_filtering"] = bool(params["vlan_filtering"])
+    if params.get("default_pvid") is not None:
+        none = str(params["default_pvid"]).strip() == "0"
+        settings["default_pvid"] = 0 if none else _vlans.vlan_id(params["default_pvid"], "default_pvid")
     addresses = params.get("addresses")
     mtu = None if params.get("mtu") is None else norm.mtu(params["mtu"])
     listed = [norm.interface_address(a, "addresses") for a in addresses or () if str(a).strip()]
@@ -125,7 +131,8 @@ def wanted(bridge: Bridge, facts: Facts, state: State) -> t.Iterator[KernelObjec
     link = new_bridge(bridge.name, facts.host_seed, OWNER_BRIDGE)
     yield dataclasses.replace(
         link, mac=bridge.mac_address or (link.mac if device is None else None), mtu=bridge.mtu,
-        settings=bridge.settings or None, owner=OWNER_BRIDGE if device is None or device.owner in OURS else None,
+        settings=_possible(bridge, facts) or None,
+        owner=OWNER_BRIDGE if device is None or device.owner in OURS else None,
     )
     listed = [Address(HOST, bridge.name, a, broadcast=norm.broadcast(a)) for a in bridge.addresses or ()]
     yield from listed
@@ -133,6 +140,16 @@ def wanted(bridge: Bridge, facts: Facts, state: State) -> t.Iterator[KernelObjec
         keys = {address.key for address in listed}
         have = [address for address in facts.addresses.get(HOST, ()) if address.device == bridge.name]
         yield from (Absent(address.key) for address in have if address.key not in keys)
+
+
+def _possible(bridge: Bridge, facts: Facts) -> dict[str, t.Any]:
+    """The settings that the kernel has. One that filters no VLANs need not be told so."""
+    if facts.vlans is not None:
+        return bridge.settings
+    for option in ("vlan_filtering", "default_pvid"):
+        if bridge.settings.get(option):
+            raise bridge.refuse(f"{option}: {_vlans.NO_KERNEL}")
+    return {name: value for name, value in bridge.settings.items() if name not in ("vlan_filtering", "default_pvid")}
 
 
 def _check_delay(bridge: Bridge, device: Device | None) -> None:
@@ -157,7 +174,10 @@ def _unwanted(bridge: Bridge, device: Device | None, facts: Facts, state: State)
         listed = ", ".join(foreign)
         raise bridge.refuse(f"name: {bridge.name} has ports that are not ours: {listed}; take them out first.")
     for port in ports:
-        loose = Port(HOST, port.name, local_interface=port.name, bridge=bridge.name)
+        loose = Port(
+            HOST, port.name, local_interface=port.name, bridge=bridge.name, settings=port.port,
+            vlans=facts.vlans_of(port),
+        )
         state[loose.key] = loose
         yield Absent(loose.key)
     yield Absent(link_key(HOST, bridge.name))

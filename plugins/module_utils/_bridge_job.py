@@ -30,7 +30,9 @@ class BridgeJob:
         """Bridges are on the host, whose namespace is open."""
 
     def picture(self, namespaces: Namespaces) -> Picture:
-        facts = observe(namespaces, routes_of_host=self.purge or any(b.state == "absent" for b in self.bridges))
+        goes = self.purge or any(bridge.state == "absent" for bridge in self.bridges)
+        vlans = any({"vlan_filtering", "default_pvid"} & set(bridge.settings) for bridge in self.bridges)
+        facts = observe(namespaces, routes_of_host=goes, vlans=vlans)
         state = facts.state()
         bridges = self.bridges + (others(self.bridges, facts) if self.purge else [])
         desired: Desired = {}

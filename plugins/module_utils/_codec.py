@@ -12,6 +12,7 @@ import ipaddress
 import struct
 import typing as t
 
+from ._codec_port import attributes, decode_options
 from ._errors import PipeworkError
 from ._model import GROUP, GROUP_DELETE, ON_A_NIC, Address, Device, Route
 from ._normalize import family
@@ -114,21 +115,14 @@ _DEVICE_ATTRIBUTES = frozenset({1, 3, 4, 5, 10, 18, 20, 27, 37})
 def _slimmed(raw: bytes, header: int, wanted: frozenset[int]) -> bytes:
     """The message with the wanted attributes alone."""
     parts = [raw[:header]]
-    at, end = header, len(raw)
-    while at + 4 <= end:
-        length, kind = struct.unpack_from("=HH", raw, at)
-        if length < 4:
-            break
-        padded = (length + 3) & ~3
-        if kind & 0x3FFF in wanted:
-            parts.append(raw[at:at + padded])
-        at += padded
+    parts += [raw[at - 4:(end + 3) & ~3] for kind, at, end in attributes(raw, header, len(raw)) if kind in wanted]
     slim = b"".join(parts)
     return struct.pack("=I", len(slim)) + slim[4:]
 
 
 def decode_device(raw: bytes) -> Device:
-    message = ifinfmsg(_slimmed(raw, 32, _DEVICE_ATTRIBUTES))
+    slim = _slimmed(raw, 32, _DEVICE_ATTRIBUTES)
+    message = ifinfmsg(slim)
     message.decode()
     attrs: t.Callable[[str], t.Any] = {slot[0]: slot[1] for slot in message["attrs"]}.get
     info: t.Any = attrs("IFLA_LINKINFO")
@@ -143,6 +137,7 @@ def decode_device(raw: bytes) -> Device:
         parent_index=attrs("IFLA_LINK"),
         parent_netnsid=attrs("IFLA_LINK_NETNSID"), alias=_text(attrs("IFLA_IFALIAS")), group=attrs("IFLA_GROUP") or 0,
         settings=settings, ethernet=message["ifi_type"] == ARPHRD_ETHER, running=bool(message["flags"] & IFF_RUNNING),
+        port=decode_options(slim) if attrs("IFLA_MASTER") else None,
     )
 
 

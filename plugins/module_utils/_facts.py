@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ._model import HOST, ON_A_NIC, UNFINISHED, Address, Device, Link, Nic, Port, Route, owner_fields
+from ._model import HOST, ON_A_NIC, UNFINISHED, Address, Device, Link, Nic, Port, Route, Sysctl, owner_fields
 from ._plan import KernelObject, Key, State
 
 
@@ -20,6 +20,8 @@ class Facts:
     routes: dict[str, list[Route]] = dataclasses.field(default_factory=dict)
     nsids: dict[str, int | None] = dataclasses.field(default_factory=dict)
     host_seed: str = ""  # what tells this host from others: its machine-id
+    vlans: dict[int, tuple[str, ...]] | None = None  # of ports, by index; None: not asked for, or not to be had
+    sysctls: list[Sysctl] = dataclasses.field(default_factory=list)  # those that are wanted
     secret: bytes = b""  # what seals the aliases of lent NICs; in ``devices`` there are none without that seal
 
     def __post_init__(self) -> None:
@@ -40,6 +42,10 @@ class Facts:
             return []
         index = self.host[bridge].index
         return [device for device in self.host.values() if device.master == index]
+
+    def vlans_of(self, port: Device) -> tuple[str, ...] | None:
+        """The VLANs of a port of a bridge."""
+        return None if self.vlans is None or port.port is None else self.vlans.get(port.index, ())
 
     def host_end(self, label: str, device: Device) -> Device | None:
         """The host's end of a container's veth. Each end has to name the other, in the other's namespace."""
@@ -65,9 +71,9 @@ class Facts:
                 if end is not None and end.owner and link.type == "veth":
                     found.append(Port(
                         HOST, f"{label}/{device.name}", local_interface=end.name, bridge=self.host_name(end.master),
-                        mtu=end.mtu, up=end.up, owner=end.owner,
+                        mtu=end.mtu, up=end.up, owner=end.owner, settings=end.port, vlans=self.vlans_of(end),
                     ))
-        result: State = {item.key: item for item in found}
+        result: State = {item.key: item for item in (*found, *self.sysctls)}
         for many in (self.addresses, self.routes):
             for items in many.values():
                 result.update((item.key, item) for item in t.cast("list[KernelObject]", items))

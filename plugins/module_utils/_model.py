@@ -51,6 +51,7 @@ class Device:
     settings: dict[str, t.Any] | None = None
     ethernet: bool = True
     running: bool = False  # up, and with a carrier
+    port: dict[str, bool] | None = None  # of a port of a bridge: its options
 
     @property
     def owner(self) -> str | None:
@@ -103,7 +104,10 @@ class Link(KernelObject):
 
 @dataclasses.dataclass(frozen=True)
 class Port(KernelObject):
-    """The host end of a container's veth pair, and the bridge that it is a port of."""
+    """The host end of a container's veth pair, and the bridge that it is a port of.
+
+    What a port has on its bridge it loses when it leaves: where the bridge is another one, all is set again.
+    """
 
     KIND = "port"
     IDENTITY = ("ns", "guest")
@@ -114,6 +118,8 @@ class Port(KernelObject):
     mtu: int | None = None
     up: bool | None = None
     owner: str | None = None
+    settings: dict[str, bool] | None = None  # isolated, hairpin, learning
+    vlans: tuple[str, ...] | None = None  # as _vlans spells them
 
     @property
     def name(self) -> str:
@@ -209,6 +215,26 @@ def fold_routes(routes: t.Iterable[Route]) -> list[Route]:
             hops = first.nexthops or ((first.gateway, first.device, 1),)
             found[route.key] = dataclasses.replace(first, nexthops=hops + ((route.gateway, route.device, 1),))
     return list(found.values())
+
+
+@dataclasses.dataclass(frozen=True)
+class Sysctl(KernelObject):
+    """A kernel parameter of one interface. It comes with it; to create it is to set it for the first time."""
+
+    KIND = "sysctl"
+    IDENTITY = ("ns", "device", "parameter")
+
+    device: str
+    parameter: str  # net.ipv4.conf.IFNAME.arp_ignore
+    value: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.parameter.replace("IFNAME", self.device)
+
+    @property
+    def carrier(self) -> Key:
+        return ("link", self.ns, self.device)
 
 
 @dataclasses.dataclass(frozen=True)

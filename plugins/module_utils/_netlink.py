@@ -16,7 +16,7 @@ import socket
 import struct
 import typing as t
 
-from . import _codec
+from . import _codec, _codec_port
 from ._errors import PipeworkError
 from ._model import HOST, Address, Device, Route, fold_routes
 
@@ -124,6 +124,15 @@ class Netns:
             for version in (4, 6) for raw in self._dump(_codec.dump_routes(version)) if _codec.is_static_route(raw)
         )
 
+    def vlans(self) -> dict[int, tuple[str, ...]] | None:
+        """The VLANs of the ports of bridges, by index; None where the kernel does not know any."""
+        try:
+            return _codec_port.decode_vlans(self._dump(_codec_port.dump_vlans()))
+        except KernelError as error:
+            if error.errno != errno.EOPNOTSUPP:
+                raise
+            return None
+
     def nsid(self, other: Netns) -> int | None:
         """The number by which this namespace knows another, if it has had to do with it."""
         if other is self:
@@ -161,6 +170,27 @@ class Netns:
             return None
 
         return self.inside(write)
+
+    def read_sysctls(self, paths: t.Sequence[str]) -> list[str | None]:
+        """The values of sysctls of this namespace; None for one that is not there."""
+        def read(path: str) -> str | None:
+            try:
+                with open("/proc/sys/" + path, encoding="ascii") as handle:
+                    return handle.read().strip()
+            except FileNotFoundError:
+                return None
+            except OSError:  # without a value so far, as stable_secret
+                return ""
+
+        return self.inside(lambda: [read(path) for path in paths])
+
+    def write_sysctl(self, path: str, value: str) -> None:
+        """Sets a sysctl of this namespace, or raises OSError."""
+        def write() -> None:
+            with open("/proc/sys/" + path, "w", encoding="ascii") as handle:
+                handle.write(value)
+
+        self.inside(write)
 
     def inside(self, work: t.Callable[[], T]) -> T:
         """Runs a function in this namespace."""

@@ -9,16 +9,18 @@ import typing as t
 
 from ._errors import PipeworkError
 from ._facts import Facts
-from ._model import HOST, Device, holds_nic, sealed
+from ._model import HOST, Device, Sysctl, holds_nic, sealed
 from ._netlink import Namespaces
+from ._sysctls import path_of
 
 SECRET = "/run/pipework/secret"
 
 
-def observe(namespaces: Namespaces, routes_of_host: bool = False, lending: bool = False) -> Facts:
+def observe(namespaces: Namespaces, routes_of_host: bool = False, lending: bool = False, vlans: bool = False) -> Facts:
     """What the kernel shows. The host's own routes may be many, and matter only where a NIC or a bridge goes.
 
-    ``lending``: a NIC may be about to move into a container, so that the secret is needed.
+    ``lending``: a NIC may be about to move into a container, so that the secret is needed. ``vlans``: a bridge may be
+    about to filter them; where one does so already, they are read anyway.
     """
     devices = {label: namespaces[label].devices() for label in namespaces}
     secret = b""
@@ -32,7 +34,23 @@ def observe(namespaces: Namespaces, routes_of_host: bool = False, lending: bool 
         if names and (label != HOST or routes_of_host):
             facts.routes[label] = namespaces[label].routes(names)
         facts.nsids[label] = namespaces[HOST].nsid(namespaces[label])
+    if vlans or any((device.settings or {}).get("vlan_filtering") for device in facts.host.values()):
+        facts.vlans = namespaces[HOST].vlans()
+        if facts.vlans is None and not os.path.isdir("/sys/module/bridge"):
+            facts.vlans = {}  # the kernel has had no bridge so far, and loads what it needs for the first
     return facts
+
+
+def observe_sysctls(namespaces: Namespaces, facts: Facts, label: str, device: str, names: t.Sequence[str]) -> None:
+    """Adds to the facts the named parameters of an interface. PipeworkError for one that the kernel does not have."""
+    there = device in facts.devices[label]
+    # The loopback has all that others have, and is everywhere.
+    found = namespaces[label].read_sysctls([path_of(name, device if there else "lo") for name in names])
+    for name, value in zip(names, found):
+        if value is None:
+            raise PipeworkError(f"sysctls: this host's kernel has no {name}.")
+        if there:
+            facts.sysctls.append(Sysctl(label, device, name, value))
 
 
 def _believed(devices: dict[str, Device], secret: bytes) -> t.Iterator[tuple[str, Device]]:

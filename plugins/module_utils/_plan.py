@@ -153,6 +153,8 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("stray", "create"),
     ("phys", "create"),
     ("nic", "create"),
+    ("sysctl", "create"),  # before the link is up and has addresses
+    ("sysctl", "update"),
     ("link", "update"),
     ("stray", "update"),
     ("phys", "update"),
@@ -173,6 +175,7 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("kept", "delete"),
     ("way", "delete"),
     ("address", "delete"),
+    ("sysctl", "delete"),
     ("port", "delete"),
     ("link", "delete"),
     ("bridge", "delete"),

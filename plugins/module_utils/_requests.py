@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import _codec
+from . import _codec, _codec_port
 from ._model import GROUP, HOST, UNFINISHED, Address, Link, Nic, Port, Route
 from ._netlink import Namespaces
 
@@ -96,12 +96,29 @@ def _set_port(before: Port | None, after: Port, namespaces: Namespaces) -> list[
     index = host.index(str(old.local_interface))
     change = _mark(old.owner, after.owner)
     change.update({f: getattr(after, f) for f in ("mtu", "up") if getattr(after, f) != getattr(old, f)})
-    if after.bridge != old.bridge:
+    joins = after.bridge != old.bridge
+    if joins:
         change["master"] = host.index(after.bridge) if after.bridge else 0
     if after.local_interface != old.local_interface:
         host.forget(str(old.local_interface))
         change["name"] = after.local_interface
-    return [(HOST, _codec.set_link(index, **change))]
+    special = _on_the_bridge(index, old, after, joins)
+    last = []
+    if joins and special and change.get("up"):  # not before its VLANs are right
+        last = [_codec.set_link(index, up=change.pop("up"))]
+    first = [_codec.set_link(index, **change)] if change else []
+    return [(HOST, request) for request in (*first, *special, *last)]
+
+
+def _on_the_bridge(index: int, old: Port, after: Port, joins: bool) -> list[bytes]:
+    """What only a port has, and can be set when it is one."""
+    requests = []
+    settings = {k: v for k, v in (after.settings or {}).items() if joins or (old.settings or {}).get(k) != v}
+    if after.bridge and settings:
+        requests.append(_codec_port.set_options(index, settings))
+    if after.bridge and after.vlans is not None and (joins or after.vlans != old.vlans):
+        requests += _codec_port.set_vlans(index, after.vlans)
+    return requests
 
 
 def _unset_port(before: Port, _after: None, namespaces: Namespaces) -> list[Request]:

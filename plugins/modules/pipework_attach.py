@@ -85,6 +85,37 @@ options:
   mtu:
     description: The interface's MTU in bytes. The default is that of the bridge or network card.
     type: int
+  vlan:
+    description:
+      - The VLAN of the container's interface, V(1) to V(4094), for kind V(bridge). Frames that the container sends
+        without a tag belong to it, and its frames reach the container without one.
+      - With O(vlan_trunks), the native VLAN of the trunk.
+      - The bridge then has to filter VLANs. One that does not is made to, unless it has ports of others;
+        see O(pipework.containers.pipework_bridge#module:vlan_filtering).
+      - Without O(vlan) and O(vlan_trunks) the VLANs of the port are left as they are;
+        a new port is in the bridge's default VLAN.
+    type: int
+  vlan_trunks:
+    description:
+      - The VLANs whose frames pass with their tag, as IDs and ranges such as V(200-210), for kind V(bridge).
+      - With O(vlan) or this option, the two are all the VLANs of the port.
+    type: list
+    elements: str
+  port:
+    description:
+      - Options of the port on the bridge, for kind V(bridge). What is not given is left as it is.
+    type: dict
+    suboptions:
+      isolated: {description: "Pass no frames from and to other isolated ports.", type: bool}
+      hairpin: {description: Send frames back out of the port that they came in by., type: bool}
+      learning: {description: Remember the addresses that are seen at the port., type: bool}
+  sysctls:
+    description:
+      - Kernel parameters of the interface in the container, such as V(net.ipv4.conf.IFNAME.arp_ignore), where C(IFNAME)
+        stands for the interface's name, and their values.
+      - Those under C(net.ipv4.conf), C(net.ipv6.conf), C(net.ipv4.neigh), C(net.ipv6.neigh) and C(net.mpls.conf)
+        can be set. What is not listed is left as it is.
+    type: dict
   forwarding:
     description:
       - What to do where the host's packet filter would drop frames between the ports of the bridge,
@@ -128,6 +159,16 @@ options:
       gateway: {description: See O(gateway)., type: list, elements: str}
       mac_address: {description: See O(mac_address)., type: str, aliases: [mac]}
       mtu: {description: See O(mtu)., type: int}
+      vlan: {description: See O(vlan)., type: int}
+      vlan_trunks: {description: See O(vlan_trunks)., type: list, elements: str}
+      port:
+        description: See O(port). It takes the place of the task's O(port) as a whole.
+        type: dict
+        suboptions:
+          isolated: {description: "See O(port.isolated).", type: bool}
+          hairpin: {description: "See O(port.hairpin).", type: bool}
+          learning: {description: "See O(port.learning).", type: bool}
+      sysctls: {description: See O(sysctls)., type: dict}
       forwarding: {description: See O(forwarding)., type: str, choices: [auto, accept, unmanaged]}
       announce: {description: See O(announce)., type: bool}
       state: {description: See O(state)., type: str, choices: [present, absent]}
@@ -171,6 +212,23 @@ EXAMPLES = r"""
     kind: phys
     interface: eth1
 
+- name: Containers in VLANs of one bridge, and one that sees several of them
+  pipework.containers.pipework_attach:
+    host_interface: br1
+    attachments:
+      - {container: web1, addresses: [192.168.10.1/24], vlan: 10}
+      - {container: db1, addresses: [192.168.20.1/24], vlan: 20, port: {isolated: true}}
+      - {container: router1, vlan_trunks: [10, 20, 200-210]}
+
+- name: An interface that answers only for its own addresses
+  pipework.containers.pipework_attach:
+    container: web1
+    host_interface: br1
+    addresses: [192.168.1.1/24]
+    sysctls:
+      net.ipv4.conf.IFNAME.arp_ignore: 1
+      net.ipv6.conf.IFNAME.accept_ra: 0
+
 - name: A whole host in one task, and nothing else on br1
   pipework.containers.pipework_attach:
     host_interface: br1
@@ -202,7 +260,10 @@ operations:
   elements: dict
   contains:
     action: {description: "One of C(create), C(update) and C(delete).", type: str, returned: always}
-    kind: {description: "One of C(link), C(port), C(address), C(route) and C(filter).", type: str, returned: always}
+    kind:
+      description: "One of C(link), C(port), C(address), C(route), C(sysctl) and C(filter)."
+      type: str
+      returned: always
     name: {description: "The object, such as C(docker:web1/eth1).", type: str, returned: always}
     before: {description: The object before., type: dict, returned: always}
     after: {description: The object after., type: dict, returned: always}
@@ -228,13 +289,18 @@ attachments:
     addresses: {description: The addresses that this attachment gives it., type: list, elements: str, returned: always}
     gateway: {description: The default gateways through it., type: list, elements: str, returned: always}
     mtu: {description: Its MTU., type: int, returned: always}
-    vlan: {description: Not used yet., type: int, returned: always}
+    vlan:
+      description: The VLAN of frames without a tag, on a bridge that filters VLANs; else null.
+      type: int
+      returned: always
+    vlan_trunks: {description: The VLANs that pass with their tag., type: list, elements: str, returned: always}
     lease: {description: Not used yet., type: dict, returned: always}
 """
 
 from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
 from ansible_collections.pipework.containers.plugins.module_utils._module import CONTAINER, run_module
 
+PORT = {"isolated": {"type": "bool"}, "hairpin": {"type": "bool"}, "learning": {"type": "bool"}}
 ITEM = {
     **CONTAINER,
     "host_interface": {"type": "str"},
@@ -247,6 +313,10 @@ ITEM = {
     "gateway": {"type": "list", "elements": "str"},
     "mac_address": {"type": "str", "aliases": ["mac"]},
     "mtu": {"type": "int"},
+    "vlan": {"type": "int"},
+    "vlan_trunks": {"type": "list", "elements": "str"},
+    "port": {"type": "dict", "options": PORT},
+    "sysctls": {"type": "dict"},
     "forwarding": {"type": "str", "choices": ["auto", "accept", "unmanaged"]},
     "announce": {"type": "bool"},
     "state": {"type": "str", "choices": ["present", "absent"]},

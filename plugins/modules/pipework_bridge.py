@@ -61,6 +61,15 @@ options:
   ageing_time:
     description: Seconds until an address that was not seen again is forgotten.
     type: float
+  vlan_filtering:
+    description:
+      - Whether the bridge tells VLANs apart. Unless the bridge has ports of others,
+        O(pipework.containers.pipework_attach#module:vlan) switches it on by itself.
+      - The host's own addresses on the bridge are in the VLAN O(default_pvid).
+    type: bool
+  default_pvid:
+    description: The VLAN of ports that are given none, 1 to 4094, or V(0) for none at all. The kernel's default is 1.
+    type: int
   forwarding:
     description:
       - What to do where the host's packet filter would drop frames between the ports of the bridge,
@@ -93,6 +102,8 @@ options:
       hello_time: {description: See O(hello_time)., type: float}
       max_age: {description: See O(max_age)., type: float}
       ageing_time: {description: See O(ageing_time)., type: float}
+      vlan_filtering: {description: See O(vlan_filtering)., type: bool}
+      default_pvid: {description: See O(default_pvid)., type: int}
       forwarding: {description: See O(forwarding)., type: str, choices: [auto, accept, unmanaged]}
       state: {description: See O(state)., type: str, choices: [present, absent]}
   purge:
@@ -116,6 +127,12 @@ EXAMPLES = r"""
     name: br1
     stp: false
     forward_delay: 2
+
+- name: A bridge with VLANs, on which a port that is given none has none
+  pipework.containers.pipework_bridge:
+    name: br1
+    vlan_filtering: true
+    default_pvid: 0
 
 - name: Several bridges, and no other of this collection
   pipework.containers.pipework_bridge:
@@ -148,7 +165,9 @@ operations:
   sample:
     - {action: create, kind: address, name: br1 192.168.1.254/24, before: {}, after: {broadcast: 192.168.1.255}}
 bridges:
-  description: The bridges that are present, in the order of the list, with their timers in seconds.
+  description:
+    - The bridges that are present, in the order of the list, with their timers in seconds and,
+      where the kernel has them, C(vlan_filtering) and C(default_pvid).
   returned: success
   type: list
   elements: dict
@@ -174,6 +193,8 @@ ITEM = {
     "hello_time": {"type": "float"},
     "max_age": {"type": "float"},
     "ageing_time": {"type": "float"},
+    "vlan_filtering": {"type": "bool"},
+    "default_pvid": {"type": "int"},
     "forwarding": {"type": "str", "choices": ["auto", "accept", "unmanaged"]},
     "state": {"type": "str", "choices": ["present", "absent"]},
 }

@@ -302,7 +302,7 @@ class Host:
         return self.call(_snapshot, self.guests)
 
     def assert_as(self, before: dict[str, t.Any], what: str = "") -> None:
-        """The state is the one of a snapshot; the kernel makes some routes of IPv6 addresses a little later."""
+        """The state is the one of a snapshot, or soon will be."""
         end = time.monotonic() + 3
         while True:
             found = difference(before, self.snapshot())
@@ -431,7 +431,7 @@ def _kernel_made(address: str, item: dict[str, t.Any]) -> bool:
         address.startswith(("fe80:", "ff00:"))
         and item.get("protocol", "kernel") == "kernel"
         and item.get("scope", "link") in ("link", "global")
-    )
+    ) or (":" in address and item.get("table") == "local")  # these come a little later
 
 
 def _filters() -> str:

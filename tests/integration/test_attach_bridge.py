@@ -112,7 +112,6 @@ def test_P5_several_interfaces_of_one_container(host: Host) -> None:
     assert host.links("a") == ["eth1", "lan-x.7"]
 
 
-@pytest.mark.any_kernel
 def test_P6_the_host_end_has_the_name_given_or_one_that_is_always_the_same(host: Host) -> None:
     assert host.attach("a", local_interface="hostapp1")["attachments"][0]["local_interface"] == "hostapp1"
     assert host.link("hostapp1")
@@ -182,7 +181,6 @@ def test_P12_the_broadcast_address_is_set(host: Host) -> None:
     assert told == {"10.1.2.3": "10.1.255.255", "192.168.7.9": "192.168.7.11", "172.16.0.1": None, "172.17.0.1": None}
 
 
-@pytest.mark.any_kernel
 def test_P42_what_is_there_already_is_brought_to_the_wanted_state(host: Host) -> None:
     wanted = {
         "addresses": ["10.1.0.1/24", "fd01::1/64"],

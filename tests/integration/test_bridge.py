@@ -25,7 +25,6 @@ def data(host: Host, name: str = "br1") -> dict[str, Any]:
     return dict((host.link(name) or {})["linkinfo"]["info_data"])
 
 
-@pytest.mark.any_kernel
 def test_P3_the_host_has_an_address_among_the_containers(host: Host) -> None:
     before = host.snapshot()
     wanted = {"addresses": ["192.168.1.254/24", "fd01::fe/64"]}
@@ -47,7 +46,6 @@ def test_P3_the_host_has_an_address_among_the_containers(host: Host) -> None:
     assert not bridge(host, state="absent")["changed"]
 
 
-@pytest.mark.any_kernel
 def test_addresses_change_in_place_and_stay_where_they_are_not_said(host: Host) -> None:
     bridge(host, addresses=["10.1.0.1/24", "10.1.0.2/24"])
     index = (host.link("br1") or {})["ifindex"]

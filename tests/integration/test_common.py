@@ -61,7 +61,6 @@ def test_P7_several_addresses_of_both_families_in_any_spelling(host: Host) -> No
     assert host.attach("a", addresses=given)["attachments"][0]["addresses"] == wanted
 
 
-@pytest.mark.any_kernel
 def test_the_list_is_the_whole_set_and_append_only_adds(host: Host) -> None:
     host.attach("a", addresses=["10.1.0.1/24", "10.1.0.2/24", "fd01::1/64"])
     host.attach("a", addresses=["10.1.0.3/24"], append=True)
@@ -256,7 +255,6 @@ STEPS: list[Params] = [
 ]
 
 
-@pytest.mark.any_kernel
 def test_B1_a_check_run_says_what_the_real_run_does(host: Host) -> None:
     host.sh("ip", "link", "add", "nic0", "type", "veth", "peer", "name", "lan0")
     host.batch(UPLINK, ns="a")
@@ -380,7 +378,6 @@ def test_options_of_the_task_are_the_defaults_of_the_items(host: Host) -> None:
     assert [name for name in host.links() if name.startswith("br")] == ["br1", "br2"]
 
 
-@pytest.mark.any_kernel
 def test_purge_removes_what_is_not_listed_and_nothing_of_others(host: Host) -> None:
     host.add_guests("c")
     foreign = """

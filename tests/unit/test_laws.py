@@ -23,6 +23,7 @@ from ansible_collections.pipework.containers.plugins.module_utils._model import 
     Nic,
     Port,
     Route,
+    Sysctl,
 )
 from ansible_collections.pipework.containers.plugins.module_utils._plan import (
     Absent,
@@ -49,6 +50,7 @@ def maybe(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 SETTINGS = st.dictionaries(st.sampled_from(("stp", "max_age", "mode")), st.sampled_from((0, 1, "bridge", "passthru")))
+OPTIONS = st.dictionaries(st.sampled_from(("isolated", "hairpin")), st.booleans())
 NICS = st.builds(Nic, st.sampled_from(NAMES), st.just(1500), st.sampled_from(MACS), st.booleans())
 
 
@@ -83,6 +85,8 @@ def ports(draw: st.DrawFn, whole: bool) -> Port:
         mtu=draw(part(st.sampled_from((1400, 1500)))),
         up=draw(part(st.booleans())),
         owner=draw(st.sampled_from(OWNERS)),
+        settings=draw(maybe(OPTIONS)),
+        vlans=draw(maybe(st.sampled_from((("1 pvid untagged",), ("10 pvid untagged", "200-210"))))),
     )
 
 
@@ -120,8 +124,14 @@ def filters(draw: st.DrawFn) -> FilterRule:
     return FilterRule(HOST, draw(st.sampled_from(NAMES)), draw(st.sampled_from(("iptables-nft FORWARD", "nft ip f c"))))
 
 
+@st.composite
+def sysctls(draw: st.DrawFn) -> Sysctl:
+    place, name = draw(st.sampled_from(PLACES)), draw(st.sampled_from(NAMES))
+    return Sysctl(place, name, "net.ipv4.conf.IFNAME.arp_ignore", draw(st.sampled_from(("0", "1"))))
+
+
 def objects(whole: bool) -> st.SearchStrategy[KernelObject]:
-    return links(whole) | ports(whole) | addresses() | routes() | filters()
+    return links(whole) | ports(whole) | addresses() | routes() | filters() | sysctls()
 
 
 def standing(found: list[KernelObject]) -> State:

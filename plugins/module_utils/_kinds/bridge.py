@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 from .._attachment import Attachment
@@ -11,6 +12,7 @@ from .._facts import whose
 from .._model import BRIDGE_PORTS_MAX, HOST, OWNER_AUTO, UNFINISHED, Link, Port
 from .._normalize import hashed_name, stable_mac
 from .._plan import Absent, KernelObject
+from .._vlans import NO_KERNEL
 
 if t.TYPE_CHECKING:
     from . import Site
@@ -24,14 +26,15 @@ def wanted(site: Site) -> t.Iterator[KernelObject | Absent]:
     bridge = facts.host.get(name)
     if bridge is None:
         # A MAC of its own, or the bridge would take the lowest of its ports' and change it as they come and go.
-        yield new_bridge(name, site.facts.host_seed, OWNER_AUTO)
+        yield dataclasses.replace(new_bridge(name, facts.host_seed, OWNER_AUTO), settings=_filtering(site, name))
     else:
         if bridge.type != "bridge":
             what = bridge.type or "a network card"
             raise item.refuse(
                 f"host_interface: {name} is not a bridge but {what}; kind macvlan or phys would be right for it."
             )
-        yield Link(HOST, name, type="bridge", up=True, owner=OWNER_AUTO if bridge.owner == UNFINISHED else None)
+        owner = OWNER_AUTO if bridge.owner == UNFINISHED else None
+        yield Link(HOST, name, type="bridge", up=True, owner=owner, settings=_filtering(site, name))
     local = _local_interface(site)
     mtu = item.mtu or site.inherited_mtu(bridge)
     yield from _cleared(site, local)
@@ -40,12 +43,32 @@ def wanted(site: Site) -> t.Iterator[KernelObject | Absent]:
     )
     yield Port(
         HOST, f"{site.label}/{item.interface}", local_interface=local, bridge=name, mtu=mtu, up=True, owner=site.owner,
+        settings=dict(item.port) if item.port else None, vlans=item.vlans,
     )
 
 
 def new_bridge(name: str, seed: str, owner: str) -> Link:
     """A bridge as it is first made."""
     return Link(HOST, name, type="bridge", mac=stable_mac("bridge", seed, name), up=True, owner=owner)
+
+
+def _filtering(site: Site, name: str) -> dict[str, bool] | None:
+    """What the bridge needs for the attachment's VLANs. It is not switched on under ports of others."""
+    item, facts = site.item, site.facts
+    if item.vlans is None:
+        return None
+    option = "vlan_trunks" if item.vlan is None else "vlan"
+    if facts.vlans is None:
+        raise item.refuse(f"{option}: {NO_KERNEL}")
+    foreign = sorted(port.name for port in facts.ports_of(name) if not port.owner)
+    filters = name in facts.host and (facts.host[name].settings or {}).get("vlan_filtering")
+    if foreign and not filters:
+        raise item.refuse(
+            f"{option}: the bridge {name} does not filter VLANs, and has ports that are not ours "
+            f"({', '.join(foreign)}), whose frames it might drop then; if that is meant, switch it on by "
+            "pipework_bridge with 'vlan_filtering: true'."
+        )
+    return {"vlan_filtering": True}
 
 
 def _local_interface(site: Site) -> str:

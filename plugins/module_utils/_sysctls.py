@@ -1,0 +1,44 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""The option ``sysctls``: kernel parameters of one interface, by names in which IFNAME stands for its name. Pure."""
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ._errors import PipeworkError
+
+PLACEHOLDER = "IFNAME"
+KNOWN = ("net.ipv4.conf", "net.ipv6.conf", "net.ipv4.neigh", "net.ipv6.neigh", "net.mpls.conf")
+NAME = re.compile(rf"({'|'.join(re.escape(each) for each in KNOWN)})\.(.+)\.([a-z0-9_]+)")
+VALUE_MAX = 64
+
+
+def from_option(option: t.Mapping[t.Any, t.Any]) -> tuple[tuple[str, str], ...]:
+    """Names and values, sorted; raises PipeworkError for what is no parameter of an interface."""
+    return tuple(sorted((_name(name), _value(name, value)) for name, value in option.items()))
+
+
+def _name(name: object) -> str:
+    found = NAME.fullmatch(str(name))
+    if found is None:
+        listed = ", ".join(f"{each}.{PLACEHOLDER}.*" for each in KNOWN)
+        raise PipeworkError(f"sysctls: {str(name)!r} is not a parameter of an interface; {listed} are.")
+    if found[2] != PLACEHOLDER:
+        raise PipeworkError(
+            f"sysctls: {str(name)!r}: {found[1]}.{PLACEHOLDER}.{found[3]} would be right; "
+            f"{PLACEHOLDER} stands for the name of the interface."
+        )
+    return found[0]
+
+
+def _value(name: object, value: object) -> str:
+    text = str(int(value)) if isinstance(value, bool) else str("" if value is None else value).strip()
+    if not 0 < len(text) <= VALUE_MAX or not text.isascii() or not text.isprintable():
+        raise PipeworkError(f"sysctls: {name}: {text!r} cannot be a value; a number would be right.")
+    return text
+
+
+def path_of(name: str, device: str) -> str:
+    """The file under /proc/sys. A device's name may hold dots, but no slashes."""
+    return "/".join(device if part == PLACEHOLDER else part for part in name.split("."))

@@ -1,0 +1,135 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""B16: kernel parameters of a container's interface."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from tests.integration.lab import Host, Killed, failing_at, killed_at
+
+pytestmark = pytest.mark.root
+
+NAMES = {
+    "net.ipv4.conf.IFNAME.arp_ignore": "1",
+    "net.ipv6.conf.IFNAME.accept_ra": "0",
+    "net.ipv4.neigh.IFNAME.gc_stale_time": "90",
+    "net.ipv6.neigh.IFNAME.gc_stale_time": "91",
+}
+
+
+def value(host: Host, name: str, ns: str = "a", device: str = "eth1") -> str:
+    path = "/proc/sys/" + name.replace(".", "/").replace("IFNAME", device)
+    return host.sh("cat", path, ns=ns).strip()
+
+
+def values(host: Host, **where: str) -> dict[str, str]:
+    return {name: value(host, name, **where) for name in NAMES}
+
+
+def attach(host: Host, **params: Any) -> dict[str, Any]:
+    planned = host.attach(check=True, **params)
+    done = host.attach(**params)
+    assert planned["operations"] == done["operations"]
+    assert not host.attach(**params)["changed"]
+    return done
+
+
+def short(done: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    return [
+        (each["action"], each["name"], each["before"].get("value", ""), each["after"].get("value", ""))
+        for each in done["operations"]
+        if each["kind"] == "sysctl"
+    ]
+
+
+@pytest.mark.any_kernel
+def test_B16_parameters_are_set_in_the_container_and_nowhere_else(host: Host) -> None:
+    host.attach("b", interface="eth1")
+    default = values(host, ns="b")
+    done = attach(host, addresses=["10.9.0.1/24"], sysctls={name: int(wanted) for name, wanted in NAMES.items()})
+    assert values(host) == NAMES
+    assert values(host, ns="b") == default
+    assert ("create", "netns:a/net.ipv4.conf.eth1.arp_ignore", "", "1") in short(done)
+    sorts = [(each["action"], each["kind"]) for each in done["operations"]]
+    assert sorts.index(("create", "sysctl")) < sorts.index(("update", "link"))  # before it goes up
+
+
+def test_B16_parameters_change_in_place_and_what_is_not_listed_stays(host: Host) -> None:
+    attach(host, sysctls=NAMES)
+    changed = attach(host, sysctls={"net.ipv4.conf.IFNAME.arp_ignore": 2})
+    assert short(changed) == [("update", "netns:a/net.ipv4.conf.eth1.arp_ignore", "1", "2")]
+    assert len(changed["operations"]) == 1
+    assert values(host) == {**NAMES, "net.ipv4.conf.IFNAME.arp_ignore": "2"}
+
+
+def test_B16_an_interface_that_is_made_anew_gets_its_parameters(host: Host) -> None:
+    host.sh("ip", "link", "add", "nic0", "type", "veth", "peer", "name", "lan0")
+    attach(host, sysctls=NAMES)
+    attach(host, host_interface="nic0", kind="macvlan", sysctls=NAMES)
+    assert values(host) == NAMES
+
+
+def test_B16_any_name_of_an_interface_will_do(host: Host) -> None:
+    attach(host, interface="eth1.5", sysctls={"net.ipv4.conf.IFNAME.arp_ignore": 1})
+    assert host.sh("cat", "/proc/sys/net/ipv4/conf/eth1.5/arp_ignore", ns="a").strip() == "1"
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_B4_a_failure_at_every_operation_leaves_the_parameters_before(host: Host, earlier: bool) -> None:
+    if earlier:
+        attach(host, sysctls=NAMES)
+    before, old = host.snapshot(), values(host) if earlier else {}
+    params: dict[str, Any] = {"mtu": 1400, "sysctls": {**NAMES, "net.ipv4.conf.IFNAME.arp_ignore": "2"}}
+    number = len(host.attach(check=True, **params)["operations"])
+    for place in range(number):
+        with pytest.raises(PipeworkError, match=r"everything is as it was|Nothing was changed"):
+            host.attach(step=failing_at(place), **params)
+        host.assert_as(before, f"failed at {place}")
+        assert not earlier or values(host) == old
+    for place in range(number):
+        with pytest.raises(Killed):
+            host.attach(step=killed_at(place), **params)
+        host.attach(**params)
+        assert value(host, "net.ipv4.conf.IFNAME.arp_ignore") == "2"
+        host.attach(state="absent")
+        if earlier:
+            attach(host, sysctls=NAMES)
+
+
+@pytest.mark.parametrize("wanted", ["many", "99999999999999"])
+def test_B4_a_value_that_the_kernel_refuses_takes_all_back(host: Host, wanted: str) -> None:
+    before = host.snapshot()
+    with pytest.raises(
+        PipeworkError, match=r"create sysctl netns:a/net\.ipv4\.conf\.eth1\.arp_ignore failed: .*taken back"
+    ):
+        host.attach(addresses=["10.9.0.1/24"], sysctls={"net.ipv4.conf.IFNAME.arp_ignore": wanted})
+    host.assert_as(before)
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_B16_a_parameter_that_the_kernel_has_not_is_refused_first(host: Host, there: bool) -> None:
+    if there:
+        host.attach()
+    before = host.snapshot()
+    for check in (True, False):
+        with pytest.raises(
+            PipeworkError, match=r"sysctls: this host's kernel has no net\.ipv4\.conf\.IFNAME\.magic\. Nothing was"
+        ):
+            host.attach(check=check, sysctls={"net.ipv4.conf.IFNAME.magic": 1})
+    host.assert_as(before)
+
+
+def test_B16_the_module_takes_them(host: Host) -> None:
+    params = {
+        "container": "a",
+        "runtime": "netns",
+        "host_interface": "br1",
+        "sysctls": {"net.ipv4.conf.IFNAME.arp_ignore": 1},
+    }
+    assert host.module("pipework_attach", params)["changed"]
+    assert not host.module("pipework_attach", params)["changed"]
+    assert host.module("pipework_attach", {**params, "state": "absent"})["changed"]
