@@ -12,10 +12,10 @@ import ipaddress
 import struct
 import typing as t
 
-from ._codec_port import attributes, decode_options
 from ._errors import PipeworkError
 from ._model import GROUP, GROUP_DELETE, ON_A_NIC, Address, Device, Route
 from ._normalize import family
+from ._wire import attributes, decode_options
 
 try:
     # This part came with 0.7; the version number cannot be relied on.
@@ -231,6 +231,11 @@ def set_link(
 def set_link_settings(index: int, kind: str, settings: dict[str, t.Any]) -> bytes:
     """Changes what is peculiar to a kind of interface: a bridge's timers, a macvlan's mode."""
     return _message(ifinfmsg, RTM_NEWLINK, REQUEST | ACK, [_info(kind, _settings_attrs(kind, settings))], index=index)
+
+
+def about_link(kind: int, family: int, index: int, attrs: list[tuple[str, t.Any]]) -> bytes:
+    """A message about an interface as a family of addresses sees it."""
+    return _message(ifinfmsg, kind, REQUEST | ACK, attrs, index=index, family=family)
 
 
 def delete_link(index: int) -> bytes:

@@ -16,7 +16,7 @@ import socket
 import struct
 import typing as t
 
-from . import _codec, _codec_port
+from . import _codec, _wire
 from ._errors import PipeworkError
 from ._model import HOST, Address, Device, Route, fold_routes
 
@@ -127,7 +127,7 @@ class Netns:
     def vlans(self) -> dict[int, tuple[str, ...]] | None:
         """The VLANs of the ports of bridges, by index; None where the kernel does not know any."""
         try:
-            return _codec_port.decode_vlans(self._dump(_codec_port.dump_vlans()))
+            return _wire.decode_vlans(self._dump(_wire.dump_vlans()))
         except KernelError as error:
             if error.errno != errno.EOPNOTSUPP:
                 raise

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
-from ansible_collections.pipework.containers.plugins.module_utils import _codec_port, _vlans
+from ansible_collections.pipework.containers.plugins.module_utils import _codec, _codec_port, _vlans, _wire
 from ansible_collections.pipework.containers.plugins.module_utils._attachment import Attachment, attachments_from_params
 from ansible_collections.pipework.containers.plugins.module_utils._bridge import Bridge
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
@@ -105,6 +105,10 @@ def test_P31_default_vlan_that_cannot_be(value: Any) -> None:
         Bridge.from_params({"name": "br1", "default_pvid": value})
 
 
+def _attribute(kind: int, value: bytes) -> bytes:
+    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
+
+
 @given(PORTS)
 def test_what_is_spelt_can_be_read(flags: dict[int, int]) -> None:
     vlans = _vlans.spell(flags)
@@ -129,30 +133,30 @@ def test_what_is_sent_is_what_is_read_back(flags: dict[int, int]) -> None:
                 continue
             begin = first if entry["flags"] & _codec_port.RANGE_END else entry["vid"]
             for number in range(begin, entry["vid"] + 1):
-                if message["header"]["type"] == _codec_port.RTM_DELLINK:
+                if message["header"]["type"] == _codec.RTM_DELLINK:
                     have.pop(number, None)
                 else:
                     have[number] = entry["flags"] & (_vlans.PVID | _vlans.UNTAGGED)
     assert have == flags
     entries = b"".join(
-        _codec_port._attribute(1 | 0x8000, _codec_port._attribute(1, struct.pack("=HH", flag | 1, number)))
+        _attribute(1 | 0x8000, _attribute(1, struct.pack("=HH", flag | 1, number)))
         for number, flag in have.items()
     )
     dump = [struct.pack("=IHHIIBxHI", 24 + len(entries), 112, 2, 0, 0, 7, 0, 7) + entries] if have else []
-    assert _codec_port.decode_vlans(dump).get(7, ()) == _vlans.spell(flags)
+    assert _wire.decode_vlans(dump).get(7, ()) == _vlans.spell(flags)
 
 
 def test_a_range_of_a_dump() -> None:
-    entry = _codec_port._attribute(1, struct.pack("=HH", 0, 200)) + _codec_port._attribute(2, struct.pack("=H", 210))
-    entries = _codec_port._attribute(1, entry)
+    entry = _attribute(1, struct.pack("=HH", 0, 200)) + _attribute(2, struct.pack("=H", 210))
+    entries = _attribute(1, entry)
     header = struct.pack("=IHHIIBxHI", 24 + len(entries), 112, 2, 0, 0, 7, 0, 9)
-    assert _codec_port.decode_vlans([header + entries]) == {9: ("200-210",)}
+    assert _wire.decode_vlans([header + entries]) == {9: ("200-210",)}
 
 
-@given(st.dictionaries(st.sampled_from(sorted(_codec_port.BRPORT)), st.booleans(), min_size=1))
+@given(st.dictionaries(st.sampled_from(sorted(_wire.BRPORT)), st.booleans(), min_size=1))
 def test_B8_options_that_are_sent_are_read_back(options: dict[str, bool]) -> None:
     raw = _codec_port.set_options(7, options)
-    assert _codec_port.decode_options(raw) == options
+    assert _wire.decode_options(raw) == options
     message = ifinfmsg(raw)
     message.decode()
     info = message.get_attr("IFLA_LINKINFO")
@@ -163,9 +167,9 @@ def test_B8_options_that_are_sent_are_read_back(options: dict[str, bool]) -> Non
 
 
 def test_B8_what_is_no_port_of_a_bridge_has_no_options() -> None:
-    bond = _codec_port._attribute(4, b"bond\0") + _codec_port._attribute(5, _codec_port._attribute(33, b"\1"))
-    assert _codec_port.decode_options(bytes(32) + _codec_port._attribute(18, bond)) is None
-    assert _codec_port.decode_options(bytes(32)) is None
+    bond = _attribute(4, b"bond\0") + _attribute(5, _attribute(33, b"\1"))
+    assert _wire.decode_options(bytes(32) + _attribute(18, bond)) is None
+    assert _wire.decode_options(bytes(32)) is None
 
 
 class Names(dict[str, int]):
