@@ -61,7 +61,9 @@ class Namespaces:
             netns = Netns(self, label, fd)
         except OSError as error:
             os.close(fd)
-            raise PipeworkError(f"The network namespace of {label} cannot be entered: {error.strerror}.") from None
+            why = " This needs root of the user namespace that owns it, the host's as a rule: set 'become: true'."
+            hint = why if error.errno == errno.EPERM else ""
+            raise PipeworkError(f"The network namespace of {label} cannot be entered: {error.strerror}.{hint}") from None
         self._labels[ident] = label
         self._open[label] = netns
         return label
