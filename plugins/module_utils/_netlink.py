@@ -63,7 +63,8 @@ class Namespaces:
             os.close(fd)
             why = " This needs root of the user namespace that owns it, the host's as a rule: set 'become: true'."
             hint = why if error.errno == errno.EPERM else ""
-            raise PipeworkError(f"The network namespace of {label} cannot be entered: {error.strerror}.{hint}") from None
+            words = f"The network namespace of {label} cannot be entered: {error.strerror}.{hint}"
+            raise PipeworkError(words) from None
         self._labels[ident] = label
         self._open[label] = netns
         return label

@@ -35,12 +35,6 @@ def uid_of(user: str) -> int:
         raise PipeworkError(f"runtime_user: there is no user {user!r} on the managed host.") from None
 
 
-def home_of(user: str) -> str:
-    import pwd
-
-    return pwd.getpwuid(uid_of(user)).pw_dir
-
-
 def run(*argv: str, user: str | None = None, seconds: float = SECONDS) -> Done:
     """Runs a program, as another user if one is given. Raises PipeworkError where it cannot be run or does not end."""
     environment = {**os.environ, "PATH": PATH, "LC_ALL": "C"}

@@ -19,21 +19,19 @@ from .pid import command, enter, in_group, is_of_user, status
 
 START_SECONDS = 3.0  # how long containers that are just starting are waited for, all of a run together
 POLL_SECONDS = 0.1
-FOLDERS = ("/run/libpod", "/var/lib/containers/storage/libpod", "/var/lib/containers/storage/db.sql")
-USERS_FOLDERS = (".local/share/containers/storage/libpod", ".local/share/containers/storage/db.sql")
+FOLDER = "/run/libpod"
 Container = dict[str, t.Any]
 
 
 def installed(user: str | None) -> bool:
-    """Worth asking where it has been used: what has never been used knows no containers."""
-    folders: list[str] = list(FOLDERS)
+    """Worth asking where it has been used since the host started: else nothing runs, and asking would leave files."""
+    folder = FOLDER
     if user is not None:
         try:
-            folders = [os.path.join(_program.home_of(user), folder) for folder in USERS_FOLDERS]
-            folders.append(f"/run/user/{_program.uid_of(user)}/libpod")
+            folder = f"/run/user/{_program.uid_of(user)}/libpod"
         except PipeworkError:
             return False
-    return any(os.path.exists(folder) for folder in folders) and _program.which("podman") is not None
+    return os.path.exists(folder) and _program.which("podman") is not None
 
 
 def find_many(wanted: list[Who]) -> list[Answer]:
