@@ -770,7 +770,7 @@ def test_P38_announce_false_is_silent_about_it(host: Host) -> None:
 
 
 def test_P39_a_name_of_several_runtimes_or_none_is_told_apart(host: Host) -> None:
-    """Here only namespaces: a host on which no engine is installed. Docker's names are in test_docker.py."""
+    """Here only namespaces: a host on which no engine runs. Docker's names are in test_docker.py."""
     assert host.run(container="a", host_interface="br1")["attachments"][0]["runtime"] == "netns"
     with pytest.raises(
         PipeworkError, match=r"no runtime knows '4711' \(asked: [a-z, ]*netns\).*A process ID needs 'runtime: pid'"
