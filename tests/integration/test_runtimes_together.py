@@ -91,6 +91,7 @@ def test_B6_docker_and_podman_on_one_bridge(
     host, [engine, *_others] = site
     # The machine's engine, seen from the test's host.
     monkeypatch.setattr(docker, "SOCKET", f"/proc/{os.getpid()}/root{os.path.realpath(docker.SOCKET)}")
+    monkeypatch.setattr(docker, "_clients", {})
     container = docker_client.containers.run(IMAGE, name=f"pwt{os.getpid()}-t", network_mode="none", detach=True)
     try:
         engine.start("web1")
