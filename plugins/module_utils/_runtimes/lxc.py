@@ -14,13 +14,15 @@ from .._errors import PipeworkError
 from . import Answer, Found, Unavailable, Who, stopped, without_id
 from .pid import enter
 
+FOLDER = "/run/lxc"  # where all of its programs keep their locks
 START_SECONDS = 3.0  # how long containers that are just starting are waited for, all of a run together
 POLL_SECONDS = 0.05
 NAME_BYTES = 255  # of a folder
 
 
 def installed(user: str | None) -> bool:
-    return user is None and _program.which("lxc-info") is not None
+    """Worth asking where it has been used since the host started: else nothing runs, and asking would leave files."""
+    return user is None and os.path.isdir(FOLDER) and _program.which("lxc-info") is not None
 
 
 def find_many(wanted: list[Who]) -> list[Answer]:
