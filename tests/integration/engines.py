@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import tempfile
 import threading
-import time
 import typing as t
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import pytest
 from ansible_collections.pipework.containers.plugins.module_utils import _runtimes
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 from tests.conftest import unavailable
-from tests.integration.lab import Host
+from tests.integration.lab import Host, eventually
 
 NET = "198.18.79"
 Result = dict[str, t.Any]
@@ -44,15 +43,6 @@ def busybox_root(folder: Path) -> Path:
     (folder / "etc/group").write_text("root:x:0:\n", encoding="ascii")
     (folder / "etc/os-release").write_text("ID=busybox\n", encoding="ascii")
     return folder
-
-
-def eventually(condition: t.Callable[[], t.Any], seconds: float = 10) -> bool:
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def gone(pid: int) -> bool:

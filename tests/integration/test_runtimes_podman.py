@@ -17,8 +17,8 @@ import pytest
 
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 from ansible_collections.pipework.containers.plugins.module_utils._runtimes import podman
-from tests.integration.engines import IMAGE, NET, Cases, Engine, busybox_root, eventually, need
-from tests.integration.lab import Host
+from tests.integration.engines import IMAGE, NET, Cases, Engine, busybox_root, need
+from tests.integration.lab import Host, eventually
 
 pytestmark = pytest.mark.root
 

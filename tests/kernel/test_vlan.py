@@ -69,10 +69,6 @@ def ends(done: dict[str, Any]) -> dict[str, str]:
     return {each["container"]: each["local_interface"] for each in done["attachments"]}
 
 
-def reaches(host: Host, ns: str, address: str) -> bool:
-    return host.ok("ping", "-c", "1", "-W", "1", "-q", address, ns=ns)
-
-
 def everything(host: Host) -> dict[str, Any]:
     return {"host": host.snapshot(), "vlans": vlans(host)}
 
@@ -86,8 +82,8 @@ def test_P31_containers_of_one_vlan_reach_each_other_and_no_others(host: Host) -
     end = ends(done)
     shown = vlans(host)
     assert [shown[end[name]] for name in EVERYBODY] == [{"10": ACCESS}, {"10": ACCESS}, {"20": ACCESS}]  # and no VLAN 1
-    assert reaches(host, "a", "10.7.0.2")
-    assert not reaches(host, "a", "10.7.0.3")
+    assert host.ping("a", "10.7.0.2")
+    assert not host.ping("a", "10.7.0.3", seconds=0)
 
     # Changed live: the VLAN of the port and nothing else, on the link that is there.
     before = host.link("eth1", ns="c")
@@ -98,7 +94,7 @@ def test_P31_containers_of_one_vlan_reach_each_other_and_no_others(host: Host) -
     assert changed["operations"][0]["before"]["vlans"] == ("20 pvid untagged",)
     assert host.link("eth1", ns="c") == before
     assert vlans(host)[end["c"]] == {"10": ACCESS}
-    assert reaches(host, "a", "10.7.0.3")
+    assert host.ping("a", "10.7.0.3")
 
 
 def test_P31_B8_a_trunk_carries_tagged_frames_and_a_native_vlan(host: Host) -> None:
@@ -119,20 +115,20 @@ def test_P31_B8_a_trunk_carries_tagged_frames_and_a_native_vlan(host: Host) -> N
         ),
     )
     host.sh("ip", "address", "add", "10.7.1.1/24", "dev", "eth1", ns="a")
-    assert reaches(host, "c", "10.7.1.1")  # tagged by c, untagged at a
-    assert reaches(host, "c", "10.7.0.2")  # the native VLAN
-    assert not reaches(host, "b", "10.7.0.1")
+    assert host.ping("c", "10.7.1.1")  # tagged by c, untagged at a
+    assert host.ping("c", "10.7.0.2")  # the native VLAN
+    assert not host.ping("b", "10.7.0.1", seconds=0)
 
     changed = attach(host, {**router, "vlan_trunks": ["102-150", "200-205"]})
     assert [each["kind"] for each in changed["operations"]] == ["port"]
     assert vlans(host)[end] == {"100": ACCESS, "102-150": PLAIN, "200-205": PLAIN}
-    assert not reaches(host, "c", "10.7.1.1")
-    assert reaches(host, "c", "10.7.0.2")
+    assert not host.ping("c", "10.7.1.1", seconds=0)
+    assert host.ping("c", "10.7.0.2")
 
     attach(host, {**router, "vlan": None, "vlan_trunks": ["101"]})
     assert vlans(host)[end] == {"101": PLAIN}  # no VLAN for frames without a tag
-    assert reaches(host, "c", "10.7.1.1")
-    assert not reaches(host, "c", "10.7.0.2")
+    assert host.ping("c", "10.7.1.1")
+    assert not host.ping("c", "10.7.0.2", seconds=0)
 
 
 def test_P31_two_vlans_of_one_bridge_may_use_the_same_addresses(host: Host) -> None:
@@ -146,7 +142,7 @@ def test_P31_two_vlans_of_one_bridge_may_use_the_same_addresses(host: Host) -> N
     )
     macs = {each["container"]: each["mac_address"] for each in done["attachments"]}
     for here, there in (("a", "b"), ("c", "d")):
-        assert reaches(host, here, "10.7.0.2")
+        assert host.ping(here, "10.7.0.2")
         assert macs[there] in host.sh("ip", "neigh", "show", "dev", "eth1", ns=here)
 
 
@@ -157,9 +153,9 @@ def test_B8_isolated_ports_of_one_vlan_reach_only_the_others(host: Host) -> None
         item("b", 2, vlan=10, port={"isolated": True}),
         item("c", 3, vlan=10),
     )
-    assert not reaches(host, "a", "10.7.0.2")
-    assert reaches(host, "a", "10.7.0.3")
-    assert reaches(host, "b", "10.7.0.3")
+    assert not host.ping("a", "10.7.0.2", seconds=0)
+    assert host.ping("a", "10.7.0.3")
+    assert host.ping("b", "10.7.0.3")
 
 
 # -- what is not asked for
@@ -202,14 +198,14 @@ def test_P31_filtering_is_not_switched_on_under_ports_of_others(host: Host) -> N
 def test_P31_filtering_is_switched_on_where_all_ports_are_ours(host: Host) -> None:
     host.sh("ip", "link", "add", "br1", "type", "bridge")
     attach(host, item("a", 1), item("b", 2))
-    assert reaches(host, "a", "10.7.0.2")
+    assert host.ping("a", "10.7.0.2")
     done = attach(host, item("c", 3, vlan=10))
     assert [(each["action"], each["kind"], each["name"]) for each in done["operations"]][-2:] == [
         ("create", "port", "netns:c/eth1"),
         ("update", "link", "br1"),
     ]
-    assert reaches(host, "a", "10.7.0.2")
-    assert not reaches(host, "c", "10.7.0.1")
+    assert host.ping("a", "10.7.0.2")
+    assert not host.ping("c", "10.7.0.1", seconds=0)
 
 
 @pytest.mark.parametrize("kind", ["macvlan", "dummy"])
