@@ -10,7 +10,6 @@ import typing as t
 
 from . import _kinds
 from ._attachment import KINDS_WITH_MODE, Attachment
-from ._errors import PipeworkError
 from ._facts import Facts, link_key, port_key, whose
 from ._kinds.bridge import check_room
 from ._kinds.phys import home
@@ -370,12 +369,3 @@ def staying_ports(bridge: str, facts: Facts, state: State, wish: Wish) -> list[D
     going = {key[2] for key, item in wish.desired.items() if isinstance(item, Absent) and key[:2] == ("link", HOST)}
     going |= {str(item.local_interface) for item in state.values() if isinstance(item, Port) and _goes(item, wish)}
     return [port for port in facts.ports_of(bridge) if port.name not in going]
-
-
-def check_namespace(target: Target) -> None:
-    """A container that shares the host's network is no place for an interface of its own."""
-    if target.label == HOST and target.item.runtime != "host":
-        raise PipeworkError(
-            f"{target.item.where}container: {target.item.container} shares the host's network namespace; "
-            "start it with a network of its own, or use 'runtime: host' if the host itself is meant."
-        )

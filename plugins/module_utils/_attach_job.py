@@ -7,10 +7,12 @@ import typing as t
 
 from . import _filter, _forwarding, _runtimes, _vlans
 from ._announce import News, announce
-from ._attach import Target, Wish, check_namespace, compile_wish, staying_ports
+from ._attach import Target, Wish, compile_wish, staying_ports
 from ._attachment import Attachment, Params, attachments_from_params, host_interface_of
 from ._errors import PipeworkError
 from ._facts import Facts, link_key, port_key
+from ._guests import Request, open_guests
+from ._items import purges
 from ._kinds import named
 from ._model import HOST, OWNER_BRIDGE, TABLE_MAIN, Address, Link, Port, Route, default_metric
 from ._netlink import Namespaces
@@ -18,41 +20,20 @@ from ._observe import observe, observe_sysctls
 from ._plan import Plan, State
 from ._run import Picture
 
-Request = tuple[str, t.Optional[str], t.Optional[str]]
-
 
 class AttachJob:
     """Desired attachments, the containers found for them, and what came of it."""
 
     def __init__(self, params: Params) -> None:
-        self.purge = bool(params.get("purge"))
-        if self.purge and params.get("attachments") is None:
-            raise PipeworkError("purge: needs 'attachments', the list of those that stay; an empty list removes all.")
+        self.purge = purges(params, "attachments")
         self.items = attachments_from_params(params)
         self.scope = host_interface_of(params) if self.purge else None
         self.targets: list[Target] = []
         self.facts: Facts | None = None  # of the last picture
 
     def open(self, namespaces: Namespaces) -> None:
-        requests = {item: (item.runtime, item.container, item.runtime_user) for item in self.items}
-        unique = list(dict.fromkeys(requests.values()))
-        opened: dict[Request, t.Any] = {}
-        for request, answer in zip(unique, _runtimes.find_all(unique)):
-            if isinstance(answer, _runtimes.Found):
-                opened[request] = (namespaces.add(answer.label, answer.fd), answer)
-            else:
-                opened[request] = answer
-        for item in self.items:
-            answer = opened[requests[item]]
-            if isinstance(answer, tuple):
-                label, found = answer
-                self.targets.append(Target(item, label, found.runtime, found.name, found.ident, found.user))
-            elif item.state == "absent" and isinstance(answer, (_runtimes.NoContainer, _runtimes.NotRunning)):
-                name = getattr(answer, "known_as", None) or str(item.container)
-                self.targets.append(Target(item, None, item.runtime, name))
-            else:
-                raise item.refuse(str(answer))
-            check_namespace(self.targets[-1])
+        for item, place in zip(self.items, open_guests(self.items, namespaces)):
+            self.targets.append(Target(item, place.label, place.runtime, place.name, place.ident, place.user))
         if self.purge:
             self._open_others(namespaces)
 

@@ -10,12 +10,12 @@ import typing as t
 from . import _normalize as norm
 from . import _sysctls, _vlans
 from ._errors import PipeworkError
+from ._items import Params, container_of, items_of
 
 MACVLAN_MODES = ("bridge", "private", "vepa", "passthru", "source")
 IPVLAN_MODES = ("l2", "l3", "l3s")
 PORT_OPTIONS = ("isolated", "hairpin", "learning")
 KINDS_WITH_MODE = {"macvlan": MACVLAN_MODES, "macvtap": MACVLAN_MODES, "ipvlan": IPVLAN_MODES}
-Params = t.Mapping[str, t.Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,16 +70,7 @@ class Attachment:
 
 def attachments_from_params(params: Params) -> list[Attachment]:
     """The list of items, or the one that the top-level options describe; top-level options are the items' defaults."""
-    items = params.get("attachments")
-    if items is None:
-        return [Attachment.from_params(params)]
-    given = {
-        name: value for name, value in params.items() if value is not None and name not in ("attachments", "purge")
-    }
-    found = []
-    for number, item in enumerate(items):
-        own = {name: value for name, value in (item or {}).items() if value is not None}
-        found.append(Attachment.from_params({**given, **own}, where=f"attachments[{number}]: "))
+    found = items_of(params, "attachments", Attachment.from_params)
     refuse_clashes(found)
     return found
 
@@ -126,18 +117,8 @@ def _normalized(params: Params) -> dict[str, t.Any]:
     local_interface = given("local_interface")
     addresses = params.get("addresses")
     gateway = params.get("gateway")
-    runtime = given("runtime") or "auto"
-    container = given("container")
-    if runtime == "host":
-        container = None
-    elif container is None:
-        raise PipeworkError("container: say which container; only 'runtime: host' goes without.")
-    if any(ord(c) < 32 for c in str(container or "")):
-        raise PipeworkError(f"container: {container!r} holds control characters, which no container's name does.")
     return {
-        "container": None if container is None else str(container),
-        "runtime": runtime,
-        "runtime_user": given("runtime_user"),
+        **container_of(params),
         "host_interface": host_interface,
         "kind": kind,
         "mode": given("mode"),

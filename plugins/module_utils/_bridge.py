@@ -11,6 +11,7 @@ from . import _normalize as norm
 from . import _vlans
 from ._errors import PipeworkError
 from ._facts import Facts, link_key
+from ._items import items_of
 from ._kinds.bridge import new_bridge
 from ._model import HOST, OWNER_AUTO, OWNER_BRIDGE, UNFINISHED, Address, Device, Port
 from ._plan import Absent, KernelObject, State
@@ -52,14 +53,7 @@ class Bridge:
 
 def bridges_from_params(params: t.Mapping[str, t.Any]) -> list[Bridge]:
     """The list of items, or the one that the top-level options describe; top-level options are the items' defaults."""
-    items = params.get("bridges")
-    if items is None:
-        return [Bridge.from_params(params)]
-    given = {name: value for name, value in params.items() if value is not None and name not in ("bridges", "purge")}
-    found = []
-    for number, item in enumerate(items):
-        own = {name: value for name, value in (item or {}).items() if value is not None}
-        found.append(Bridge.from_params({**given, **own}, where=f"bridges[{number}]: "))
+    found = items_of(params, "bridges", Bridge.from_params)
     names: dict[str, Bridge] = {}
     addresses: dict[str, Bridge] = {}
     for bridge in found:

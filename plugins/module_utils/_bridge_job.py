@@ -8,8 +8,8 @@ import typing as t
 from . import _filter, _forwarding
 from ._announce import News, announce
 from ._bridge import Bridge, bridges_from_params, others, wanted
-from ._errors import PipeworkError
 from ._facts import link_key
+from ._items import purges
 from ._model import HOST, Address, Link
 from ._netlink import Namespaces
 from ._observe import observe
@@ -21,9 +21,7 @@ class BridgeJob:
     """Desired bridges and what came of them."""
 
     def __init__(self, params: t.Mapping[str, t.Any]) -> None:
-        self.purge = bool(params.get("purge"))
-        if self.purge and params.get("bridges") is None:
-            raise PipeworkError("purge: needs 'bridges', the list of those that stay; an empty list removes all.")
+        self.purge = purges(params, "bridges")
         self.bridges = bridges_from_params(params)
 
     def open(self, namespaces: Namespaces) -> None:

@@ -12,12 +12,12 @@ import pytest
 
 from ansible_collections.pipework.containers.plugins.module_utils._attach import (
     Target,
-    check_namespace,
     compile_wish,
 )
 from ansible_collections.pipework.containers.plugins.module_utils._attachment import Attachment, attachments_from_params
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 from ansible_collections.pipework.containers.plugins.module_utils._facts import Facts
+from ansible_collections.pipework.containers.plugins.module_utils._items import check_namespace
 from ansible_collections.pipework.containers.plugins.module_utils._model import (
     GROUP,
     HOST,
@@ -807,8 +807,8 @@ def test_B14_runtime_host_leaves_alone_what_is_anybody_elses(interface: str) -> 
 def test_a_container_in_the_hosts_namespace_is_refused() -> None:
     item = Attachment.from_params({"container": "web1", "host_interface": "br1"})
     with pytest.raises(PipeworkError, match="container: web1 shares the host's network namespace"):
-        check_namespace(Target(item, HOST, "docker", "web1", IDENT))
-    check_namespace(Target(item, "docker:web1", "docker", "web1", IDENT))
+        check_namespace(HOST, item)
+    check_namespace("docker:web1", item)
 
 
 # lists, limits

@@ -34,8 +34,8 @@ HARMLESS = {
     "json", "math", "re", "shlex", "string", "struct", "types", "typing",
 }
 PURE = {
-    "_attach", "_attachment", "_bridge", "_errors", "_facts", "_filter_rules", "_forwarding", "_layer3", "_model",
-    "_normalize", "_plan", "_sysctls", "_vlans",
+    "_attach", "_attachment", "_bridge", "_errors", "_facts", "_filter_rules", "_forwarding", "_items", "_layer3",
+    "_model", "_normalize", "_plan", "_sysctls", "_vlans",
 }
 # fmt: on
 # Pure code may look at what is read there, but the reading and writing is done elsewhere.

@@ -1,0 +1,79 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""What modules have in common: a list of items or one, and the container that an item is about. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ._errors import PipeworkError
+from ._model import HOST
+
+Params = t.Mapping[str, t.Any]
+T = t.TypeVar("T")
+
+
+def items_of(params: Params, many: str, read: t.Callable[[Params, str], T], alone: t.Collection[str] = ()) -> list[T]:
+    """Each item as ``read`` understands it; top-level options are the items' defaults.
+
+    ``read`` gets an item's options and how an error names it, such as ``attachments[2]: ``. ``alone``: options of the
+    module that are not an item's.
+    """
+    items = params.get(many)
+    if items is None:
+        return [read(params, "")]
+    apart = {many, "purge", *alone}
+    given = {name: value for name, value in params.items() if value is not None and name not in apart}
+    found = []
+    for number, item in enumerate(items):
+        own = {name: value for name, value in (item or {}).items() if value is not None}
+        found.append(read({**given, **own}, f"{many}[{number}]: "))
+    return found
+
+
+def purges(params: Params, many: str) -> bool:
+    """Whether what is not listed shall go, which needs a list."""
+    if params.get("purge") and params.get(many) is None:
+        raise PipeworkError(f"purge: needs '{many}', the list of those that stay; an empty list removes all.")
+    return bool(params.get("purge"))
+
+
+class Guest(t.Protocol):
+    """An item, as far as its container goes."""
+
+    @property
+    def container(self) -> str | None: ...
+    @property
+    def runtime(self) -> str: ...
+    @property
+    def runtime_user(self) -> str | None: ...
+    @property
+    def state(self) -> str: ...
+
+    def refuse(self, message: str) -> PipeworkError:
+        """The error that says which item is wrong."""
+
+
+def container_of(params: Params) -> dict[str, str | None]:
+    """The options that say which container is meant, checked."""
+    runtime, container = params.get("runtime") or "auto", params.get("container")
+    if runtime == "host":
+        container = None
+    elif container in (None, ""):
+        raise PipeworkError("container: say which container; only 'runtime: host' goes without.")
+    if any(ord(c) < 32 for c in str(container or "")):
+        raise PipeworkError(f"container: {container!r} holds control characters, which no container's name does.")
+    return {
+        "container": None if container is None else str(container),
+        "runtime": runtime,
+        "runtime_user": params.get("runtime_user") or None,
+    }
+
+
+def check_namespace(label: str | None, item: Guest) -> None:
+    """A container that shares the host's network has none of its own to be changed."""
+    if label == HOST and item.runtime != "host":
+        raise item.refuse(
+            f"container: {item.container} shares the host's network namespace; "
+            "start it with a network of its own, or use 'runtime: host' if the host itself is meant."
+        )
