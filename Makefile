@@ -4,7 +4,7 @@
 # Everything is relative to this directory, whose path may contain spaces: no recipe spells it out.
 SHELL := /bin/bash
 T := tests/tools
-LANES := lint build sanity unit integration kernel molecule
+LANES := lint build sanity unit integration kernel qemu molecule
 RUNTIME ?=
 export RUNTIME PYTHON
 
@@ -31,7 +31,9 @@ unit: setup ## pure code: unit and property tests
 	@$(T)/lanes $@
 integration: setup ## real namespaces and a Docker engine (sudo)
 	@$(T)/lanes $@
-kernel: setup ## what this machine's kernel may lack, in User-Mode Linux (sudo)
+kernel: setup ## both kernel lanes: User-Mode Linux, which may have what this machine's kernel lacks, and qemu (sudo)
+	@$(T)/lanes $@ qemu
+qemu: setup ## the oldest kernel, SR-IOV and wireless NICs, in a virtual machine (sudo)
 	@$(T)/lanes $@
 molecule: setup ## roles against real containers (sudo)
 	@$(T)/lanes $@

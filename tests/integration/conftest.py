@@ -11,13 +11,14 @@ import pytest
 
 from tests.integration.lab import Host
 
-IN_LANE = bool(os.environ.get("PIPEWORK_KERNEL_LANE"))
+IN_LANE = os.environ.get("PIPEWORK_KERNEL_LANE") == "uml"
 ELSEWHERE = "needs a kernel with dummy interfaces: runs in the kernel lane, tests/kernel/run"
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "kernel: needs the full kernel of the kernel lane (tests/kernel/run)")
     config.addinivalue_line("markers", "any_kernel: runs in the kernel lane as well as on the host's own kernel")
+    config.addinivalue_line("markers", "oldest: runs in the qemu lane as well, on the oldest kernel that is served")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

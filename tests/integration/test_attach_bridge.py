@@ -53,6 +53,7 @@ def test_P1_an_eth1_of_the_host_itself_is_not_in_the_way(host: Host) -> None:
     host.assert_as(before)
 
 
+@pytest.mark.oldest
 @pytest.mark.any_kernel
 def test_P2_a_second_container_keeps_the_bridge_and_both_ping_each_other(host: Host) -> None:
     host.attach("a", addresses=["192.168.1.1/24", "fd00:1::1/64"])
@@ -133,6 +134,7 @@ def test_P6_B14_any_name_of_a_container_will_do(host: Host, name: str) -> None:
     host.assert_as(before)
 
 
+@pytest.mark.oldest
 @pytest.mark.any_kernel
 def test_P6_an_existing_pair_gets_a_new_name_in_place(host: Host) -> None:
     host.attach("a", addresses=["10.1.0.1/24"])

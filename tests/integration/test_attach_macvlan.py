@@ -44,6 +44,7 @@ def host() -> Iterator[Host]:
     found.close()
 
 
+@pytest.mark.oldest
 @pytest.mark.any_kernel
 def test_P13_several_containers_on_one_nic(host: Host) -> None:
     host.sh("ip", "link", "set", "nic0", "up")

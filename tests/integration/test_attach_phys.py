@@ -84,6 +84,7 @@ def test_P15_the_nic_moves_and_comes_back_as_it_was(host: Host, host_interface: 
     assert not host.attach("a", state="absent", host_interface=host_interface, kind="phys")["changed"]
 
 
+@pytest.mark.oldest
 @pytest.mark.any_kernel
 def test_P15_a_nic_that_was_down_and_bare_comes_back_so(host: Host) -> None:
     host.sh("ip", "link", "set", "nic0", "down", "alias", "")

@@ -58,6 +58,7 @@ def test_addresses_change_in_place_and_stay_where_they_are_not_said(host: Host) 
     assert (host.link("br1") or {})["ifindex"] == index
 
 
+@pytest.mark.oldest
 @pytest.mark.any_kernel
 def test_P4_stp_off_and_a_short_delay_as_virtual_switches_want_it(host: Host) -> None:
     bridge(host, stp=False, forward_delay=2)

@@ -44,6 +44,7 @@ UPLINK = """
 # -- addresses
 
 
+@pytest.mark.oldest
 @pytest.mark.any_kernel
 def test_P7_several_addresses_of_both_families_in_any_spelling(host: Host) -> None:
     given = [
@@ -86,6 +87,7 @@ def test_addresses_of_other_interfaces_stay(host: Host) -> None:
 # -- gateways
 
 
+@pytest.mark.oldest
 @pytest.mark.any_kernel
 def test_P9_the_default_route_is_replaced_kept_and_comes_back(host: Host) -> None:
     host.batch(UPLINK, ns="a")
@@ -750,6 +752,7 @@ def test_P43_nothing_is_left_behind_under_run(host: Host) -> None:
 # -- announcements
 
 
+@pytest.mark.oldest
 @pytest.mark.any_kernel
 @pytest.mark.parametrize("host_interface", ["br1", "nic0"])
 def test_P38_neighbours_hear_of_new_addresses_at_once(host: Host, host_interface: str) -> None:

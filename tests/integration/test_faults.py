@@ -395,6 +395,7 @@ def disturbed(host: Host, act: Callable[[], Any], **params: Any) -> Any:
     return host.call(work)
 
 
+@pytest.mark.oldest
 @pytest.mark.any_kernel
 def test_B4_a_name_taken_in_between_takes_all_back(many: Host) -> None:
     import subprocess

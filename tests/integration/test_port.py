@@ -40,6 +40,7 @@ def attach(host: Host, container: str, number: int, **more: Any) -> tuple[dict[s
     return done, done["attachments"][0]["local_interface"]
 
 
+@pytest.mark.oldest
 @pytest.mark.any_kernel
 def test_B8_isolated_ports_reach_only_those_that_are_not(host: Host) -> None:
     for number, name in enumerate("ab", start=1):

@@ -15,32 +15,41 @@ from typing import Any, TypeVar
 import pytest
 
 HERE = pathlib.Path(__file__).parent
-ELSEWHERE = "needs a kernel with dummy, 8021q, netem and NICs to play with: runs in the kernel lane, tests/kernel/run"
-IN_LANE = bool(os.environ.get("PIPEWORK_KERNEL_LANE"))
+LANE = os.environ.get("PIPEWORK_KERNEL_LANE")
+# The mark of a test, and why it is skipped outside the lane that it names.
+ELSEWHERE = {
+    "kernel": "needs a kernel with dummy, 8021q, netem and NICs to play with: runs in the kernel lane, tests/kernel/run",
+    "qemu": "needs SR-IOV or wireless NICs: runs in the qemu lane, tests/kernel/run --kernel=qemu",
+}
+MARKS = {"kernel": "uml", "qemu": "qemu"}
 T = TypeVar("T")
 PLATFORM = pathlib.Path("/sys/bus/platform/devices")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "kernel: needs the full kernel of the kernel lane (tests/kernel/run)")
+    config.addinivalue_line("markers", "qemu: needs the machine of the qemu lane (tests/kernel/run --kernel=qemu)")
     config.addinivalue_line("markers", "any_kernel: runs in the kernel lane as well as on the host's own kernel")
+    config.addinivalue_line("markers", "oldest: runs in the qemu lane as well, on the oldest kernel that is served")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if HERE in item.path.parents:
+        if HERE in item.path.parents and not item.get_closest_marker("qemu"):
             item.add_marker("kernel")
-        if item.get_closest_marker("kernel") and not IN_LANE:
-            item.add_marker(pytest.mark.skip(reason=ELSEWHERE))
+        for mark, lane in MARKS.items():
+            if item.get_closest_marker(mark) and LANE != lane:
+                item.add_marker(pytest.mark.skip(reason=ELSEWHERE[mark]))
 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """In the lane, a test that needs it must run: it runs nowhere else."""
+    """In its lane, a test that needs it must run: it runs nowhere else."""
     outcome: Any = yield
     report = outcome.get_result()
-    if IN_LANE and report.skipped and item.get_closest_marker("kernel") and not hasattr(report, "wasxfail"):
+    only_here = any(item.get_closest_marker(mark) for mark, lane in MARKS.items() if lane == LANE)
+    if only_here and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped in the only lane in which it can run: {report.longrepr[2]}"
 

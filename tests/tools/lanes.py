@@ -32,9 +32,10 @@ COMMANDS = {
     "unit": PYTEST + ["tests/unit"],
     "integration": PYTEST + ["tests/integration"],
     "kernel": ["tests/kernel/run"],
+    "qemu": ["tests/kernel/run", "--kernel=qemu"],
     "molecule": [sys.executable, "tests/tools/molecule_gate.py"],
 }
-ROOT_NEEDED = {"integration", "kernel", "molecule"}
+ROOT_NEEDED = {"integration", "kernel", "qemu", "molecule"}
 ENGINE_NEEDED = {"integration", "molecule"}
 LIMIT = 40 * 60  # seconds: a lane that hangs must fail before the build server gives up on everything
 
