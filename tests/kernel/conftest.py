@@ -18,8 +18,8 @@ HERE = pathlib.Path(__file__).parent
 LANE = os.environ.get("PIPEWORK_KERNEL_LANE")
 # The mark of a test, and why it is skipped outside the lane that it names.
 ELSEWHERE = {
-    "kernel": "needs a kernel with dummy, 8021q, netem and NICs to play with: runs in the kernel lane, tests/kernel/run",
-    "qemu": "needs SR-IOV or wireless NICs: runs in the qemu lane, tests/kernel/run --kernel=qemu",
+    "kernel": "needs a kernel with dummy, 8021q, netem and NICs to play with: runs in the lane tests/kernel/run",
+    "qemu": "needs SR-IOV or wireless NICs: runs in the lane tests/kernel/run --kernel=qemu",
 }
 MARKS = {"kernel": "uml", "qemu": "qemu"}
 T = TypeVar("T")
@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if HERE in item.path.parents and not item.get_closest_marker("qemu"):
             item.add_marker("kernel")
         for mark, lane in MARKS.items():
-            if item.get_closest_marker(mark) and LANE != lane:
+            if item.get_closest_marker(mark) and lane != LANE:
                 item.add_marker(pytest.mark.skip(reason=ELSEWHERE[mark]))
 
 

@@ -21,7 +21,7 @@ LOADED = ("veth bridge br_netfilter 8021q macvlan macvtap ipvlan tun ifb vxlan n
           "mac80211_hwsim ib_ipoib")
 FIRST = ("virtio_pci", "9pnet_virtio", "9p")
 PROGRAM = "qemu-system-x86_64"
-CPU = "Nehalem,+rdrand"  # has what the wheels on PyPI want, and nothing that is slow when it is emulated
+CPU = "Nehalem,+rdrand"  # what the wheels on PyPI want, and nothing that is slow to emulate
 MEMORY_MB = 1024
 SHARE = "trans=virtio,version=9p2000.L,msize=262144"
 
