@@ -11,9 +11,9 @@ import errno
 import itertools
 import typing as t
 
-from . import _codec, _filter
+from . import _codec, _filter, _spoofing
 from ._errors import PipeworkError
-from ._model import GROUP_DELETE, HOST, Address, FilterRule, Link, Port, Sysctl
+from ._model import GROUP_DELETE, HOST, Address, FilterRule, Link, Port, SpoofCheck, Sysctl
 from ._netlink import KernelError, Namespaces
 from ._plan import Operation, Plan, undo
 from ._requests import REQUESTS, Request, create_address, create_link
@@ -120,6 +120,8 @@ def _execute(batch: Plan, namespaces: Namespaces, done: Plan) -> None:
     sort = _sort(work[0])
     if sort[0] == "filter":
         _change_filter(work, done)
+    elif isinstance(work[0].subject, SpoofCheck):
+        _change_spoof_checks(work, done)
     elif sort[0] == "sysctl":
         _write_sysctls(work, namespaces, done)
     elif sort in (("link", "delete"), ("stray", "delete")):
@@ -225,6 +227,19 @@ def _change_filter(work: Plan, done: Plan) -> None:
         (remove if operation.action == "delete" else add).append((rule.bridge, _filter.Place.parse(rule.place)))
     try:
         _filter.change(add, remove)
+    except PipeworkError as error:
+        raise OperationFailed(work[0], error) from None
+    done.extend(work)
+
+
+def _change_spoof_checks(work: Plan, done: Plan) -> None:
+    """One transaction for all ports."""
+    checks = [t.cast(SpoofCheck, operation.subject) for operation in work]
+    try:
+        if work[0].action == "delete":
+            _spoofing.change({}, [check.local_interface for check in checks])
+        else:
+            _spoofing.change({check.local_interface: str(check.mac) for check in checks}, [])
     except PipeworkError as error:
         raise OperationFailed(work[0], error) from None
     done.extend(work)

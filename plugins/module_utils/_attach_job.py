@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import _filter, _forwarding, _runtimes, _vlans
+from . import _filter, _forwarding, _runtimes, _spoof_checks, _spoofing, _vlans
 from ._announce import News, announce
 from ._attach import Target, Wish, compile_wish, staying_ports
 from ._attachment import Attachment, Params, attachments_from_params, host_interface_of
@@ -55,10 +55,14 @@ class AttachJob:
         vlans = any(item.vlans is not None for item in self.items if item.state == "present")
         facts = observe(namespaces, routes_of_host=lending or on_host, lending=lending, vlans=vlans)
         self._observe_sysctls(facts, namespaces)
+        checking = any((_spoof_checks.OPTION, True) in (item.port or ()) for item in self.items)
+        facts.spoof_checks, facts.no_spoof_checks = _spoofing.observe(checking)
         self.facts = facts
         scope = named(self.scope, facts) if self.scope else None
         in_scope = (lambda name: scope in (None, name)) if self.purge else None
         wish, state = compile_wish(self.targets, facts, in_scope)
+        for gone in _spoof_checks.surplus(facts, state, wish.desired):
+            wish.want(gone, own=False)
         self._forward(wish, facts, state)
         return Picture(state, wish.desired, wish.own)
 

@@ -14,7 +14,7 @@ from ._items import Params, container_of, items_of
 
 MACVLAN_MODES = ("bridge", "private", "vepa", "passthru", "source")
 IPVLAN_MODES = ("l2", "l3", "l3s")
-PORT_OPTIONS = ("isolated", "hairpin", "learning")
+PORT_OPTIONS = ("isolated", "hairpin", "learning", "mac_spoof_check")
 KINDS_WITH_MODE = {"macvlan": MACVLAN_MODES, "macvtap": MACVLAN_MODES, "ipvlan": IPVLAN_MODES}
 
 

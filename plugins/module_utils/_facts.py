@@ -7,7 +7,20 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ._model import HOST, ON_A_NIC, UNFINISHED, Address, Device, Link, Nic, Port, Route, Sysctl, owner_fields
+from ._model import (
+    HOST,
+    ON_A_NIC,
+    UNFINISHED,
+    Address,
+    Device,
+    Link,
+    Nic,
+    Port,
+    Route,
+    SpoofCheck,
+    Sysctl,
+    owner_fields,
+)
 from ._plan import KernelObject, Key, State
 
 
@@ -22,6 +35,8 @@ class Facts:
     host_seed: str = ""  # what tells this host from others: its machine-id
     vlans: dict[int, tuple[str, ...]] | None = None  # of ports, by index; None: not asked for, or not to be had
     sysctls: list[Sysctl] = dataclasses.field(default_factory=list)  # those that are wanted
+    spoof_checks: dict[str, str] = dataclasses.field(default_factory=dict)  # MAC addresses, by the ports' names
+    no_spoof_checks: str | None = None  # why there can be none
     secret: bytes = b""  # what seals the aliases of lent NICs; in ``devices`` there are none without that seal
 
     def __post_init__(self) -> None:
@@ -73,6 +88,9 @@ class Facts:
                         HOST, f"{label}/{device.name}", local_interface=end.name, bridge=self.host_name(end.master),
                         mtu=end.mtu, up=end.up, owner=end.owner, settings=end.port, vlans=self.vlans_of(end),
                     ))
+        found += [
+            SpoofCheck(HOST, name, mac, active=name in self.host) for name, mac in self.spoof_checks.items()
+        ]
         result: State = {item.key: item for item in (*found, *self.sysctls)}
         for many in (self.addresses, self.routes):
             for items in many.values():

@@ -27,7 +27,7 @@ from . import _filter_nft as nft
 from ._errors import PipeworkError
 from ._filter_rules import IPV4, IPV6, Filter, Place, check_name
 
-__all__ = ["FilterState", "Place", "change", "check_name", "observe"]
+__all__ = ["FilterState", "Place", "change", "check_name", "nft_do", "nft_list", "observe"]
 
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
 LOCK_SECONDS, TIMEOUT = 10, 30
@@ -132,7 +132,7 @@ def _read() -> list[Filter]:
     protocols = _bridged_protocols()
     filters: list[Filter] = []
     has_nft = bool(_find("nft"))
-    chains = nft.forward_chains(_nft("list", "chains")) if has_nft else []
+    chains = nft.forward_chains(nft_list("list", "chains")) if has_nft else []
     for family, program in (("ip", "iptables"), ("ip6", "ip6tables")):
         if _legacy_in_use(family) and _program(f"{program}-legacy", "-save"):
             filters.extend(_iptables(f"{program}-legacy", protocols[family]))
@@ -147,7 +147,7 @@ def _read() -> list[Filter]:
     for place in chains:
         if place != EBTABLES:
             table = ["list", "table", place.family, place.table]
-            listing = _nft(*table)
+            listing = nft_list(*table)
             flags = nft.flags_in(_run([_find("nft"), *table]).stdout) if nft.has_flags(listing) else []
             known = nft.parse(listing, place, protocols[place.family], flags)
             filters.extend([known] if known else [])
@@ -186,7 +186,10 @@ def _iptables(program: str, protocols: tuple[str, ...]) -> list[Filter]:
     return [known] if known else []
 
 
-def _nft(*words: str) -> t.Any:
+def nft_list(*words: str) -> t.Any:
+    """What nft tells, read from its JSON; without anything where nft or the kernel has none of it."""
+    if not _find("nft"):
+        return {"nftables": []}
     argv = [_find("nft"), "-j", *words]
     result = _run(argv)
     if result.returncode:
@@ -197,6 +200,14 @@ def _nft(*words: str) -> t.Any:
         return json.loads(result.stdout or '{"nftables": []}', strict=False)
     except ValueError as error:
         raise PipeworkError(f"{' '.join(argv)} gave what is not JSON: {error}") from error
+
+
+def nft_do(commands: list[t.Any], *options: str) -> str | None:
+    """One transaction. What nft said, where it refused it."""
+    if not _find("nft"):
+        return "there is no program nft"
+    result = _run([_find("nft"), "-j", *options, "-f", "-"], json.dumps({"nftables": commands}))
+    return _said(result) if result.returncode else None
 
 
 def _program(program: str, suffix: str) -> str:

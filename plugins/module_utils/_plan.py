@@ -143,6 +143,7 @@ def title(key: Key) -> str:
 # Ports join last and a new bridge goes up after them: each end that joins a live bridge floods all that are there.
 # An old address goes after the new one has come, so that the routes through the interface stay.
 ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
+    ("spoof_check", "delete"),
     ("filter", "delete"),  # while the bridge or port is there that leads to it
     ("replaced", "delete"),
     ("stray", "delete"),  # its name may be wanted
@@ -168,8 +169,12 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("route", "create"),
     ("route", "update"),
     ("filter", "create"),
+    ("spoof_check", "create"),  # before a frame can pass
+    ("spoof_check", "update"),
     ("port", "create"),
     ("port", "update"),
+    ("spoof_check of a new name", "create"),
+    ("spoof_check of a new name", "update"),
     ("bridge", "update"),
     ("route", "delete"),
     ("kept", "delete"),

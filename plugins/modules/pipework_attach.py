@@ -109,6 +109,14 @@ options:
       isolated: {description: "Pass no frames from and to other isolated ports.", type: bool}
       hairpin: {description: Send frames back out of the port that they came in by., type: bool}
       learning: {description: Remember the addresses that are seen at the port., type: bool}
+      mac_spoof_check:
+        description:
+          - Drop what the container sends from another MAC address than its interface was given, and ARP with another
+            sender's address. A bridge inside the container, or a virtual machine, has no way out then.
+          - The address is O(mac_address); without it the one that the interface has when the check is switched on,
+            or for a new interface one that is the same each time for the same container.
+          - It needs C(nft) on the host, and a kernel with C(CONFIG_NF_TABLES_NETDEV), as distributions have it.
+        type: bool
   sysctls:
     description:
       - Kernel parameters of the interface in the container, such as V(net.ipv4.conf.IFNAME.arp_ignore), where C(IFNAME)
@@ -168,6 +176,7 @@ options:
           isolated: {description: "See O(port.isolated).", type: bool}
           hairpin: {description: "See O(port.hairpin).", type: bool}
           learning: {description: "See O(port.learning).", type: bool}
+          mac_spoof_check: {description: "See O(port.mac_spoof_check).", type: bool}
       sysctls: {description: See O(sysctls)., type: dict}
       forwarding: {description: See O(forwarding)., type: str, choices: [auto, accept, unmanaged]}
       announce: {description: See O(announce)., type: bool}
@@ -300,7 +309,7 @@ attachments:
 from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
 from ansible_collections.pipework.containers.plugins.module_utils._module import CONTAINER, run_module
 
-PORT = {"isolated": {"type": "bool"}, "hairpin": {"type": "bool"}, "learning": {"type": "bool"}}
+PORT = {name: {"type": "bool"} for name in ("isolated", "hairpin", "learning", "mac_spoof_check")}
 ITEM = {
     **CONTAINER,
     "host_interface": {"type": "str"},

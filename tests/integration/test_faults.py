@@ -138,6 +138,8 @@ IN_PLACE = {
     "local_interface": "webhost",
 }
 
+CHECKED = {**A, "port": {"mac_spoof_check": True}}
+
 SCENARIOS = [
     Scenario("bridge_new", A),
     Scenario(
@@ -185,6 +187,13 @@ SCENARIOS = [
     Scenario("bridge_to_macvlan", {**MACVLAN, "container": "a"}, base=NIC, earlier=({**A, **GATEWAYS},)),
     Scenario("macvlan_to_phys", {**PHYS, "container": "b"}, base=NIC, earlier=(MACVLAN,)),
     Scenario("phys_to_bridge", {**A, "container": "c", "gateway": []}, base=NIC, earlier=(PHYS,)),
+    Scenario("checked", CHECKED, needs="nft"),
+    Scenario(
+        "checked_in_place",
+        {**CHECKED, "mac_address": "06:00:00:00:00:1a", "local_interface": "webhost", "host_interface": "br2"},
+        needs="nft",
+        earlier=(CHECKED, B),
+    ),
     Scenario("absent_last", {**A, "state": "absent"}, base=OWN_DEFAULT, earlier=({**A, **GATEWAYS},)),
     Scenario("absent_one", {**A, "state": "absent"}, base=FOREIGN_BRIDGE, earlier=({**A, **GATEWAYS}, B)),
     Scenario(

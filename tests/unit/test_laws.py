@@ -23,6 +23,7 @@ from ansible_collections.pipework.containers.plugins.module_utils._model import 
     Nic,
     Port,
     Route,
+    SpoofCheck,
     Sysctl,
 )
 from ansible_collections.pipework.containers.plugins.module_utils._plan import (
@@ -130,8 +131,14 @@ def sysctls(draw: st.DrawFn) -> Sysctl:
     return Sysctl(place, name, "net.ipv4.conf.IFNAME.arp_ignore", draw(st.sampled_from(("0", "1"))))
 
 
+@st.composite
+def spoof_checks(draw: st.DrawFn, whole: bool) -> SpoofCheck:
+    mac = draw(st.sampled_from(("02:00:00:00:00:01", "02:00:00:00:00:02")))
+    return SpoofCheck(HOST, draw(st.sampled_from(NAMES)), mac, draw(st.booleans()), not whole and draw(st.booleans()))
+
+
 def objects(whole: bool) -> st.SearchStrategy[KernelObject]:
-    return links(whole) | ports(whole) | addresses() | routes() | filters() | sysctls()
+    return links(whole) | ports(whole) | addresses() | routes() | filters() | sysctls() | spoof_checks(whole)
 
 
 def standing(found: list[KernelObject]) -> State:

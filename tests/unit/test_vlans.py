@@ -75,7 +75,10 @@ def test_P31_options_in_one_spelling(options: dict[str, Any], vlans: Any) -> Non
             "vlan_trunks: 7 is the VLAN of frames without a tag already (vlan); leave it out.",
         ),
         ({"vlan_trunks": []}, "vlan_trunks: an empty list leaves the port no VLAN at all; say 'vlan' as well."),
-        ({"port": {"fast": True}}, "port: fast is not an option of a port; isolated, hairpin, learning are."),
+        (
+            {"port": {"fast": True}},
+            "port: fast is not an option of a port; isolated, hairpin, learning, mac_spoof_check are.",
+        ),
     ],
 )
 def test_P31_what_cannot_be_is_refused(options: dict[str, Any], words: str) -> None:

@@ -35,7 +35,7 @@ HARMLESS = {
 }
 PURE = {
     "_attach", "_attachment", "_bridge", "_errors", "_facts", "_filter_rules", "_forwarding", "_items", "_layer3",
-    "_model", "_normalize", "_plan", "_sysctls", "_vlans",
+    "_model", "_normalize", "_plan", "_spoof_checks", "_sysctls", "_vlans",
 }
 # fmt: on
 # Pure code may look at what is read there, but the reading and writing is done elsewhere.

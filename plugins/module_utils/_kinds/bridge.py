@@ -12,6 +12,7 @@ from .._facts import whose
 from .._model import BRIDGE_PORTS_MAX, HOST, OWNER_AUTO, UNFINISHED, Link, Port
 from .._normalize import hashed_name, stable_mac
 from .._plan import Absent, KernelObject
+from .._spoof_checks import OPTION, checked_mac, spoof_check
 from .._vlans import NO_KERNEL
 
 if t.TYPE_CHECKING:
@@ -37,13 +38,16 @@ def wanted(site: Site) -> t.Iterator[KernelObject | Absent]:
         yield Link(HOST, name, type="bridge", up=True, owner=owner, settings=_filtering(site, name))
     local = _local_interface(site)
     mtu = item.mtu or site.inherited_mtu(bridge)
+    checked = checked_mac(site)
     yield from _cleared(site, local)
+    yield from spoof_check(site, local, checked)
+    mac = checked or item.mac_address
     yield Link(
-        site.label, item.interface, type="veth", mac=item.mac_address, mtu=mtu, up=True, owner=site.owner, peer=local,
+        site.label, item.interface, type="veth", mac=mac, mtu=mtu, up=True, owner=site.owner, peer=local,
     )
     yield Port(
         HOST, f"{site.label}/{item.interface}", local_interface=local, bridge=name, mtu=mtu, up=True, owner=site.owner,
-        settings=dict(item.port) if item.port else None, vlans=item.vlans,
+        settings={name: value for name, value in item.port or () if name != OPTION} or None, vlans=item.vlans,
     )
 
 
