@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -177,8 +179,9 @@ def test_B2_changes_leave_the_interface_in_place_while_packets_flow(host: Host) 
     settled: Params = {"addresses": ["10.1.0.1/24"]}
     host.attach("a", **settled)
     index = (host.link("eth1", ns="a") or {})["ifindex"]
-    stream = host.start(_sh_lines, ["ping", "-i", "0.05", "-w", "60", "10.1.0.1"], ns="b")
+    stream = host.start(_ping, ["ping", "-i", "0.05", "-w", "120", "10.1.0.1"], ns="b")
     try:
+        wait_for("an answer before the changes", lambda: _answers(host))
         for change in (
             {"addresses": ["10.1.0.1/24", "10.1.0.9/24", "fd01::1/64"]},
             {"gateway": ["10.1.0.254"]},
@@ -191,20 +194,31 @@ def test_B2_changes_leave_the_interface_in_place_while_packets_flow(host: Host) 
             settled.update(change)
             assert host.attach("a", **settled)["changed"], change
             assert (host.link("eth1", ns="a") or {})["ifindex"] == index, change
-        time.sleep(0.2)
+        seen = len(_answers(host))
+        wait_for("answers after the changes", lambda: len(_answers(host)) > seen + 1)
     finally:
         _interrupt_ping(host)
-    lines = stream.wait()
-    numbers = [int(line.split("icmp_seq=")[1].split()[0]) for line in lines if "icmp_seq=" in line and "time=" in line]
-    assert len(numbers) >= 10
+    stream.wait()
+    numbers = _answers(host)
     assert len(set(range(1, numbers[-1] + 1)) - set(numbers)) <= 1, "packets were lost"
 
 
-def _sh_lines(argv: list[str]) -> list[str]:
-    with open("/run/ping.pid", "w", encoding="ascii") as handle:
-        process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+def _ping(argv: list[str]) -> None:
+    with open("/run/ping.out", "wb") as output, open("/run/ping.pid", "w", encoding="ascii") as handle:
+        process = subprocess.Popen(argv, stdout=output)
         handle.write(str(process.pid))
-    return process.communicate()[0].splitlines()
+    process.wait()
+
+
+def _answers(host: Host) -> list[int]:
+    """The numbers of those that were answered so far."""
+
+    def read() -> str:
+        with contextlib.suppress(FileNotFoundError), open("/run/ping.out", encoding="ascii") as handle:
+            return handle.read()
+        return ""
+
+    return [int(number) for number in re.findall(r"icmp_seq=(\d+) .*time=", host.call(read))]
 
 
 def _interrupt_ping(host: Host) -> None:
