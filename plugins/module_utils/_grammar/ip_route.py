@@ -22,52 +22,57 @@ from .command import (
     number,
     one_family,
     one_of,
+    prefix,
     switch,
     text,
 )
-from .words import Words, family_of, prefix_of
+from .words import Words, address_of, family_of, meaning, prefix_of
 
 VERBS = {
     "add": "add", "change": "change", "chg": "change", "replace": "replace", "prepend": "prepend", "append": "append",
     "delete": "del", "del": "del", "flush": "flush",
 }
-TYPES = ("unicast", "local", "broadcast", "multicast", "throw", "unreachable", "prohibit", "blackhole", "anycast")
-TIME = matching(r"\d+(\.\d+)?(s|sec|secs|ms|msec|msecs|us|usec|usecs|ns)?")
-# In the order in which iproute2 looks: the first that begins as the word does is meant.
+TYPES = ("unicast", "local", "broadcast", "multicast", "throw", "unreachable", "prohibit", "blackhole")
+TIME = matching(r"\d+(\.\d+)?(s|ms)")
 FIELDS = {
     "src": Field("source", address, "the source address"),
+    "from": Field("source_prefix", prefix, "the source prefix"),
     "tos": Field("tos", text, "the type of service"),
     "metric": Field("metric", number, "the metric"),
     "scope": Field("scope", text, "the scope"),
-    "mtu": Field("mtu", number, "the MTU"),
-    "hoplimit": Field("hoplimit", byte, "the hop limit"),
-    "advmss": Field("advmss", number, "the advertised MSS"),
-    "reordering": Field("reordering", number, "the reordering"),
-    "rtt": Field("rtt", TIME, "the round-trip time"),
-    "rto_min": Field("rto_min", TIME, "the least retransmission time"),
-    "window": Field("window", number, "the window"),
-    "cwnd": Field("cwnd", number, "the congestion window"),
-    "initcwnd": Field("initcwnd", number, "the first congestion window"),
-    "initrwnd": Field("initrwnd", number, "the first receive window"),
-    "quickack": Field("quickack", switch, "quickack, 0 or 1"),
-    "congctl": Field("congctl", text, "the congestion control"),
-    "rttvar": Field("rttvar", TIME, "the variance of the round-trip time"),
-    "ssthresh": Field("ssthresh", number, "the slow start threshold"),
-    "realms": Field("realms", text, "the realms"),
     "protocol": Field("protocol", text, "the protocol"),
     "table": Field("table", text, "the table"),
     "dev": Field("device", device, "the interface"),
     "pref": Field("preference", one_of("low", "medium", "high"), "the preference"),
-    "fastopen_no_cookie": Field("fastopen_no_cookie", switch, "fastopen_no_cookie, 0 or 1"),
+    "mtu": Field("mtu", number, "the MTU"),
+    "advmss": Field("advmss", number, "the advertised MSS"),
+}
+METRICS = {  # those that stand in the option of this name
+    "hoplimit": Field("hoplimit", byte, "the hop limit"),
+    "reordering": Field("reordering", number, "the reordering"),
+    "rtt": Field("rtt", TIME, "a time such as 100ms"),
+    "rto_min": Field("rto_min", TIME, "a time such as 100ms"),
+    "window": Field("window", number, "the window"),
+    "cwnd": Field("cwnd", number, "the congestion window"),
+    "initcwnd": Field("initcwnd", number, "the first congestion window"),
+    "initrwnd": Field("initrwnd", number, "the first receive window"),
+    "features": Field("features", lambda words, what: [one_of("ecn")(words, what)], "a feature"),
+    "quickack": Field("quickack", switch, "quickack, 0 or 1"),
+    "congctl": Field("congctl", text, "the congestion control"),
+    "rttvar": Field("rttvar", TIME, "a time such as 100ms"),
+    "ssthresh": Field("ssthresh", number, "the slow start threshold"),
 }
 SYNONYMS = {"dsfield": "tos", "priority": "metric", "preference": "metric", "oif": "dev"}
-EXACT = ("src", "tos", "preference", "scope", "mtu", "hoplimit", "advmss", "rtt", "rto_min", "dev", "oif")
-LOOKED_UP = (
-    "src", "tos", "dsfield", "metric", "priority", "preference", "scope", "mtu", "hoplimit", "advmss", "reordering",
-    "rtt", "rto_min", "window", "cwnd", "initcwnd", "initrwnd", "quickack", "congctl", "rttvar", "ssthresh", "realms",
-    "protocol", "table", "dev", "oif", "pref", "fastopen_no_cookie",
+# In the order in which iproute2 looks: the first that begins as the word does is meant.
+TABLE = {word: SYNONYMS.get(word, word) for word in (
+    "src", "from", "tos", "dsfield", "metric", "priority", "preference", "scope", "mtu", "hoplimit", "advmss",
+    "reordering", "rtt", "rto_min", "window", "cwnd", "initcwnd", "initrwnd", "features", "quickack", "congctl",
+    "rttvar", "ssthresh", "protocol", "table", "dev", "oif", "pref",
+)}
+EXACT = (
+    "src", "from", "tos", "preference", "scope", "mtu", "hoplimit", "advmss", "rtt", "rto_min", "dev", "oif",
 )
-TABLE = {word: SYNONYMS.get(word, word) for word in LOOKED_UP}
+UNLOCKABLE = ("features", "quickack", "rto_min", "initcwnd", "initrwnd")
 FAMILIES = {"inet": 4, "inet6": 6}
 FLUSH = {"table": "table", "protocol": "protocol"}
 EXPECTED = "via, dev, src, metric, table, proto, scope, onlink, mtu, nexthop, or another word of 'ip route'"
@@ -96,39 +101,76 @@ def _flush(words: Words) -> dict[str, t.Any]:
 def _route(words: Words, verb: str, family: int | None) -> Command:
     found: dict[str, t.Any] = {}
     while words:
-        if words.peek == "via":
+        word = words.peek
+        if word == "via":
             family = _via(words, found, family)
-        elif words.peek == "onlink":
-            words.take("")
-            found["onlink"] = True
-        elif words.peek == "nexthop":
+        elif word == "onlink":
+            found["onlink"] = words.skip("onlink")
+        elif word == "encap":
+            _encap(words, found)
+        elif word == "nexthop":
             family = _nexthops(words, found, family)
-        elif not _mtu_lock(words, found) and not fields(words, TABLE, FIELDS, found, EXACT):
+        elif not _metric(words, found) and not fields(words, TABLE, FIELDS, found, EXACT):
             family = _destination(words, found, family)
-        if found.get("source"):
-            family = one_family(words, family, family_of(found["source"]))
+        for option in ("source", "source_prefix"):
+            family = one_family(words, family, family_of(found.get(option)))
     if "destination" not in found:
         raise PipeworkError(
             f"{words.option}: {words.line!r} names no destination; "
             "'default', or a prefix such as 10.0.0.0/8, should be there."
         )
-    if found["destination"] == "default" and family == 6:
-        found["destination"] = "::/0"
+    if found["destination"] == "default":
+        found["family"] = f"ipv{family or 4}"
     if found.get("type") == "unicast":
         del found["type"]
     return Command(verb, family or 4, found)
 
 
-def _mtu_lock(words: Words, found: dict[str, t.Any]) -> bool:
-    """``mtu lock 1400``: also path MTU discovery leaves it so."""
-    if words.peek != "mtu" or words.words[words.place + 1:][:1] != ("lock",):
+def _metric(words: Words, found: dict[str, t.Any]) -> bool:
+    """One of the metrics, perhaps with ``lock`` before its value: the kernel leaves that one as it is."""
+    name = meaning(words.peek or "", TABLE, EXACT)
+    if name not in METRICS and name not in ("mtu", "advmss"):
         return False
     words.take("")
-    words.take("")
-    if "mtu" in found:
-        raise words.wrong("is given twice; the MTU can be given once")
-    found["mtu"], found["mtu_lock"] = words.number("the MTU"), True
+    metrics = found.setdefault("metrics", {})
+    field, into = (METRICS[name], metrics) if name in METRICS else (FIELDS[name], found)
+    if field.option in into:
+        raise words.wrong(f"is given twice; {field.what} can be given once")
+    if words.peek == "lock" and name not in UNLOCKABLE:
+        words.take("")
+        metrics.setdefault("lock", []).append(name)
+    into[field.option] = field.read(words, field.what)
+    if not metrics:
+        del found["metrics"]
     return True
+
+
+def _encap(words: Words, found: dict[str, t.Any]) -> None:
+    """``encap mpls 100/200 [ttl N]``, ``encap seg6 mode encap segs A,B``"""
+    words.take("")
+    if "encap" in found:
+        raise words.wrong("is given twice; what packets are wrapped into can be said once")
+    if words.peek not in ("mpls", "seg6"):
+        if not words:
+            words.take("mpls or seg6")
+        raise words.unknown("mpls or seg6")
+    sort = words.take("")
+    if sort == "mpls":
+        labels = matching(r"\d{1,7}(/\d{1,7})*")(words, "labels such as 100/200")
+        found["encap"] = {"type": sort, "labels": [int(label) for label in labels.split("/")]}
+        if words.skip("ttl"):
+            found["encap"]["ttl"] = words.number("the time to live", 1, 255)
+        return
+    found["encap"] = {"type": sort}
+    if words.skip("mode"):
+        found["encap"]["mode"] = one_of("encap", "inline")(words, "the mode")
+    if not words.skip("segs"):
+        words.take("segs and the segments")
+        raise words.wrong("stands where 'segs' and the segments should")
+    segments = [address_of(each) for each in words.take("segments such as 2001:db8::1,2001:db8::2").split(",")]
+    if not all(each and family_of(each) == 6 for each in segments):
+        raise words.wrong("is no list of segments; IPv6 addresses with commas between them would be right")
+    found["encap"]["segments"] = segments
 
 
 def _via(words: Words, found: dict[str, t.Any], family: int | None) -> int | None:
@@ -156,7 +198,7 @@ def _destination(words: Words, found: dict[str, t.Any], family: int | None) -> i
     if "destination" in found:
         raise words.wrong(f"is a second destination; the first is {found['destination']}")
     mine = family_of(value)
-    found["destination"] = "default" if value == "0.0.0.0/0" else value
+    found["destination"] = "default" if value in ("0.0.0.0/0", "::/0") else value
     return one_family(words, family, mine)
 
 
@@ -167,6 +209,8 @@ def _nexthops(words: Words, found: dict[str, t.Any], family: int | None) -> int 
         while words and words.peek != "nexthop":
             if words.peek == "via":
                 family = _via(words, hop, family)
+            elif words.peek == "encap":
+                _encap(words, hop)
             elif words.peek == "dev":
                 words.take("")
                 hop["device"] = device(words, "the interface")
@@ -174,8 +218,7 @@ def _nexthops(words: Words, found: dict[str, t.Any], family: int | None) -> int 
                 words.take("")
                 hop["weight"] = words.number("the weight", 1, 256)
             elif words.peek == "onlink":
-                words.take("")
-                hop["onlink"] = True
+                hop["onlink"] = words.skip("onlink")
             else:
                 raise words.unknown("via, dev, weight, onlink, or the next nexthop; words about the route stand before")
         if not {"gateway", "device"} & set(hop):
@@ -188,17 +231,21 @@ def _nexthops(words: Words, found: dict[str, t.Any], family: int | None) -> int 
 def words_of(command: Command) -> tuple[str, ...]:
     """The words for what ``parse`` returns."""
     params = dict(command.params)
-    found = [*(["ip", "-6", "route"] if command.family == 6 else []), command.verb]
+    ways = (params, *params.get("nexthops", ()))
+    foreign = "family" in params and any(family_of(way.get("gateway")) == 6 for way in ways)
+    found = [*(["ip", f"-{command.family}", "route"] if command.family == 6 or foreign else []), command.verb]
+    params.pop("family", None)
     if command.verb != "flush":
         found += [params.pop("type")] if "type" in params else []
         found.append(params.pop("destination"))
     hops = params.pop("nexthops", ())
     found += _way(params, command.family)
-    if params.pop("mtu_lock", False):
-        found += ["mtu", "lock", str(params.pop("mtu"))]
-    options = {field.option: word for word, field in FIELDS.items()}
-    for option, value in params.items():
-        found += [options[option], str(int(value) if isinstance(value, bool) else value)]
+    metrics = dict(params.pop("metrics", {}))
+    locked = metrics.pop("lock", ())
+    options = {field.option: word for word, field in (*FIELDS.items(), *METRICS.items())}
+    for option, value in (*params.items(), *metrics.items()):
+        value = value[0] if isinstance(value, list) else int(value) if isinstance(value, bool) else value
+        found += [options[option], *(["lock"] if option in locked else []), str(value)]
     for hop in hops:
         hop = dict(hop)
         found += ["nexthop", *_way(hop, command.family)]
@@ -208,8 +255,15 @@ def words_of(command: Command) -> tuple[str, ...]:
 
 
 def _way(params: dict[str, t.Any], family: int) -> list[str]:
-    """Takes the gateway and onlink out of the options."""
+    """Takes the encapsulation, the gateway and onlink out of the options."""
     found: list[str] = []
+    encap = params.pop("encap", None)
+    if encap and encap["type"] == "mpls":
+        found += ["encap", "mpls", "/".join(str(label) for label in encap["labels"])]
+        found += ["ttl", str(encap["ttl"])] if "ttl" in encap else []
+    elif encap:
+        mode = ["mode", encap["mode"]] if "mode" in encap else []
+        found += ["encap", "seg6", *mode, "segs", ",".join(encap["segments"])]
     if "gateway" in params:
         gateway: str = params.pop("gateway")
         foreign = family_of(gateway) == 6 and family == 4

@@ -120,4 +120,3 @@ def words_of(command: Command) -> tuple[str, ...]:
     for option, value in params.items():
         found += [options[option], str(value)]
     return tuple(found)
-
