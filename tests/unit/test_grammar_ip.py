@@ -165,6 +165,7 @@ def test_P32_what_cannot_be_said_of_a_route(line: str, words: str) -> None:
     [
         ("add", "says of no rule what it is"),
         ("add from", "is not complete: the source prefix should follow after 'from'"),
+        ("add type", "is not complete: not, from, to"),
         ("add from table 1", "word 3, 'table', is not a network prefix"),
         ("add frm 10.0.0.0/8", "word 2, 'frm', is not known here; expected not, from,"),
         ("replace from 10.0.0.0/8", "word 1, 'replace', is not known here; expected a verb, one of add, del, flush"),

@@ -151,8 +151,6 @@ def _encap(words: Words, found: dict[str, t.Any]) -> None:
     if "encap" in found:
         raise words.wrong("is given twice; what packets are wrapped into can be said once")
     if words.peek not in ("mpls", "seg6"):
-        if not words:
-            words.take("mpls or seg6")
         raise words.unknown("mpls or seg6")
     sort = words.take("")
     if sort == "mpls":

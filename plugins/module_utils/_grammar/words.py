@@ -79,6 +79,8 @@ class Words:
 
     def unknown(self, expected: str) -> UnknownWord:
         """The error about the next word, which could not be understood."""
+        if not self:
+            self.take(expected)  # raises
         return UnknownWord(self._said(f"is not known here; expected {expected}", self.place))
 
     def _said(self, message: str, place: int) -> str:
