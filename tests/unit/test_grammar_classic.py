@@ -46,7 +46,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "host_interface": "eth1", "kind": "phys", "container": "c1", "addresses": ["192.168.1.2/24"]},
     "pipework eth0 c1 10.1.1.234/24@10.1.1.254": {
         "host_interface": "eth0", "container": "c1", "addresses": ["10.1.1.234/24"], "gateway": ["10.1.1.254"]},
-    "pipework br1 c1 0/0": {"host_interface": "br1", "container": "c1", "addresses": []},
+    "pipework br1 c1 0/0": {"host_interface": "br1", "container": "c1"},
     "pipework dummy c1 192.168.21.101/24@192.168.21.1": {
         "host_interface": "dummy", "container": "c1", "addresses": ["192.168.21.101/24"], "gateway": ["192.168.21.1"]},
     "pipework eth1 c1 dhclient": {"host_interface": "eth1", "container": "c1", "dhcp": "dhclient"},

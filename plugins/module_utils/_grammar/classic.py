@@ -76,7 +76,7 @@ def _third(params: t.Mapping[str, t.Any]) -> str:
         client = next(word for word, meant in CLIENTS.items() if meant == params["dhcp"])
         options = " ".join(params.get("dhcp_options", ()))
         return f"{client}{'-f' if 'dhcp_keep' in params else ''}{f':{options}' if options else ''}"
-    address = params["addresses"][0] if params["addresses"] else "0/0"
+    address = params["addresses"][0] if "addresses" in params else "0/0"
     return f"{address}@{params['gateway'][0]}" if "gateway" in params else str(address)
 
 
@@ -159,10 +159,10 @@ def _address(words: Words, family: int | None, params: dict[str, t.Any]) -> None
         )
     where = f"{words.option}: {words.line!r}: address"
     cidr = norm.interface_address(address, where)
-    params["addresses"] = [cidr] if cidr else []
+    params.update({"addresses": [cidr]} if cidr else {})  # with 0/0 the container sees to its addresses itself
     if at:
         params["gateway"] = [norm.address(gateway, f"{words.option}: {words.line!r}: gateway")]
-    for each in [*params["addresses"], *params.get("gateway", ())]:
+    for each in [*params.get("addresses", ()), *params.get("gateway", ())]:
         if family not in (None, norm.family(each)):
             raise words.wrong(f"does not belong to '-a {family}', which can be left out")
 

@@ -1,0 +1,67 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""The lines of one run of the module pipework, and the options of the other modules that they stand for. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing as t
+
+from ._attachment import Attachment, Params
+from ._errors import PipeworkError
+from ._grammar import classic
+
+WAYS = ("cmd", "argv", "commands")
+NAMES = {"dhcp": "DHCP (option 'dhcp')", "pkey": "an IPoIB partition (option 'pkey')"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """One line. ``where``: how an error names it, such as ``commands[2]``."""
+
+    where: str
+    line: classic.Line
+
+    def public(self) -> dict[str, t.Any]:
+        return {"cmd": classic.format_line(self.line), "module": self.line.module, "options": self.line.params}
+
+
+def commands_of(params: Params) -> list[Command]:
+    """The lines that the options give. Raises PipeworkError."""
+    ways = [way for way in WAYS if params.get(way) is not None]
+    if len(ways) != 1:
+        said = f"{ways[0]} and {ways[1]} are given" if ways else "none is given"
+        raise PipeworkError(f"cmd: give one of {', '.join(WAYS)}; {said}.")
+    given = params[ways[0]]
+    listed = [(f"commands[{at}]", line) for at, line in enumerate(given)] if ways[0] == "commands" else [
+        (ways[0], given)
+    ]
+    return [Command(where, classic.parse(line, where)) for where, line in listed]
+
+
+def items_for(commands: t.Iterable[Command], params: Params, known: t.Collection[str]) -> list[dict[str, t.Any]]:
+    """The lines of one module as items of its list. ``known``: the options that it has in this version."""
+    common = {name: params[name] for name in ("runtime", "runtime_user") if params.get(name) is not None}
+    found = []
+    for command in commands:
+        for option in command.line.params:
+            if option not in known:
+                raise PipeworkError(
+                    f"{command.where}: {classic.format_line(command.line)!r} asks for "
+                    f"{NAMES.get(option, option)}, which is not available in this version."
+                )
+        found.append({**common, **command.line.params})
+    return found
+
+
+def translated(message: str, lists: t.Mapping[str, t.Sequence[Command]]) -> str:
+    """An error of another module about an item of its list, about the line instead."""
+    def where(found: re.Match[str]) -> str:
+        commands = lists[found[1]]
+        return commands[int(found[2])].where if int(found[2]) < len(commands) else found[0]
+
+    return re.sub(rf"\b({'|'.join(lists)})\[(\d+)\]", where, message) if lists else message
+
+
+OF_ATTACHMENTS = frozenset(Attachment.__dataclass_fields__) - {"where"}

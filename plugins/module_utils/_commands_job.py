@@ -1,0 +1,77 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""The job behind pipework: the classic command lines, done by the jobs of the other modules in one run."""
+from __future__ import annotations
+
+import contextlib
+import typing as t
+
+from ._attach_job import AttachJob
+from ._attachment import Params
+from ._commands import OF_ATTACHMENTS, Command, commands_of, items_for, translated
+from ._errors import PipeworkError
+from ._netlink import Namespaces
+from ._plan import Plan, State
+from ._run import Job, Picture
+
+
+class Part(t.NamedTuple):
+    """What does the lines of one module: its list option, the options of an item, its job."""
+
+    option: str
+    known: t.Collection[str]
+    job: t.Callable[[Params], Job]
+
+
+PARTS = {"pipework_attach": Part("attachments", OF_ATTACHMENTS, AttachJob)}
+
+
+class CommandsJob:
+    """The lines, and the jobs that they make."""
+
+    def __init__(self, params: Params) -> None:
+        self.commands = commands_of(params)
+        for command in self.commands:
+            if command.line.module not in PARTS:
+                what = f"'{command.line.module.partition('_')[2]}'"
+                raise PipeworkError(f"{command.where}: {what} is not available in this version.")
+        self.lists: dict[str, list[Command]] = {}
+        self.jobs: list[Job] = []
+        for module, part in PARTS.items():
+            mine = [command for command in self.commands if command.line.module == module]
+            if mine:
+                self.lists[part.option] = mine
+                with self._naming_lines():
+                    self.jobs.append(part.job({part.option: items_for(mine, params, part.known)}))
+
+    @contextlib.contextmanager
+    def _naming_lines(self) -> t.Iterator[None]:
+        try:
+            yield
+        except PipeworkError as error:
+            raise PipeworkError(translated(error.message, self.lists), error.undone) from None
+
+    def open(self, namespaces: Namespaces) -> None:
+        with self._naming_lines():
+            for job in self.jobs:
+                job.open(namespaces)
+
+    def picture(self, namespaces: Namespaces) -> Picture:
+        whole = Picture({}, {}, set())
+        with self._naming_lines():
+            for job in self.jobs:
+                part = job.picture(namespaces)
+                whole.state.update(part.state)
+                whole.desired.update(part.desired)
+                whole.shown.update(part.shown)
+        return whole
+
+    def results(self, state: State) -> dict[str, t.Any]:
+        found: dict[str, t.Any] = {"lines": [command.public() for command in self.commands]}
+        for job in self.jobs:
+            found.update(job.results(state))
+        return found
+
+    def finish(self, plan: Plan, namespaces: Namespaces, state: State) -> None:
+        for job in self.jobs:
+            job.finish(plan, namespaces, state)

@@ -1,0 +1,129 @@
+#!/usr/bin/python
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pipework
+short_description: The classic pipework command line
+version_added: 0.1.0
+description:
+  - Takes the command lines of the C(pipework) script and does what they ask for, but so that they can be repeated,
+    checked before they are run, and taken back as a whole when one of them fails.
+  - Each line stands for options of another module, which the result shows in RV(lines).
+    M(pipework.containers.pipework_attach) has many more.
+  - No line, and no word of one, is ever run by a shell.
+extends_documentation_fragment:
+  - pipework.containers.attributes
+options:
+  cmd:
+    description:
+      - One line, such as C(br1 web1 192.168.1.1/24@192.168.1.254 U:web1@10). The word C(pipework) may stand before it.
+      - Quotes and backslashes keep words together as they do in a shell. What else a shell would understand, such as
+        variables and C($(docker run …\)), is refused.
+      - C([--direct-phys] HOSTINTERFACE [-i NAME] [-l NAME] [-a 4|6] CONTAINER ADDRESS/MASK[@GATEWAY] [MAC][@VLAN])
+        attaches a container.
+      - HOSTINTERFACE is the name of a bridge or a network card, C(mac:) and the address of a card, or C(dummy).
+        Instead of an address, C(0/0) means none.
+    type: str
+  argv:
+    description: The same as a list of words, which are taken as they are.
+    type: list
+    elements: str
+  commands:
+    description: Many lines in one run. All are checked before anything is changed, and a failure takes all back.
+    type: list
+    elements: str
+  runtime:
+    description: Who knows the containers, as for M(pipework.containers.pipework_attach). The default is V(auto).
+    type: str
+    choices: [auto, docker, podman, lxc, containerd, nspawn, netns, pid, host]
+  runtime_user:
+    description: The user whose rootless Docker or Podman it is. Root's own containers are meant without it.
+    type: str
+seealso:
+  - module: pipework.containers.pipework_attach
+author:
+  - pipework.containers contributors (@pipework)
+"""
+
+EXAMPLES = r"""
+- name: As on the command line
+  pipework.containers.pipework:
+    cmd: br1 web1 192.168.1.1/24@192.168.1.254 U:web1
+
+- name: Words that a playbook has
+  pipework.containers.pipework:
+    argv: [br1, -i, eth2, "{{ container }}", "{{ address }}/24"]
+
+- name: All of an old script
+  pipework.containers.pipework:
+    runtime: docker
+    commands:
+      - pipework br1 web1 192.168.1.1/24
+      - pipework br1 db1 192.168.1.2/24 @10
+      - pipework eth2 proxy1 203.0.113.157/24@203.0.113.1
+      - pipework --direct-phys eth3 fast1 0/0
+"""
+
+RETURN = r"""
+before:
+  description: The managed objects before the run, by kind and name. Empty when there were none.
+  returned: success
+  type: dict
+after:
+  description: The same after the run; in check mode, as they would be.
+  returned: success
+  type: dict
+operations:
+  description: What was done, in this order; in check mode, what would be done.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    action: {description: "One of C(create), C(update) and C(delete).", type: str, returned: always}
+    kind: {description: "The sort of object, such as C(link) or C(address).", type: str, returned: always}
+    name: {description: "The object, such as C(docker:web1/eth1).", type: str, returned: always}
+    before: {description: The object before., type: dict, returned: always}
+    after: {description: The object after., type: dict, returned: always}
+  sample:
+    - {action: create, kind: link, name: docker:web1/eth1, before: {}, after: {type: veth, up: false, mtu: 1500}}
+lines:
+  description: What each line stands for, in their order.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    cmd: {description: The line., type: str, returned: always}
+    module: {description: The module that does the same., type: str, returned: always}
+    options: {description: The options of that module., type: dict, returned: always}
+  sample:
+    - cmd: br1 web1 192.168.1.1/24
+      module: pipework_attach
+      options: {host_interface: br1, container: web1, addresses: [192.168.1.1/24]}
+attachments:
+  description: The attachments, as M(pipework.containers.pipework_attach) returns them.
+  returned: success, when a line attaches
+  type: list
+  elements: dict
+"""
+
+from ansible_collections.pipework.containers.plugins.module_utils._commands_job import CommandsJob
+from ansible_collections.pipework.containers.plugins.module_utils._module import CONTAINER, run_module
+
+
+def main() -> None:
+    run_module(
+        {
+            "cmd": {"type": "str"},
+            "argv": {"type": "list", "elements": "str"},
+            "commands": {"type": "list", "elements": "str"},
+            "runtime": CONTAINER["runtime"],
+            "runtime_user": CONTAINER["runtime_user"],
+        },
+        CommandsJob,
+    )
+
+
+if __name__ == "__main__":
+    main()
