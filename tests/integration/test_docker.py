@@ -27,6 +27,7 @@ import pytest
 from ansible_collections.pipework.containers.plugins.module_utils import _runtimes
 from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
 from ansible_collections.pipework.containers.plugins.module_utils._bridge_job import BridgeJob
+from ansible_collections.pipework.containers.plugins.module_utils._commands_job import CommandsJob
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 from ansible_collections.pipework.containers.plugins.module_utils._run import run
 from ansible_collections.pipework.containers.plugins.module_utils._runtimes import docker as docker_runtime
@@ -246,6 +247,18 @@ def test_P39_names_ids_and_short_ids(site: Site) -> None:
         assert not site.attach(odd, addresses=[f"{NET4}.1/24"])["changed"]
     a.rename(f"{PREFIX}-a")
     assert site.attach(ident[:12], state="absent")["changed"]
+
+
+def test_P39_P47_a_classic_line_on_docker(site: Site) -> None:
+    a = site.container("a", network_mode="bridge")
+    line = f"pipework {BRIDGE} -i eth2 {a.id[:12]} {NET4}.1/24@{NET4}.254 U:{a.name}"
+    said = run(CommandsJob({"cmd": line, "runtime": "docker"}), check=True)
+    done = run(CommandsJob({"cmd": line, "runtime": "docker"}))
+    assert done["changed"] and said["operations"] == done["operations"]
+    assert f"inet {NET4}.1/24 brd {NET4}.255" in site.sh(a, "ip", "address", "show", "eth2")
+    assert site.sh(a, "ip", "route").startswith(f"default via {NET4}.254 dev eth2")
+    assert not run(CommandsJob({"argv": line.split()}))["changed"], "auto finds it too"
+    site.attach(a, interface="eth2", state="absent")
 
 
 def test_P39_a_name_counts_for_more_than_the_beginning_of_an_id(site: Site) -> None:

@@ -1,0 +1,162 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""P47: lines of the classic script, run; what they leave is what the script leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from ansible_collections.pipework.containers.plugins.module_utils._commands_job import CommandsJob
+from tests.integration.lab import Host, failing_at, refusal
+
+pytestmark = pytest.mark.root
+GUESTS = ("apache", "mysql", "hipache", "c1", "fast")
+NIC_MAC = "06:00:00:00:00:05"
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    """A host with three NICs, eth2, eth4 and eth5, that are ends of cables."""
+    found = Host(*GUESTS)
+    for number in (2, 4, 5):
+        name, far = f"eth{number}", f"far{number}"
+        found.sh("ip", "link", "add", name, "type", "veth", "peer", "name", far)
+        found.batch(f"link set {name} up\nlink set {far} up")
+    found.sh("ip", "link", "set", "eth5", "address", NIC_MAC)
+    yield found
+    found.close()
+
+
+def pipework(host: Host, *lines: str, check: bool = False, step: Any = None) -> dict[str, Any]:
+    return host.run(job=CommandsJob, check=check, step=step, runtime="netns", commands=list(lines))
+
+
+def done(host: Host, *lines: str) -> dict[str, Any]:
+    """A check run, which must say what the run itself then does; and a second one, which finds nothing to do."""
+    said = pipework(host, *lines, check=True)
+    result = pipework(host, *lines)
+    for part in ("changed", "operations", "before", "after", "lines"):
+        assert said[part] == result[part]
+    assert not pipework(host, *lines)["changed"]
+    return result
+
+
+DOCUMENTED = (
+    "pipework br1 apache 192.168.1.1/24",
+    "pipework br1 mysql 192.168.1.2/24",
+    "pipework br1 -i eth2 -l hostapp1 apache 192.168.4.25/20",
+    "pipework eth2 hipache 50.19.169.157/24@50.19.169.1",
+    "pipework br1 -i eth3 c1 0/0",
+    "pipework --direct-phys eth4 fast 10.1.1.234/24@10.9.9.9",
+    f"pipework mac:{NIC_MAC} -i eth7 mysql 10.2.0.1/24",
+    "pipework br1 -i eth4 c1 192.168.9.1/24 26:2e:71:98:60:8f",
+    "pipework br1 -i eth5 c1 192.168.9.2/24 U:myhost.foo.com",
+    "pipework br1 -i eth6 -a 6 c1 2001:db8::1/64@2001:db8::fe",
+)
+
+
+def test_P47_lines_of_the_documentation_leave_what_the_script_leaves(host: Host) -> None:
+    before = host.snapshot()
+    result = done(host, *DOCUMENTED)
+    assert result["changed"]
+    assert [line["module"] for line in result["lines"]] == ["pipework_attach"] * len(DOCUMENTED)
+    assert len(result["attachments"]) == len(DOCUMENTED)
+
+    # P1, P2, P12: a bridge that is up, eth1 in each container with its address and broadcast address, and they talk
+    bridge = host.link("br1")
+    assert bridge and bridge["linkinfo"]["info_kind"] == "bridge" and "UP" in bridge["flags"]
+    [shown] = [a for link in host.ip("address", "show", "dev", "eth1", ns="apache") for a in link["addr_info"]
+               if a["family"] == "inet"]  # fmt: skip
+    assert (shown["local"], shown["prefixlen"], shown["broadcast"]) == ("192.168.1.1", 24, "192.168.1.255")
+    assert host.ping("apache", "192.168.1.2")
+    # P5, P6: names on both sides
+    local = host.link("hostapp1")
+    assert local and local["master"] == "br1"
+    assert host.addresses("eth2", ns="apache") == ["192.168.4.25/20"]
+    # P13, P9: a macvlan in bridge mode on the NIC, with the default route
+    inside = host.link("eth1", ns="hipache")
+    assert inside and inside["linkinfo"] == {"info_kind": "macvlan", "info_data": inside["linkinfo"]["info_data"]}
+    assert inside["linkinfo"]["info_data"]["mode"] == "bridge"
+    assert host.routes("hipache", "route", "show", "default") == ["default via 50.19.169.1 dev eth1 proto 112"]
+    # P11: up, without an address
+    plain = host.link("eth3", ns="c1")
+    assert plain and "UP" in plain["flags"] and host.addresses("eth3", ns="c1") == []
+    # P15, P10: the NIC itself, and a gateway outside of its network
+    assert host.link("eth4") is None
+    routes = host.routes("fast", "route", "show")
+    assert "default via 10.9.9.9 dev eth1 proto 112" in routes and "10.9.9.9 dev eth1 proto 112 scope link" in routes
+    # P14: the NIC by its address
+    by_address = host.link("eth7", ns="mysql")
+    assert by_address and by_address["linkinfo"]["info_kind"] == "macvlan"
+    # P26, P27: addresses of links
+    macs = [(host.link(name, ns="c1") or {})["address"] for name in ("eth4", "eth5")]
+    assert macs == ["26:2e:71:98:60:8f", "02:72:6c:cd:9b:8d"]
+    # P7: the other family
+    assert host.addresses("eth6", ns="c1") == ["2001:db8::1/64"]
+    assert host.routes("c1", "-6", "route", "show", "default")[0].startswith("default via 2001:db8::fe dev eth6")
+
+    pairs = [(line["options"]["container"], line["options"].get("interface", "eth1")) for line in result["lines"]]
+    host.run(runtime="netns", state="absent", attachments=[{"container": c, "interface": i} for c, i in pairs])
+    host.assert_as(before)
+
+
+def test_P47_a_line_changes_what_another_run_made(host: Host) -> None:
+    """The script refuses a second run."""
+    pipework(host, "br1 apache 192.168.1.1/24")
+    index = (host.link("eth1", ns="apache") or {})["ifindex"]
+    result = done(host, "br1 apache 192.168.1.11/24 02:00:00:00:00:01")
+    assert {operation["action"] for operation in result["operations"]} == {"create", "update", "delete"}
+    after = host.link("eth1", ns="apache") or {}
+    assert (after["ifindex"], after["address"]) == (index, "02:00:00:00:00:01")
+    assert host.addresses("eth1", ns="apache") == ["192.168.1.11/24"]
+
+
+def test_P11_with_0_0_an_address_of_the_containers_own_stays(host: Host) -> None:
+    pipework(host, "br1 apache 0/0")
+    host.sh("ip", "address", "add", "10.7.0.1/24", "dev", "eth1", ns="apache")
+    assert not pipework(host, "br1 apache 0/0")["changed"]
+    assert host.addresses("eth1", ns="apache") == ["10.7.0.1/24"]
+
+
+def test_P47_B4_all_lines_or_none(host: Host) -> None:
+    lines = ("br1 apache 192.168.1.1/24@192.168.1.254", "eth2 hipache 50.19.169.157/24", "br1 mysql 192.168.1.2/24")
+    before = host.snapshot()
+    count = len(pipework(host, *lines, check=True)["operations"])
+    for number in range(0, count, 3):
+        said = refusal(lambda number=number: pipework(host, *lines, step=failing_at(number)))  # type: ignore[misc]
+        assert said and "a failure was injected" in said
+        host.assert_as(before, f"after operation {number}")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("what1 apache 10.0.0.1/24", "commands[1]: host_interface: I do not know how to setup interface what1"),
+        ("br1 nobody 10.0.0.1/24", "commands[1]: "),
+        ("br1 apache 10.0.0.1", "Maybe you meant 10.0.0.1/24?"),
+        ("br1 -i eth2 apache 10.0.0.1/24", "commands[1]: addresses: 10.0.0.1 is given to both"),
+        ("eth2 mysql 10.0.0.1/24 nonsense", "commands[1]: 'eth2 mysql 10.0.0.1/24 nonsense': MAC address"),
+        ("br1 mysql dhclient", "DHCP (option 'dhcp'), which is not available in this version"),
+    ],
+)
+def test_P47_one_bad_line_and_nothing_is_touched(host: Host, line: str, words: str) -> None:
+    before = host.snapshot()
+    said = str(refusal(lambda: pipework(host, "br1 mysql 10.0.0.1/24", line)))
+    assert words in said
+    host.assert_as(before)
+
+
+def test_P47_the_module_itself(host: Host) -> None:
+    params = {"cmd": "pipework br1 apache 192.168.1.1/24", "runtime": "netns"}
+    said = host.module("pipework", params, check=True)
+    result = host.module("pipework", params)
+    assert said["changed"] and said["operations"] == result["operations"] and said["diff"] == result["diff"]
+    assert result["lines"][0]["options"] == {
+        "host_interface": "br1", "container": "apache", "addresses": ["192.168.1.1/24"]}  # fmt: skip
+    assert not host.module("pipework", params)["changed"]
+    wrong = host.module("pipework", {"cmd": "br1 apache 10.0.0.1/24; reboot", "runtime": "netns"})
+    assert wrong["failed"] and "is for a shell" in wrong["msg"] and wrong["msg"].endswith("Nothing was changed.")
+    assert host.module("pipework", {"runtime": "netns"})["failed"]
