@@ -31,6 +31,7 @@ HARMLESS = {
 
 
 GONE = HARMLESS["delete"]
+DELETED_TOGETHER = {("link", "delete"), ("stray", "delete"), ("vlan", "delete")}
 
 
 class OperationFailed(PipeworkError):
@@ -44,13 +45,16 @@ class OperationFailed(PipeworkError):
 def _lacking(operation: Operation, number: int | None) -> str:
     """What to do where the kernel does not know a type of interface."""
     link = operation.subject
+    if isinstance(link, Link) and operation.action == "create" and (link.type, number) == ("vlan", errno.EEXIST):
+        return f" The link of this VLAN of {link.parent} is in another network namespace."
     if operation.action != "create" or number != errno.EOPNOTSUPP or not isinstance(link, Link):
         return ""
     if (link.settings or {}).get("vlan_filtering"):
         return f" With VLANs it needs {KERNEL_OPTION}."
+    option, module = {"vlan": ("VLAN_8021Q", "8021q")}.get(str(link.type), (str(link.type).upper(), link.type))
     return (
-        f" This kernel has no interfaces of type {link.type}: it needs CONFIG_{str(link.type).upper()}, "
-        f"built in or as a module ('modprobe {link.type}')."
+        f" This kernel has no interfaces of type {link.type}: it needs CONFIG_{option}, "
+        f"built in or as a module ('modprobe {module}')."
     )
 
 
@@ -124,7 +128,7 @@ def _execute(batch: Plan, namespaces: Namespaces, done: Plan) -> None:
         _change_spoof_checks(work, done)
     elif sort[0] == "sysctl":
         _write_sysctls(work, namespaces, done)
-    elif sort in (("link", "delete"), ("stray", "delete")):
+    elif sort in DELETED_TOGETHER:
         _delete_links(work, namespaces, done)
     else:
         _request(work, REQUESTS[sort], namespaces, done)

@@ -8,14 +8,12 @@ import collections
 import dataclasses
 import typing as t
 
-from . import _kinds
-from ._attachment import KINDS_WITH_MODE, Attachment
+from . import _kinds, _nic_vlan
+from ._attachment import KINDS_WITH, KINDS_WITH_MODE, Attachment
 from ._facts import Facts, link_key, port_key, whose
-from ._kinds.bridge import check_room
 from ._kinds.phys import home
 from ._layer3 import default_back, layer3
 from ._model import (
-    BRIDGE_PORTS_MAX,
     HOST,
     OWNER_AUTO,
     PROTOCOL,
@@ -35,6 +33,7 @@ from ._model import (
 )
 from ._normalize import MTU_MIN_IPV6, family
 from ._plan import Absent, Desired, KernelObject, Key, State
+from ._rooms import check_rooms, collect_bridges
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +66,8 @@ class Wish:
     bridges: set[str] = dataclasses.field(default_factory=set)  # that attachments use
     left: set[str] = dataclasses.field(default_factory=set)  # that attachments leave, and that go if we made them
     users: dict[str, Attachment] = dataclasses.field(default_factory=dict)  # of NICs
+    standing: set[str] = dataclasses.field(default_factory=set)  # what attachments stand on,
+    vacated: set[str] = dataclasses.field(default_factory=set)  # and did until now
 
     def want(self, item: KernelObject | Absent, own: bool = True) -> None:
         key = item.key
@@ -117,8 +118,8 @@ def compile_wish(
         _purge(scene, wish, purge)
     _collect_unfinished(scene, wish)
     _hold_kept(scene, wish)
-    _check_rooms(targets, scene, wish)
-    _collect_bridges(scene, wish)
+    check_rooms(targets, scene, wish)
+    collect_bridges(scene, wish)
     return wish, scene.state
 
 
@@ -180,9 +181,10 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
     kind = _kinds.kind_of(item, facts, site.link)
     if item.mode is not None and kind not in KINDS_WITH_MODE:
         raise item.refuse(f"mode: kind {kind} has no modes; {', '.join(KINDS_WITH_MODE)} have.")
-    for option in ("vlan", "vlan_trunks", "port"):
-        if getattr(item, option) is not None and kind != "bridge":
-            raise item.refuse(f"{option}: kind {kind} does not have it; kind bridge has.")
+    for option, kinds in KINDS_WITH.items():
+        if getattr(item, option) is not None and kind not in kinds:
+            having = f"kinds {', '.join(kinds)} have" if len(kinds) > 1 else f"kind {kinds[0]} has"
+            raise item.refuse(f"{option}: kind {kind} does not have it; {having}.")
     for wanted in _kinds.check_kind(kind).wanted(site):
         shared = wanted.key[1] == HOST and wanted.key[0] == "link" and label != HOST
         also = wish.desired.get(wanted.key)
@@ -193,9 +195,12 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
             wish.bridges.add(str(wanted.bridge))
         if isinstance(wanted, Link) and wanted.parent:
             _claim(wanted, item, wish)
+            wish.standing.add(wanted.parent)
     if site.link is not None and site.link.type == "phys" and kind != "phys":
         for wanted in home(facts, site.link):
             wish.want(wanted, own=False)
+    if site.link is not None and site.link.parent:
+        wish.vacated.add(site.link.parent)
     if scene.lent and kind != "phys":
         _absent_remains(target.runtime, target.known_as, item, scene, wish, only=scene.lent)
     port = site.port
@@ -249,6 +254,8 @@ def _absent(target: Target, scene: Scene, wish: Wish) -> None:
     item = target.item
     if target.label is None:
         _absent_remains(item.runtime, target.name or str(item.container), item, scene, wish)
+    if target.label is None or scene.link(target.label, item.interface) is None:
+        wish.vacated.update(_nic_vlan.ours(scene))  # the container may have died
     elif _is_ours(scene.link(target.label, item.interface), target.label):
         _remove(target.label, item.interface, scene, wish)
     if target.label not in (None, HOST):
@@ -274,6 +281,8 @@ def _remove(label: str, interface: str, scene: Scene, wish: Wish) -> None:
                 wish.want(wanted)
     wish.want(Absent(link.key))
     wish.own.update(item.key for item in scene.carried[link.key])
+    if link.parent:
+        wish.vacated.add(link.parent)
     if port is not None and port.bridge:
         wish.left.add(port.bridge)
     if link.nic is not None:
@@ -305,6 +314,9 @@ def _purge(scene: Scene, wish: Wish, in_scope: t.Callable[[str], bool]) -> None:
         at_home = link.type == "nic" and link.nic is None
         if not link.owner or link.key in wish.desired or link.type == "bridge" or at_home:
             continue
+        if link.order_kind == "vlan":
+            wish.vacated.update([link.ifname] if in_scope(str(link.parent)) else [])
+            continue
         if link.ns == HOST and link.ifname in ends:
             continue  # its other end is the one to remove
         port = scene.port(link.ns, link.ifname)
@@ -312,7 +324,8 @@ def _purge(scene: Scene, wish: Wish, in_scope: t.Callable[[str], bool]) -> None:
         stands_on = link.parent or (port.bridge if port else None)
         if stands_on is None and link.ns == HOST:
             stands_on = scene.facts.host_name(device.master)
-        if in_scope(str(stands_on or "dummy")):
+        nic = _nic_vlan.nic_of(scene.facts, stands_on) if stands_on else "dummy"
+        if in_scope(str(stands_on)) or in_scope(nic):
             _remove(link.ns, link.ifname, scene, wish)
             if stands_on:
                 wish.left.add(stands_on)
@@ -326,46 +339,10 @@ def _collect_unfinished(scene: Scene, wish: Wish) -> None:
     wanted = {item.local_interface for item in wish.desired.values() if isinstance(item, Port)}
     ends = {item.local_interface: item.carrier for item in scene.state.values() if isinstance(item, Port)}
     for device in scene.marked[UNFINISHED]:
+        if device.type == "vlan":
+            wish.vacated.add(device.name)  # if it is not in use
+            continue
         # Of a pair whose far end is known, that is what has to go: its host end goes with it.
         key = ends.get(device.name) or link_key(HOST, device.name)
         if device.name not in wanted and key not in wish.desired:
             wish.want(Absent(key))
-
-
-def _goes(port: Port, wish: Wish) -> bool:
-    """Whether a port leaves the bridge that it is on."""
-    after = wish.desired.get(port.key)
-    if isinstance(after, Port):
-        return after.bridge != port.bridge
-    return isinstance(after, Absent) or isinstance(wish.desired.get(port.carrier or port.key), Absent)
-
-
-def _check_rooms(targets: t.Sequence[Target], scene: Scene, wish: Wish) -> None:
-    """That each bridge has a port left for each that comes."""
-    come: collections.Counter[str] = collections.Counter()
-    for key, wanted in wish.desired.items():
-        have = scene.state.get(key)
-        if isinstance(wanted, Port) and not (isinstance(have, Port) and have.bridge == wanted.bridge):
-            come[str(wanted.bridge)] += 1
-    for bridge, count in come.items():
-        if len(scene.facts.ports_of(bridge)) + count > BRIDGE_PORTS_MAX:
-            item = next((target.item for target in targets if target.item.host_interface == bridge), targets[0].item)
-            check_room(item, bridge, len(staying_ports(bridge, scene.facts, scene.state, wish)) + count)
-
-
-def _collect_bridges(scene: Scene, wish: Wish) -> None:
-    """A bridge that pipework_attach made goes with its last port, unless somebody has given it an address."""
-    for name in wish.left - wish.bridges:
-        device = scene.facts.host.get(name)
-        if device is None or device.owner not in (OWNER_AUTO, UNFINISHED):
-            continue
-        addressed = any(address.device == name for address in scene.facts.addresses.get(HOST, ()))
-        if not staying_ports(name, scene.facts, scene.state, wish) and not addressed:
-            wish.want(Absent(link_key(HOST, name)))
-
-
-def staying_ports(bridge: str, facts: Facts, state: State, wish: Wish) -> list[Device]:
-    """The ports that a bridge has now and keeps."""
-    going = {key[2] for key, item in wish.desired.items() if isinstance(item, Absent) and key[:2] == ("link", HOST)}
-    going |= {str(item.local_interface) for item in state.values() if isinstance(item, Port) and _goes(item, wish)}
-    return [port for port in facts.ports_of(bridge) if port.name not in going]

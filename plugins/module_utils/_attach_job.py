@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import typing as t
 
-from . import _filter, _forwarding, _runtimes, _spoof_checks, _spoofing, _vlans
+from . import _filter, _forwarding, _nic_vlan, _runtimes, _spoof_checks, _spoofing, _uppers, _vlans
 from ._announce import News, announce
-from ._attach import Target, Wish, compile_wish, staying_ports
+from ._attach import Target, Wish, compile_wish
 from ._attachment import Attachment, Params, attachments_from_params, host_interface_of
 from ._errors import PipeworkError
 from ._facts import Facts, link_key, port_key
@@ -17,7 +17,8 @@ from ._kinds import named
 from ._model import HOST, OWNER_BRIDGE, TABLE_MAIN, Address, Link, Port, Route, default_metric
 from ._netlink import Namespaces
 from ._observe import observe, observe_sysctls
-from ._plan import Plan, State
+from ._plan import Absent, Plan, State
+from ._rooms import staying_ports
 from ._run import Picture
 
 
@@ -30,6 +31,7 @@ class AttachJob:
         self.scope = host_interface_of(params) if self.purge else None
         self.targets: list[Target] = []
         self.facts: Facts | None = None  # of the last picture
+        self.warnings: list[str] = []
 
     def open(self, namespaces: Namespaces) -> None:
         for item, place in zip(self.items, open_guests(self.items, namespaces)):
@@ -64,6 +66,9 @@ class AttachJob:
         for gone in _spoof_checks.surplus(facts, state, wish.desired):
             wish.want(gone, own=False)
         self._forward(wish, facts, state)
+        spare, self.warnings = _uppers.unused(_nic_vlan.vacant(wish, facts, state), namespaces)
+        for device in spare:
+            wish.want(Absent(link_key(HOST, device.name)), own=False)
         return Picture(state, wish.desired, wish.own)
 
     def _observe_sysctls(self, facts: Facts, namespaces: Namespaces) -> None:
@@ -102,7 +107,9 @@ class AttachJob:
         return policies
 
     def results(self, state: State) -> dict[str, t.Any]:
-        return {"attachments": [_result(target, state) for target in self.targets if target.item.state == "present"]}
+        facts = t.cast(Facts, self.facts)
+        listed = [_result(target, state, facts) for target in self.targets if target.item.state == "present"]
+        return {"attachments": listed, **({"warnings": self.warnings} if self.warnings else {})}
 
     def finish(self, plan: Plan, namespaces: Namespaces, state: State) -> None:
         touched = {operation.key for operation in plan} | {operation.subject.carrier for operation in plan}
@@ -135,7 +142,7 @@ class AttachJob:
         }
 
 
-def _result(target: Target, state: State) -> dict[str, t.Any]:
+def _result(target: Target, state: State, facts: Facts) -> dict[str, t.Any]:
     """One item of the returned ``attachments``; None for what only a real run can tell."""
     item, label = target.item, str(target.label)
     link = t.cast("Link | None", state.get(link_key(label, item.interface)))
@@ -145,14 +152,20 @@ def _result(target: Target, state: State) -> dict[str, t.Any]:
     return {
         "container": target.name, "container_id": target.ident, "runtime": target.runtime,
         "kind": {"veth": "bridge"}.get(str(link.type), link.type) if link else None,
-        "host_interface": port.bridge if port else (link.parent if link and link.parent else item.host_interface),
+        "host_interface": port.bridge if port else (
+            _nic_of(item, link.parent, facts) if link and link.parent else item.host_interface),
         "local_interface": port.local_interface if port else None, "interface": item.interface,
         "mac_address": link.mac if link else None, "mtu": link.mtu if link else None,
         "addresses": sorted(t.cast(Address, o).address for o in carried),
         "gateway": [g.gateway for g in gateways if isinstance(g, Route) and g.device == item.interface and g.gateway],
-        "vlan": _vlans.native(port.vlans) if port else None,
+        "vlan": _vlans.native(port.vlans) if port else item.vlan,
         "vlan_trunks": _vlans.tagged(port.vlans) if port else [], "lease": None,
     }
+
+
+def _nic_of(item: Attachment, stands_on: str, facts: Facts) -> str:
+    """What ``host_interface`` names."""
+    return named(str(item.host_interface), facts) if item.vlan is not None else stands_on
 
 
 def _addresses_of(item: Attachment, label: str) -> list[t.Any]:

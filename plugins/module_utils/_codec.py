@@ -12,8 +12,9 @@ import ipaddress
 import struct
 import typing as t
 
+from ._codec_kinds import DECODERS, settings_attrs
 from ._errors import PipeworkError
-from ._model import GROUP, GROUP_DELETE, ON_A_NIC, Address, Device, Route
+from ._model import GROUP, GROUP_DELETE, Address, Device, Route
 from ._normalize import family
 from ._wire import attributes, decode_options
 
@@ -43,17 +44,6 @@ RTM_F_CLONED = 0x200
 RT_TABLE_LOCAL = 255
 RTNH_F_ONLINK = 4
 RTEXT_FILTER_SKIP_STATS = 8
-USER_HZ = 100  # the unit of a bridge's timers
-
-IPVLAN_MODES = ("l2", "l3", "l3s")
-BRIDGE_SECONDS = {
-    "forward_delay": "IFLA_BR_FORWARD_DELAY", "hello_time": "IFLA_BR_HELLO_TIME",
-    "max_age": "IFLA_BR_MAX_AGE", "ageing_time": "IFLA_BR_AGEING_TIME",
-}
-BRIDGE_NUMBERS = {
-    "stp": "IFLA_BR_STP_STATE", "vlan_filtering": "IFLA_BR_VLAN_FILTERING",
-    "default_pvid": "IFLA_BR_VLAN_DEFAULT_PVID",
-}
 
 
 def require() -> None:
@@ -128,9 +118,9 @@ def decode_device(raw: bytes) -> Device:
     info: t.Any = attrs("IFLA_LINKINFO")
     kind = info.get_attr("IFLA_INFO_KIND") if info is not None else None
     settings = None
-    if kind in _SETTINGS:
+    if kind in DECODERS:
         data = info.get_attr("IFLA_INFO_DATA")
-        settings = _SETTINGS[kind](data) if data is not None else {}
+        settings = DECODERS[kind](data) if data is not None else {}
     return Device(
         index=message["index"], name=_text(attrs("IFLA_IFNAME")), type=kind, mac=attrs("IFLA_ADDRESS"),
         mtu=attrs("IFLA_MTU"), up=bool(message["flags"] & IFF_UP), master=attrs("IFLA_MASTER"),
@@ -141,50 +131,11 @@ def decode_device(raw: bytes) -> Device:
     )
 
 
-def _bridge_settings(data: t.Any) -> dict[str, t.Any]:
-    found: dict[str, t.Any] = {}
-    for name, attribute in BRIDGE_SECONDS.items():
-        value = data.get_attr(attribute)
-        if value is not None:
-            found[name] = value // USER_HZ if value % USER_HZ == 0 else value / USER_HZ
-    for name, attribute in BRIDGE_NUMBERS.items():
-        value = data.get_attr(attribute)
-        if value is not None:
-            found[name] = value if name == "default_pvid" else bool(value)
-    if "default_pvid" not in found:
-        found.pop("vlan_filtering", None)  # shown as off, and not to be set, where the kernel cannot filter VLANs
-    return found
-
-
-def _macvlan_settings(data: t.Any) -> dict[str, t.Any]:
-    mode = data.get_attr("IFLA_MACVLAN_MODE") or data.get_attr("IFLA_MACVTAP_MODE")
-    return {"mode": mode} if mode is not None else {}
-
-
-def _ipvlan_settings(data: t.Any) -> dict[str, t.Any]:
-    mode = data.get_attr("IFLA_IPVLAN_MODE")
-    return {"mode": IPVLAN_MODES[mode]} if mode is not None else {}
-
-
-_SETTINGS: dict[str, t.Callable[[t.Any], dict[str, t.Any]]] = {
-    "bridge": _bridge_settings, "macvlan": _macvlan_settings, "macvtap": _macvlan_settings, "ipvlan": _ipvlan_settings,
-}
-
-
 def _info(kind: str, data: list[tuple[str, t.Any]]) -> tuple[str, t.Any]:
     attrs: list[tuple[str, t.Any]] = [("IFLA_INFO_KIND", kind)]
     if data:
         attrs.append(("IFLA_INFO_DATA", {"attrs": data}))
     return ("IFLA_LINKINFO", {"attrs": attrs})
-
-
-def _settings_attrs(kind: str | None, settings: dict[str, t.Any]) -> list[tuple[str, t.Any]]:
-    if kind in ON_A_NIC:
-        mode = settings.get("mode")
-        value = IPVLAN_MODES.index(mode) if kind == "ipvlan" and mode else mode
-        return [] if mode is None else [(f"IFLA_{str(kind).upper()}_MODE", value)]
-    seconds = [(BRIDGE_SECONDS[n], round(v * USER_HZ)) for n, v in settings.items() if n in BRIDGE_SECONDS]
-    return seconds + [(BRIDGE_NUMBERS[n], int(v)) for n, v in settings.items() if n in BRIDGE_NUMBERS]
 
 
 def new_link(
@@ -207,7 +158,7 @@ def new_link(
     else:
         if parent is not None:
             attrs.append(("IFLA_LINK", parent))
-        attrs.append(_info(kind, _settings_attrs(kind, settings or {})))
+        attrs.append(_info(kind, settings_attrs(kind, settings or {})))
     return _message(ifinfmsg, RTM_NEWLINK, REQUEST | ACK | CREATE | EXCL, attrs)
 
 
@@ -230,7 +181,7 @@ def set_link(
 
 def set_link_settings(index: int, kind: str, settings: dict[str, t.Any]) -> bytes:
     """Changes what is peculiar to a kind of interface: a bridge's timers, a macvlan's mode."""
-    return _message(ifinfmsg, RTM_NEWLINK, REQUEST | ACK, [_info(kind, _settings_attrs(kind, settings))], index=index)
+    return _message(ifinfmsg, RTM_NEWLINK, REQUEST | ACK, [_info(kind, settings_attrs(kind, settings))], index=index)
 
 
 def about_link(kind: int, family: int, index: int, attrs: list[tuple[str, t.Any]]) -> bytes:

@@ -111,12 +111,13 @@ class Facts:
             owner, kind, nic, parent = device.owner, "phys", lent[1], lent[1].name
         elif label == HOST and device.type != "bridge" and not device.owner:
             kind, owner = "nic", device.alias or ""
-        elif device.type in ON_A_NIC and (device.parent_netnsid is None) == (label == HOST):
+        elif device.type in (*ON_A_NIC, "vlan") and (device.parent_netnsid is None) == (label == HOST):
             parent = self.host_name(device.parent_index)
+        follows = kind == "vlan" and label == HOST  # its MAC address is its NIC's
         return Link(
-            label, device.name, type=kind, mac=device.mac, mtu=device.mtu, up=device.up, owner=owner, parent=parent,
-            settings=device.settings, peer=end.name if end else None, peer_mac=end.mac if end else None,
-            nic=nic,
+            label, device.name, type=kind, mac=None if follows else device.mac, mtu=device.mtu, up=device.up,
+            owner=owner, parent=parent, settings=device.settings, peer=end.name if end else None,
+            peer_mac=end.mac if end else None, nic=nic,
         )
 
 

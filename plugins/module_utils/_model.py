@@ -63,7 +63,8 @@ class Device:
 
 @dataclasses.dataclass(frozen=True)
 class Link(KernelObject):
-    """A network interface. type: veth, bridge, dummy, those of ON_A_NIC; phys for a lent NIC, nic for one at home."""
+    """A network interface. type: veth, bridge, dummy, vlan, those of ON_A_NIC; phys for a lent NIC, nic for one at
+    home; None for any on the host that is there already."""
 
     KIND = "link"
     IDENTITY = ("ns", "ifname")
@@ -76,7 +77,7 @@ class Link(KernelObject):
     mtu: int | None = None
     up: bool | None = None
     owner: str | None = None  # our mark; of a NIC at home, the alias that somebody gave it, or ""
-    parent: str | None = None  # of those on a NIC: the NIC, on the host; phys: the name that the NIC has there
+    parent: str | None = None  # of those on a NIC: the NIC or its VLAN link, on the host; phys: the name it has there
     settings: dict[str, t.Any] | None = None  # of the type: a macvlan's mode, a bridge's timers (in seconds)
     peer: str | None = None  # veth: the name of the host end
     peer_mac: str | None = None  # and its address
@@ -90,6 +91,10 @@ class Link(KernelObject):
     def order_kind(self) -> str:
         if self.type == "veth" and self.ns == HOST and self.peer is None:
             return "stray"  # a host end whose container is not looked at, or gone
+        if self.type is None and self.ns == HOST:
+            return "uplink"
+        if self.type == "vlan" and self.ns == HOST:
+            return "vlan"
         return self.type if self.type in ("bridge", "phys", "nic") else "link"
 
     def must_replace(self, observed: KernelObject) -> bool:
@@ -100,6 +105,10 @@ class Link(KernelObject):
         # A NIC that comes home has the mark of its attachment until the rest, its addresses too, is as it was.
         owner = {"phys": self.owner, "nic": None}.get(str(self.type), UNFINISHED)
         return dataclasses.replace(self, up=False, owner=owner)
+
+    def dying(self) -> Link:
+        # Whoever stood on it may be finished on another one by the time that it goes.
+        return dataclasses.replace(self, owner=UNFINISHED) if self.order_kind == "vlan" else self
 
 
 @dataclasses.dataclass(frozen=True)

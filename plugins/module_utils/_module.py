@@ -34,6 +34,8 @@ def run_module(argument_spec: dict[str, t.Any], job: t.Callable[[dict[str, t.Any
     except Exception as error:  # pylint: disable=broad-except  # a traceback is for -vvv, never for the reader of the output
         words = f"This should not have happened, please report it: {type(error).__name__}: {error}"
         module.fail_json(msg=words, exception=traceback.format_exc())
+    for words in result.pop("warnings", ()):
+        module.warn(words)
     if module._diff:  # pylint: disable=protected-access  # the documented way to ask
         result["diff"] = {"before": _text(result["before"]), "after": _text(result["after"])}
     module.exit_json(**result)

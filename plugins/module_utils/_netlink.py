@@ -75,6 +75,22 @@ class Namespaces:
     def __iter__(self) -> t.Iterator[str]:
         return iter(self._open)
 
+    def inodes(self) -> set[int]:
+        """The inode numbers of the open namespaces, which tell them apart."""
+        return {inode for _device, inode in self._labels}
+
+    def lowers(self, fd: int) -> set[int]:
+        """The indexes of the host's interfaces that those of another namespace stand on, which is taken over."""
+        try:
+            netns = Netns(self, "elsewhere", fd)
+        except OSError:
+            os.close(fd)
+            raise
+        try:
+            return netns.lowers(self._open[HOST])
+        finally:
+            netns.close()
+
     def inside(self, fd: int, work: t.Callable[[], T]) -> T:
         """Runs a function in a namespace and comes back."""
         def visit() -> T:
@@ -141,6 +157,12 @@ class Netns:
         if other is self:
             return None
         return _codec.decode_nsid(self._exchange([_codec.ask_nsid(other.fd)])[0][0])
+
+    def lowers(self, host: Netns) -> set[int]:
+        """The indexes of another namespace's interfaces that those of this one stand on."""
+        below = [_wire.below(raw) for raw in self._dump(_codec.dump_links())]
+        number = self.nsid(host)  # known by now, if one of them does
+        return {index for index, netnsid in below if index and netnsid is not None and netnsid == number}
 
     def index(self, name: str) -> int:
         """An interface's index, by its name."""

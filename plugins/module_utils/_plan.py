@@ -52,6 +52,10 @@ class KernelObject:
         """What one message can create; what is missing comes as an update, when the rest stands."""
         return self
 
+    def dying(self) -> KernelObject:
+        """What is made of it before others go on without it, so that a killed run does not leave it unknown."""
+        return self
+
     def differences(self, observed: KernelObject) -> frozenset[str]:
         """Names of the fields that are managed here and have another value there."""
         mine, theirs = self.__dict__, observed.__dict__
@@ -144,18 +148,23 @@ def title(key: Key) -> str:
 # An old address goes after the new one has come, so that the routes through the interface stay.
 ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("spoof_check", "delete"),
+    ("dying", "update"),  # before anything that is finished without it
     ("filter", "delete"),  # while the bridge or port is there that leads to it
     ("replaced", "delete"),
     ("stray", "delete"),  # its name may be wanted
     ("nic", "delete"),  # leaves for a container, or
     ("phys", "delete"),  # comes home
     ("bridge", "create"),
+    ("uplink", "create"),
+    ("vlan", "create"),
     ("link", "create"),
     ("stray", "create"),
     ("phys", "create"),
     ("nic", "create"),
     ("sysctl", "create"),  # before the link is up and has addresses
     ("sysctl", "update"),
+    ("uplink", "update"),  # before the VLAN link on it, which does not come up otherwise
+    ("vlan", "update"),
     ("link", "update"),
     ("stray", "update"),
     ("phys", "update"),
@@ -183,6 +192,8 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("sysctl", "delete"),
     ("port", "delete"),
     ("link", "delete"),
+    ("vlan", "delete"),
+    ("uplink", "delete"),
     ("bridge", "delete"),
 ))}
 
@@ -212,7 +223,10 @@ def reconcile(desired: Desired, observed: State) -> Plan:
 
     for key, root in gone.items():
         kind = "replaced" if root in replaced else observed[root].order_kind
-        add(Operation("delete", observed[key], None, implied=key != root), ORDER[kind, "delete"])
+        last = observed[key].dying() if key in removed else observed[key]
+        if last != observed[key]:
+            add(Operation("update", observed[key], last), ORDER["dying", "update"])
+        add(Operation("delete", last, None, implied=key != root), ORDER[kind, "delete"])
         if root in replaced and key not in desired:
             for operation in _rebirth(observed[key]):  # nothing of others is lost when a link has to be made anew
                 add(operation, ORDER[observed[key].order_kind, operation.action])

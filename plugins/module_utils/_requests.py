@@ -156,6 +156,7 @@ REQUESTS: dict[tuple[str, str], t.Callable[[t.Any, t.Any, Namespaces], list[Requ
     ("link", "create"): create_link, ("link", "update"): _update_link,
     # Half a pair cannot be made again, nor is it missed.
     ("stray", "create"): _leave_alone, ("stray", "update"): _leave_alone,
+    ("vlan", "create"): create_link, ("vlan", "update"): _update_link,
     ("bridge", "create"): create_link, ("bridge", "update"): _update_link, ("bridge", "delete"): _delete_bridge,
     ("phys", "create"): _lend_nic, ("phys", "update"): _update_link, ("phys", "delete"): _return_nic,
     ("nic", "create"): _leave_alone, ("nic", "update"): _update_link, ("nic", "delete"): _leave_alone,

@@ -13,6 +13,7 @@ from . import _vlans
 RTM_GETVLAN = 114
 REQUEST, DUMP = 1, 0x300
 AF_BRIDGE = 7
+IFLA_LINK, IFLA_LINK_NETNSID = 5, 37
 IFLA_LINKINFO, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 18, 4, 5
 BRIDGE_VLANDB_ENTRY, BRIDGE_VLANDB_ENTRY_INFO, BRIDGE_VLANDB_ENTRY_RANGE = 1, 1, 2
 BRPORT = {"hairpin": 4, "learning": 8, "isolated": 33}  # IFLA_BRPORT_MODE, _LEARNING, _ISOLATED
@@ -27,6 +28,13 @@ def attributes(data: bytes, at: int, end: int) -> t.Iterator[tuple[int, int, int
             return
         yield kind & ATTRIBUTE_TYPE, at + 4, at + length
         at += (length + 3) & ~3
+
+
+def below(link: bytes) -> tuple[int | None, int | None]:
+    """What an interface stands on, of a message of a dump of links: its index, and the number of its namespace."""
+    found = {kind: struct.unpack_from("=i", link, at)[0] for kind, at, _end in attributes(link, 32, len(link))
+             if kind in (IFLA_LINK, IFLA_LINK_NETNSID)}
+    return found.get(IFLA_LINK), found.get(IFLA_LINK_NETNSID)
 
 
 def decode_options(link: bytes) -> dict[str, bool] | None:

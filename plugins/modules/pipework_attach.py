@@ -87,12 +87,15 @@ options:
     type: int
   vlan:
     description:
-      - The VLAN of the container's interface, V(1) to V(4094), for kind V(bridge). Frames that the container sends
+      - The VLAN of the container's interface, V(1) to V(4094). Frames that the container sends
         without a tag belong to it, and its frames reach the container without one.
       - With O(vlan_trunks), the native VLAN of the trunk.
-      - The bridge then has to filter VLANs. One that does not is made to, unless it has ports of others;
+      - On a network card, for kinds V(macvlan), V(macvtap) and V(ipvlan), the interface then stands on the VLAN's link,
+        such as C(eth0.10), which is made if the card has none for this VLAN, and goes with the last that uses it.
+        A link that somebody else made is used and stays. Without the option the interface stands on the card itself.
+      - A bridge then has to filter VLANs. One that does not is made to, unless it has ports of others;
         see O(pipework.containers.pipework_bridge#module:vlan_filtering).
-      - Without O(vlan) and O(vlan_trunks) the VLANs of the port are left as they are;
+      - Without O(vlan) and O(vlan_trunks) the VLANs of a bridge's port are left as they are;
         a new port is in the bridge's default VLAN.
     type: int
   vlan_trunks:
@@ -214,6 +217,14 @@ EXAMPLES = r"""
     host_interface: eth2
     addresses: [203.0.113.157/24]
 
+- name: Two containers in VLAN 10 of a card
+  pipework.containers.pipework_attach:
+    host_interface: eth2
+    vlan: 10
+    attachments:
+      - {container: web1, addresses: [203.0.113.157/24]}
+      - {container: db1, addresses: [203.0.113.158/24]}
+
 - name: Move a card into a container
   pipework.containers.pipework_attach:
     container: fast1
@@ -299,7 +310,7 @@ attachments:
     gateway: {description: The default gateways through it., type: list, elements: str, returned: always}
     mtu: {description: Its MTU., type: int, returned: always}
     vlan:
-      description: The VLAN of frames without a tag, on a bridge that filters VLANs; else null.
+      description: The VLAN of frames without a tag, on a card or on a bridge that filters VLANs; else null.
       type: int
       returned: always
     vlan_trunks: {description: The VLANs that pass with their tag., type: list, elements: str, returned: always}

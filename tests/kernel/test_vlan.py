@@ -208,11 +208,17 @@ def test_P31_filtering_is_switched_on_where_all_ports_are_ours(host: Host) -> No
     assert not host.ping("c", "10.7.0.1", seconds=0)
 
 
-@pytest.mark.parametrize("kind", ["macvlan", "dummy"])
-def test_P31_other_kinds_refuse_vlans_so_far(host: Host, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "option", "words"),
+    [
+        ("dummy", {"vlan": 10}, "kinds bridge, macvlan, macvtap, ipvlan have"),
+        ("macvlan", {"vlan_trunks": ["10"]}, "kind bridge has"),
+    ],
+)
+def test_P31_other_kinds_refuse_vlans(host: Host, kind: str, option: Params, words: str) -> None:
     host.sh("ip", "link", "add", "nic0", "type", "dummy")
-    with pytest.raises(PipeworkError, match=rf"vlan: kind {kind} does not have it; kind bridge has"):
-        host.run(runtime="netns", container="a", host_interface="nic0", kind=kind, vlan=10)
+    with pytest.raises(PipeworkError, match=rf"{next(iter(option))}: kind {kind} does not have it; {words}"):
+        host.run(runtime="netns", container="a", host_interface="nic0", kind=kind, **option)
 
 
 # -- bridges

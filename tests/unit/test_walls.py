@@ -35,7 +35,7 @@ HARMLESS = {
 }
 PURE = {
     "_attach", "_attachment", "_bridge", "_commands", "_errors", "_facts", "_filter_rules", "_forwarding", "_items",
-    "_layer3", "_model", "_normalize", "_plan", "_spoof_checks", "_sysctls", "_vlans",
+    "_layer3", "_model", "_nic_vlan", "_normalize", "_plan", "_rooms", "_spoof_checks", "_sysctls", "_vlans",
 }
 # fmt: on
 PURE_FOLDERS = ("_grammar", "_kinds")

@@ -7,6 +7,8 @@ import typing as t
 
 from .._facts import port_key
 from .._model import HOST, ON_A_NIC, Link
+from .._nic_vlan import underneath
+from .._nic_vlan import wanted as vlan_link
 from .._plan import Absent, KernelObject
 
 if t.TYPE_CHECKING:
@@ -19,27 +21,28 @@ def wanted(site: Site) -> t.Iterator[KernelObject | Absent]:
 
 def upon_nic(site: Site, kind: str, mode: str) -> t.Iterator[KernelObject | Absent]:
     """An interface of one of the kinds that stand on a NIC of the host."""
-    item = site.item
+    item, facts = site.item, site.facts
     parent = site.parent()
+    name, mtu = underneath(item, facts, parent)
     if not parent.ethernet:
         raise item.refuse(f"host_interface: {parent.name} is not an Ethernet interface, which {kind} needs.")
     if parent.type in ON_A_NIC:
         raise item.refuse(
             f"host_interface: {parent.name} is a {parent.type} itself; use the interface that it stands on."
         )
-    if parent.master is not None:
-        bridge = site.facts.host_name(parent.master)
+    base = facts.host.get(name)
+    if base is not None and base.master is not None:
+        bridge = facts.host_name(base.master)
         raise item.refuse(
-            f"host_interface: {parent.name} is a port of {bridge}, and takes no {kind} as such; "
+            f"host_interface: {name} is a port of {bridge}, and takes no {kind} as such; "
             f"attach to {bridge} instead."
         )
-    if item.mtu and item.mtu > parent.mtu:
-        raise item.refuse(
-            f"mtu: {item.mtu} is more than {parent.name} has ({parent.mtu}); a {kind} takes {parent.mtu} at most."
-        )
+    if item.mtu and item.mtu > mtu:
+        raise item.refuse(f"mtu: {item.mtu} is more than {name} has ({mtu}); a {kind} takes {mtu} at most.")
     yield Link(HOST, parent.name, up=True)
+    yield from vlan_link(item, facts, parent)
     yield Link(
-        site.label, item.interface, type=kind, parent=parent.name, settings={"mode": mode}, mac=item.mac_address,
-        mtu=item.mtu or parent.mtu, up=True, owner=site.owner,
+        site.label, item.interface, type=kind, parent=name, settings={"mode": mode}, mac=item.mac_address,
+        mtu=item.mtu or mtu, up=True, owner=site.owner,
     )
     yield Absent(port_key(site.label, item.interface))
