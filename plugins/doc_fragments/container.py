@@ -13,6 +13,8 @@ options:
       - The container, by the name or the ID that its runtime knows it by, also a short ID.
       - For O(runtime=lxc) its name, or the path of its folder where that is not in LXC's usual place;
         for O(runtime=nspawn) the machine's name.
+      - For O(runtime=incus) the name of an instance of Incus or LXD on this host, with its project before it
+        (V(shop/web1)) unless that is the project default.
       - For O(runtime=containerd) an ID or the name that nerdctl gave, with containerd's namespace before it
         (V(k8s.io/web1)) where that is needed. Without it, all are searched but those of Docker and Kubernetes.
       - For O(runtime=netns) the name of a network namespace or an absolute path to one,
@@ -22,12 +24,12 @@ options:
     aliases: [guest]
   runtime:
     description:
-      - Who knows the container. V(auto) asks V(docker), V(podman), V(lxc), V(containerd), V(nspawn) and V(netns),
-        as far as they are installed, and fails when several know the name.
+      - Who knows the container. V(auto) asks V(docker), V(podman), V(lxc), V(incus), V(containerd), V(nspawn)
+        and V(netns), as far as they are installed, and fails when several know the name.
       - V(host) is the host itself.
       - The default is V(auto).
     type: str
-    choices: [auto, docker, podman, lxc, containerd, nspawn, netns, pid, host]
+    choices: [auto, docker, podman, lxc, incus, containerd, nspawn, netns, pid, host]
   runtime_user:
     description:
       - The user whose rootless Docker or Podman it is. Root's own containers are meant without it.

@@ -6,7 +6,9 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import typing as t
@@ -64,6 +66,43 @@ def find(host: Host, runtime: str, name: str, user: str | None = None) -> t.Any:
         return type(answer).__name__, str(answer), getattr(answer, "known_as", None)
 
     return host.call(look)
+
+
+DEAF = """
+import socket, sys
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+listener.listen()
+print("+", end="", flush=True)
+kept = []
+while True:
+    there, _address = listener.accept()
+    kept.append(there)
+    if sys.argv[2]:
+        there.recv(65536)
+        there.sendall(bytes.fromhex(sys.argv[2]))
+        kept.pop().close()
+"""
+
+
+class Deaf:
+    """A socket on a host that accepts and never says a word, or always the same ones; an engine that hangs."""
+
+    def __init__(self, host: Host, path: str, words: bytes = b"") -> None:
+        self.host, self.path = host, path
+
+        def begin() -> int:
+            argv = [sys.executable, "-c", DEAF, path, words.hex()]
+            null = subprocess.DEVNULL
+            started = subprocess.Popen(argv, stdin=null, stdout=subprocess.PIPE, stderr=null, start_new_session=True)
+            assert started.stdout is not None and started.stdout.read(1) == b"+"
+            return started.pid
+
+        self.pid = host.call(begin)
+
+    def close(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        self.host.sh("rm", self.path)
 
 
 class Engine:

@@ -181,6 +181,8 @@ class Host:
 
         def there() -> T:
             os.environ.pop("DOCKER_HOST", None)  # the machine's engine is none of this host's
+            os.environ.setdefault("INCUS_SOCKET", "/run/incus/unix.socket")  # nor are its other daemons
+            os.environ.setdefault("LXD_SOCKET", "/run/lxd/unix.socket")
             enter(self.mnt, CLONE_NEWNS)
             enter(self.net)
             os.chdir("/")

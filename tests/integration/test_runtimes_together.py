@@ -16,6 +16,7 @@ from tests.conftest import IMAGE
 from tests.integration.engines import NET, Engine, find
 from tests.integration.lab import Host, eventually
 from tests.integration.test_runtimes_containerd import Containerd
+from tests.integration.test_runtimes_incus import Incus
 from tests.integration.test_runtimes_lxc import Lxc
 from tests.integration.test_runtimes_nspawn import Nspawn
 from tests.integration.test_runtimes_podman import Podman
@@ -30,7 +31,7 @@ def site() -> Iterator[tuple[Host, list[Engine]]]:
     with contextlib.ExitStack() as stack:
         host = Host()
         stack.callback(host.close)
-        for kind in (Podman, Lxc, Containerd, Nspawn):
+        for kind in (Podman, Lxc, Incus, Containerd, Nspawn):
             engines.append(kind(host))
             stack.callback(engines[-1].close)
         yield host, engines
@@ -52,18 +53,18 @@ def test_B6_B11_one_task_for_all_runtimes(site: tuple[Host, list[Engine]]) -> No
     host, engines = site
     for number, engine in enumerate(engines):
         engine.start(f"web{number}")
-    host.add_guests("web4")
-    items = [{"container": f"web{number}", "addresses": [f"{NET}.{number + 1}/24"]} for number in range(5)]
+    host.add_guests("web5")
+    items = [{"container": f"web{number}", "addresses": [f"{NET}.{number + 1}/24"]} for number in range(6)]
     done = host.run(attachments=items, host_interface="br1")
-    assert [each["runtime"] for each in done["attachments"]] == ["podman", "lxc", "containerd", "nspawn", "netns"]
-    for (number, engine), other in itertools.product(enumerate(engines), range(5)):
+    assert [each["runtime"] for each in done["attachments"]] == [*(engine.runtime for engine in engines), "netns"]
+    for (number, engine), other in itertools.product(enumerate(engines), range(6)):
         if other != number:
             assert ping(engine, f"web{number}", f"{NET}.{other + 1}"), (engine.runtime, other)
-    assert host.ping("web4", f"{NET}.1")
+    assert host.ping("web5", f"{NET}.1")
 
     assert not host.run(attachments=items, host_interface="br1")["changed"]
     assert host.run(attachments=items[:1], host_interface="br1", purge=True)["changed"]
-    assert [engine.links(f"web{number}") for number, engine in enumerate(engines)] == [["eth1"], [], [], []]
+    assert [engine.links(f"web{number}") for number, engine in enumerate(engines)] == [["eth1"], [], [], [], []]
     assert host.run(attachments=[], purge=True)["changed"]
     assert host.links() == []
 
@@ -74,15 +75,16 @@ def test_P41_a_name_that_all_of_them_know(site: tuple[Host, list[Engine]]) -> No
     for engine in engines:
         engine.start("web1")
     said = find(host, "auto", "web1")[1]
-    assert "'web1' is known to several runtimes: podman, lxc, containerd, nspawn, netns;" in said
+    assert "'web1' is known to several runtimes: podman, lxc, incus, containerd, nspawn, netns;" in said
     engines[1].stop("web1")
-    assert "several runtimes: podman, lxc (not running), containerd, nspawn, netns;" in find(host, "auto", "web1")[1]
+    said = find(host, "auto", "web1")[1]
+    assert "several runtimes: podman, lxc (not running), incus, containerd, nspawn, netns;" in said
     for engine in (engines[0], *engines[2:]):
         assert engine.attach("web1", addresses=[f"{NET}.1/24"])["changed"]
         assert engine.links("web1") == ["eth1"]
     said = find(host, "auto", "nobody")[1]
-    assert "asked: podman, lxc, containerd, nspawn, netns" in said
-    assert "'podman ps', 'lxc-ls', 'nerdctl ps', 'machinectl list' and 'ip netns list' show the names" in said
+    assert "asked: podman, lxc, incus, containerd, nspawn, netns" in said
+    assert "'podman ps', 'lxc-ls', 'incus list', 'nerdctl ps', 'machinectl list' and 'ip netns list' show" in said
 
 
 @pytest.mark.docker
