@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import typing as t
 
 from . import _runtimes
@@ -36,14 +37,23 @@ def open_guests(items: t.Sequence[Guest], namespaces: Namespaces) -> list[Place]
             opened[request] = (namespaces.add(answer.label, answer.fd), answer)
         else:
             opened[request] = answer
-    return [_place(item, opened[request]) for item, request in zip(items, requests)]
+    return [_place(item, opened[request], namespaces) for item, request in zip(items, requests)]
 
 
-def _place(item: Guest, answer: t.Any) -> Place:
+def _place(item: Guest, answer: t.Any, namespaces: Namespaces) -> Place:
     if isinstance(answer, tuple):
         label, found = answer
         check_namespace(label, item)
+        if item.state == "present":
+            namespaces.checks.append(functools.partial(_refuse_ended, item, found))
         return Place(label, found.runtime, found.name, found.ident, found.user)
     if item.state == "absent" and isinstance(answer, (_runtimes.NoContainer, _runtimes.NotRunning)):
         return Place(None, item.runtime, getattr(answer, "known_as", None) or str(item.container))
     raise item.refuse(str(answer))
+
+
+def _refuse_ended(item: Guest, found: _runtimes.Found) -> None:
+    """A container that ended during the run is not what was asked for, even though its namespace is there as long as
+    the run holds it."""
+    if not found.lives:
+        raise item.refuse(f"container: {found.name!r} ended, or was started anew, during the run.")

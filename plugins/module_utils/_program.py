@@ -22,6 +22,10 @@ class Done(t.NamedTuple):
     said: str
 
 
+class NoEnd(PipeworkError):
+    """A program that had to be ended."""
+
+
 def which(program: str) -> str | None:
     return shutil.which(program, path=PATH)
 
@@ -35,7 +39,7 @@ def uid_of(user: str) -> int:
         raise PipeworkError(f"runtime_user: there is no user {user!r} on the managed host.") from None
 
 
-def run(*argv: str, user: str | None = None, seconds: float = SECONDS) -> Done:
+def run(*argv: str, user: str | None = None) -> Done:
     """Runs a program, as another user if one is given. Raises PipeworkError where it cannot be run or does not end."""
     environment = {**os.environ, "PATH": PATH, "LC_ALL": "C"}
     identity: dict[str, t.Any] = {}
@@ -43,11 +47,11 @@ def run(*argv: str, user: str | None = None, seconds: float = SECONDS) -> Done:
         environment, identity = _become(user)
     try:
         done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, check=False, cwd="/", env=environment,
+            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False, cwd="/", env=environment,
             encoding="utf-8", errors="surrogateescape", start_new_session=True, **identity,
         )
     except subprocess.TimeoutExpired:
-        raise PipeworkError(f"{' '.join(argv)} did not end within {seconds:g} s.") from None
+        raise NoEnd(f"{' '.join(argv)} did not end within {SECONDS:g} s.") from None
     except (OSError, ValueError) as error:
         raise PipeworkError(f"{argv[0]} cannot be run: {getattr(error, 'strerror', None) or error}.") from None
     lines = done.stderr.strip().splitlines() or done.stdout.strip().splitlines() or [f"exit code {done.returncode}"]

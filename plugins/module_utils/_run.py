@@ -85,6 +85,8 @@ def _change(job: Job, plan: Plan, namespaces: Namespaces, step: Step | None) -> 
                 picture = job.picture(namespaces)
                 todo = reconcile(picture.desired, picture.state)
                 if not todo:
+                    for still_there in namespaces.checks:
+                        still_there()
                     job.finish(plan, namespaces, picture.state)
                     return picture.state
         except Exception as error:

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import dataclasses
 import os
 import shutil
 import signal
@@ -62,7 +64,7 @@ def find(host: Host, runtime: str, name: str, user: str | None = None) -> t.Any:
         [answer] = _runtimes.find_all([(runtime, name, user)])
         if isinstance(answer, _runtimes.Found):
             os.close(answer.fd)
-            return answer
+            return dataclasses.replace(answer, fd=-1)
         return type(answer).__name__, str(answer), getattr(answer, "known_as", None)
 
     return host.call(look)
@@ -103,6 +105,40 @@ class Deaf:
     def close(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
         self.host.sh("rm", self.path)
+
+
+class CloneArguments(ctypes.Structure):
+    _fields_ = tuple(
+        (name, ctypes.c_uint64)
+        for name in (
+            "flags", "pidfd", "child_tid", "parent_tid", "exit_signal", "stack", "stack_size", "tls", "set_tid",
+            "set_tid_size", "cgroup",
+        )
+    )
+
+
+def take_number(pid: int) -> None:
+    """Another process, in a network namespace of its own, gets the number of one that has ended."""
+    assert eventually(lambda: not os.path.exists(f"/proc/{pid}"))
+    libc, clone3, new_network = ctypes.CDLL(None, use_errno=True), 435, 0x40000000
+    numbers = (ctypes.c_int * 1)(pid)
+    arguments = CloneArguments(
+        flags=new_network, exit_signal=signal.SIGCHLD, set_tid=ctypes.addressof(numbers), set_tid_size=1
+    )
+    program = str(shutil.which("sleep"))
+    made = libc.syscall(clone3, ctypes.byref(arguments), ctypes.c_size_t(ctypes.sizeof(arguments)))
+    if made == 0:
+        os.execv(program, ["sleep", "100000"])
+    assert made == pid, os.strerror(ctypes.get_errno())
+
+
+def end_stranger(pid: int) -> list[str]:
+    """Ends the process that took the number; returns the names of the interfaces that it had."""
+    words = Path(f"/proc/{pid}/cmdline")
+    assert eventually(lambda: words.read_text(encoding="ascii").split("\0")[:2] == ["sleep", "100000"])
+    lines = Path(f"/proc/{pid}/net/dev").read_text(encoding="ascii").splitlines()
+    os.kill(pid, signal.SIGKILL)
+    return [line.partition(":")[0].strip() for line in lines if ":" in line]
 
 
 class Engine:
@@ -288,6 +324,43 @@ class Cases:
         done = engine.host.run(attachments=items[:1], purge=True)
         assert [o["action"] for o in done["operations"]] == ["delete"]
         assert (engine.links("web1"), engine.links("web2")) == (["eth1"], [])
+
+    def test_B4_ended_in_the_middle(self, engine: Engine) -> None:
+        engine.start("web1")
+        before = engine.host.links()
+
+        def step(operation: t.Any) -> None:
+            if (operation.action, operation.subject.KIND) == ("create", "port"):
+                engine.stop("web1")
+
+        with pytest.raises(PipeworkError) as caught:
+            engine.host.run(step=step, **engine.params("web1", addresses=[f"{NET}.1/24"]))
+        assert "container: 'web1' ended, or was started anew, during the run. " in str(caught.value)
+        assert str(caught.value).endswith("were taken back; everything is as it was.")
+        assert engine.host.links() == before
+
+    def test_B14_process_number_taken_over_before_its_namespace_is_opened(
+        self, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        engine.start("web1")
+        module, note = _runtimes.runtimes()[engine.runtime], engine.folder / "number"
+        real = vars(module)["enter"]
+
+        def late(pid: int, belongs: t.Any) -> t.Any:
+            if not note.exists():
+                note.write_text(str(pid), encoding="ascii")
+                engine.stop("web1")
+                take_number(pid)
+            return real(pid, belongs)
+
+        monkeypatch.setattr(module, "enter", late)
+        before = engine.host.links()
+        try:
+            assert "container: " in engine.refused("web1", addresses=[f"{NET}.1/24"])
+        finally:
+            assert end_stranger(int(note.read_text(encoding="ascii"))) == ["lo"]
+            note.unlink()
+        assert engine.host.links() == before
 
     def test_B14_restarted_all_the_time(self, engine: Engine) -> None:
         engine.start("web1")

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from ansible_collections.pipework.containers.plugins.module_utils._runtimes import containerd
-from tests.integration.engines import NET, Cases, Engine, busybox_root, gone, need
+from tests.integration.engines import NET, Cases, Deaf, Engine, busybox_root, gone, need
 from tests.integration.lab import Host, eventually
 
 pytestmark = pytest.mark.root
@@ -152,4 +152,9 @@ class TestContainerd(Cases):
         (engine.folder / "nothing.sock").touch()
         assert "runtime: containerd does not answer: " in engine.refused("web1")
         assert "containerd does not answer: " in engine.refused("web1", runtime="auto", state="absent")
+        os.unlink(engine.folder / "nothing.sock")
+        since = time.monotonic()
+        with contextlib.closing(Deaf(engine.host, f"{engine.folder}/nothing.sock")):
+            assert "runtime: containerd does not answer: " in engine.refused("web1")
+        assert time.monotonic() - since < 20
         monkeypatch.undo()

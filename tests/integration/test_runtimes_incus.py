@@ -192,7 +192,7 @@ class TestIncus(Cases):
         [daemon] = engine.host.call(incus._daemons)
         other = (engine.host.call(real, ("default", "web2"), daemon) or {})["pid"]
         with subprocess.Popen(["unshare", "-n", "sleep", "60"]) as stranger:
-            for pid in (other, stranger.pid, os.getpid(), 1, 1 << 22):
+            for pid in (other, stranger.pid, 1 << 22):
                 said = [{"status": "Running", "pid": pid}]
                 monkeypatch.setattr(incus, "_state", lambda *a, said=said: said.pop() if said else real(*a))
                 assert engine.attach("web1", addresses=[f"{NET}.1/24"])["attachments"][0]["interface"] == "eth1"

@@ -3,13 +3,17 @@
 """LXC's containers, under whatever control groups this host has."""
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from ansible_collections.pipework.containers.plugins.module_utils import _program
 from ansible_collections.pipework.containers.plugins.module_utils._runtimes import lxc
 from tests.integration.engines import NET, Cases, Engine, busybox_root, need
 from tests.integration.lab import Host
@@ -122,5 +126,71 @@ class TestLxc(Cases):
                 engine.attach("web1", state="absent")
             stranger.kill()
 
+    def test_P40_monitor_that_does_not_answer(self, engine: Lxc, monkeypatch: pytest.MonkeyPatch) -> None:
+        engine.start("web1")
+        monkeypatch.setattr(_program, "SECONDS", 2)
+        number = int(engine.lxc("info", "web1", "--pid", "--no-humanize"))
+        monitor = int(Path(f"/proc/{number}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[1])
+        os.kill(monitor, signal.SIGSTOP)
+        try:
+            assert "runtime: LXC does not answer: " in engine.refused("web1")
+            assert "did not end within 2 s" in engine.refused("web1", runtime="auto", state="absent")
+        finally:
+            os.kill(monitor, signal.SIGCONT)
+
     def test_runtime_user_is_refused(self, engine: Lxc) -> None:
         assert "runtime_user: lxc has no use for it" in engine.refused("web1", runtime_user="nobody")
+
+
+GROUPS = Path("/sys/fs/cgroup")
+
+
+class Layout(Host):
+    """A host that sees control groups of one version only, whatever the machine has."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__("a")
+        self.version = version
+        self.before: list[Path] = []
+        self.call(self._mount)
+        self.before = self.call(self._groups)
+
+    def _mount(self) -> None:
+        lines = Path("/proc/self/mountinfo").read_text(encoding="ascii").splitlines()
+        for place in sorted((line.split()[4] for line in lines), reverse=True):
+            if place.startswith(str(GROUPS)):
+                subprocess.run(["umount", "--lazy", place], check=True)
+        subprocess.run(["mount", "-t", "tmpfs" if self.version == 1 else "cgroup2", "none", GROUPS], check=True)
+        if self.version == 1:  # without controllers, which the machine may have in use elsewhere
+            (GROUPS / "pipework").mkdir()
+            options = "none,name=pipework"
+            subprocess.run(["mount", "-t", "cgroup", "-o", options, "none", GROUPS / "pipework"], check=True)
+
+    def _groups(self) -> list[Path]:
+        return [path for place in (GROUPS, GROUPS / "pipework") for path in place.glob("lxc.*")]
+
+    def close(self) -> None:
+        def clean() -> None:
+            for group in set(self._groups()) - set(self.before):
+                for path in sorted([group, *group.rglob("*/")], reverse=True):
+                    path.rmdir()
+
+        self.call(clean)
+        super().close()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_P40_control_groups_of_one_version_alone(version: int) -> None:
+    with contextlib.closing(Layout(version)) as host:
+        if version == 1 and not host.ok("test", "-e", f"{GROUPS}/pipework/cgroup.procs"):
+            pytest.skip("this kernel has no control groups of version 1")
+        with contextlib.closing(Lxc(host)) as engine:
+            engine.start("web1")
+            number = int(engine.lxc("info", "web1", "--pid", "--no-humanize"))
+            shown = Path(f"/proc/{number}/cgroup").read_text(encoding="ascii").splitlines()
+            assert any("lxc.payload" in line and line.startswith("0::") == (version == 2) for line in shown), shown
+            assert engine.find("web1", "auto").runtime == "lxc"
+            engine.attach("web1", addresses=[f"{NET}.1/24"])
+            host.attach("a", addresses=[f"{NET}.2/24"])
+            assert host.ok("ping", "-c", "1", "-w", "10", f"{NET}.1", ns="a")
+            engine.attach("web1", state="absent")

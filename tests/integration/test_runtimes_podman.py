@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import pwd
 import shutil
@@ -12,9 +13,11 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from ansible_collections.pipework.containers.plugins.module_utils import _program
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 from ansible_collections.pipework.containers.plugins.module_utils._runtimes import podman
 from tests.integration.engines import IMAGE, NET, Cases, Engine, busybox_root, need
@@ -149,6 +152,30 @@ def engine(started: Podman) -> Iterator[Podman]:
 
 
 class TestPodman(Cases):
+    def test_P39_podman_that_hangs(self, engine: Podman, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Something holds the locks of its storage."""
+        engine.start("web1")
+        home = pwd.getpwnam(engine.user).pw_dir if engine.user else "/var/lib/containers"
+
+        def hold() -> int:
+            files = [path for pattern in ("*.lock", "*.db") for path in Path(home).rglob(pattern)]
+            kept = [path.open("r+b") for path in files]
+            for each in kept:
+                fcntl.lockf(each, fcntl.LOCK_EX)
+                fcntl.flock(each, fcntl.LOCK_EX)
+            Path("/run/held").touch()
+            assert eventually(lambda: not os.path.exists("/run/held"), 60)
+            return len(kept)
+
+        monkeypatch.setattr(_program, "SECONDS", 3)
+        holder = engine.host.start(hold)
+        assert eventually(lambda: engine.host.call(os.path.exists, "/run/held"))
+        said = engine.refused("web1", state="absent")
+        engine.host.sh("rm", "/run/held")
+        assert holder.wait() > 0
+        assert "runtime: Podman" in said and "does not answer" in said and "did not end within 3 s" in said
+        assert eventually(lambda: getattr(engine.find("web1"), "name", None) == "web1")
+
     def test_P39_ids_and_short_ids(self, engine: Podman) -> None:
         engine.start("web1")
         ident = engine.find("web1").ident

@@ -275,9 +275,11 @@ def test_B14_programs_are_found_on_a_fixed_path_and_get_names_as_data(
     assert (done.code, done.output) == (0, "$(id)|;|a b|")
 
 
-def test_a_program_that_does_not_end_or_is_none() -> None:
-    with pytest.raises(PipeworkError, match=r"sleep 60 did not end within 0\.2 s"):
-        _program.run(str(_program.which("sleep")), "60", seconds=0.2)
+def test_a_program_that_does_not_end_or_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(_program, "SECONDS", 0.2)
+        with pytest.raises(PipeworkError, match=r"sleep 60 did not end within 0\.2 s"):
+            _program.run(str(_program.which("sleep")), "60")
     with pytest.raises(PipeworkError, match="cannot be run: No such file"):
         _program.run("/nowhere/program")
     assert _program.run(str(_program.which("ls")), "/nowhere").said.endswith("No such file or directory")

@@ -38,6 +38,17 @@ class Unavailable(PipeworkError):
     """The runtime cannot be asked."""
 
 
+class Held(int):
+    """An open namespace, and the way to see whether what it was opened by is still there."""
+
+    def __new__(cls, fd: int, _lives: t.Callable[[], bool]) -> Held:
+        return super().__new__(cls, fd)
+
+    def __init__(self, _fd: int, lives: t.Callable[[], bool]) -> None:
+        super().__init__()
+        self.lives = lives
+
+
 @dataclasses.dataclass(frozen=True)
 class Found:
     """A running container: its name and ID as the runtime spells them, and its network namespace, held open."""
@@ -48,6 +59,11 @@ class Found:
     fd: int
     user: str | None = None  # whose rootless engine it is
     exact: bool = True  # false where it was found by the beginning of its ID
+
+    @property
+    def lives(self) -> bool:
+        """Whether it still runs: an open namespace outlives its container."""
+        return not isinstance(self.fd, Held) or self.fd.lives()
 
     @property
     def label(self) -> str:

@@ -17,6 +17,7 @@ from . import Answer, Found, NotRunning, Unavailable, Who, podman, resolve
 from .pid import enter, in_group, status
 
 SOCKET = "/var/run/docker.sock"
+SECONDS = 60  # for one answer
 START_SECONDS = 3.0  # how long containers that are just starting are waited for, all of a run together
 POLL_SECONDS = 0.05
 BIRTH_SECONDS = 30.0  # a container's process is this much older, at most, than the start that the engine reports
@@ -94,7 +95,7 @@ def _client(user: str | None) -> t.Any:
         try:
             if user is None:
                 where.update(docker.utils.kwargs_from_env())
-            _clients[user] = docker.APIClient(**where, version="auto", timeout=60)
+            _clients[user] = docker.APIClient(**where, version="auto", timeout=SECONDS)
         except Exception as error:  # pylint: disable=broad-except  # the SDK raises what its HTTP library raises
             given = os.environ.get("DOCKER_HOST") if user is None else None
             hint = "is it running, and DOCKER_HOST right?" if given else "is it running?"

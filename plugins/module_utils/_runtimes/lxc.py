@@ -75,7 +75,10 @@ def _ask(name: str) -> tuple[str | None, int | None]:
     if "/" in base or base in ("", ".", "..") or "\0" in name or len(os.fsencode(base)) > NAME_BYTES:
         return None, None
     where = [f"--lxcpath={folder}"] if folder else []
-    done = _program.run(_tool("lxc-info"), *where, f"--name={base}", "--state", "--pid", "--no-humanize")
+    try:
+        done = _program.run(_tool("lxc-info"), *where, f"--name={base}", "--state", "--pid", "--no-humanize")
+    except _program.NoEnd as error:
+        raise Unavailable(f"LXC does not answer: {error}") from None
     words = dict(line.replace(":", " ").split()[:2] for line in done.output.splitlines() if ":" in line)
     if "State" in words:
         return words["State"].lower(), int(words["PID"]) if "PID" in words else None

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 
 from .._errors import PipeworkError
-from . import Found, NotRunning, open_namespace
+from . import Found, Held, NotRunning, open_namespace
 
 FOLDER = "/run/netns"
 
@@ -29,7 +29,15 @@ def find(name: str, _user: str | None) -> Found | None:
     except OSError as error:
         # What a killed 'ip netns add' leaves is an empty file.
         raise NotRunning(f"container: {path} cannot be used as a network namespace: {error.strerror}.") from None
-    return Found("netns", name, str(os.fstat(fd).st_ino), fd)
+    status = os.fstat(fd)
+    return Found("netns", name, str(status.st_ino), Held(fd, lambda: _leads_to(path, status)))
+
+
+def _leads_to(path: str, status: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), status)
+    except OSError:
+        return False
 
 
 def running(_user: str | None) -> list[str]:

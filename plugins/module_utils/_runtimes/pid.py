@@ -9,7 +9,7 @@ import struct
 import typing as t
 
 from .._errors import PipeworkError
-from . import Found, NoContainer, open_namespace
+from . import Found, Held, NoContainer, open_namespace
 
 
 def installed(_user: str | None) -> bool:
@@ -25,14 +25,10 @@ def find(name: str, _user: str | None) -> Found:
         fd = open_namespace(f"/proc/{pid}/ns/net")
     except (OSError, ValueError):
         raise NoContainer(f"container: there is no process {pid}.") from None
-    try:
-        same = start_time(pid) == born
-    except (OSError, ValueError):
-        same = False
-    if not same:
+    if not lives(pid, born):
         os.close(fd)
         raise NoContainer(f"container: process {pid} ended while it was looked up.")
-    return Found("pid", str(pid), str(born), fd)
+    return Found("pid", str(pid), str(born), Held(fd, lambda: lives(pid, born)))
 
 
 def start_time(pid: int) -> int:
@@ -56,11 +52,19 @@ def enter(pid: int, belongs: t.Callable[[int, int], bool]) -> int | None:
         return None
     try:
         if belongs(pid, born) and start_time(pid) == born:
-            return fd
+            return Held(fd, lambda: lives(pid, born))
     except (OSError, ValueError):
         pass
     os.close(fd)
     return None
+
+
+def lives(pid: int, born: int) -> bool:
+    """Whether a process is still the one that was seen."""
+    try:
+        return start_time(pid) == born
+    except (OSError, ValueError):
+        return False
 
 
 def in_group(pid: int, *names: str) -> bool:
