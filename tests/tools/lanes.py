@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,7 +38,9 @@ COMMANDS = {
 }
 ROOT_NEEDED = {"integration", "kernel", "qemu", "molecule"}
 ENGINE_NEEDED = {"integration", "molecule"}
-LIMIT = 40 * 60  # seconds: a lane that hangs must fail before the build server gives up on everything
+# These are machines of their own and keep one processor busy: they run beside the others, which do the same.
+BESIDE = {"kernel", "qemu"}
+LIMIT = 45 * 60  # seconds: a lane that hangs must fail before the build server gives up on everything
 
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 PLAIN = re.compile(r"(\d+) passed, (\d+) failed(?:, (\d+) skipped)?")
@@ -84,9 +87,14 @@ def count(lines: list[str], status: int, result: Result) -> None:
         result.remark = "tested nothing"
 
 
-def run(lane: str) -> Result:
-    """Run one lane in a process group of its own, which ends with it."""
-    print(f"\n===== {lane}", flush=True)
+def say(line: str) -> None:
+    """To whoever looks on."""
+    print(line, flush=True)
+
+
+def run(lane: str, tell: Callable[[str], None] = say, stopped: threading.Event | None = None) -> Result:
+    """Run one lane in a process group of its own, which ends with it, or when it is stopped."""
+    tell(f"\n===== {lane}")
     started = time.monotonic()
     lines: list[str] = []
     result = Result(lane)
@@ -115,9 +123,14 @@ def run(lane: str) -> Result:
             time.sleep(3)
             end()
 
+        def when_stopped() -> None:
+            if stopped is not None and stopped.wait() and process.poll() is None:
+                end()
+
         timer = threading.Timer(LIMIT, too_late)
         timer.start()
         threading.Thread(target=left_behind, daemon=True).start()
+        threading.Thread(target=when_stopped, daemon=True).start()
         try:
             assert process.stdout is not None
             for raw in process.stdout:
@@ -126,7 +139,7 @@ def run(lane: str) -> Result:
                 line = ANSI.sub("", raw).strip()
                 lines.append(line)
                 if not PLAIN.fullmatch(line):  # the one line of this form is the last of all
-                    print(raw.rstrip(), flush=True)
+                    tell(raw.rstrip())
             status = process.wait()
         finally:  # also when interrupted: the lane gets its chance to clean up
             timer.cancel()
@@ -139,6 +152,34 @@ def run(lane: str) -> Result:
     result.remark = remark or result.remark
     result.seconds = time.monotonic() - started
     return result
+
+
+class Beside(threading.Thread):
+    """Lanes one after another beside the others; what they print is shown at the end."""
+
+    def __init__(self, lanes: list[str]) -> None:
+        super().__init__()
+        self.lanes = lanes
+        self.results: list[Result] = []
+        self._said: list[str] = []
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        for lane in self.lanes:
+            if not self._stopped.is_set():
+                self.results.append(run(lane, self._said.append, self._stopped))
+
+    def finish(self) -> list[Result]:
+        """Wait for them."""
+        self.join()
+        say("\n".join(self._said))
+        return self.results
+
+    def stop(self) -> None:
+        """End what still runs."""
+        self._stopped.set()
+        if self.ident is not None:
+            self.join()
 
 
 def engine(command: str) -> bool:
@@ -158,13 +199,22 @@ def main(lanes: list[str]) -> int:
     LOGS.mkdir(parents=True, exist_ok=True)
     started_here = not (CACHE / "engine").exists()
     results = []
+    apart = [lane for lane in lanes if lane in BESIDE] if (os.cpu_count() or 1) > 1 else []
+    beside = Beside(apart)
     try:
+        if apart:
+            say(f"{' and '.join(apart)}: running beside the others, shown at the end")
+        beside.start()
         for lane in lanes:
+            if lane in apart:
+                continue
             if lane in ENGINE_NEEDED and not engine("start"):
                 results.append(Result(lane, failed=1, remark="there is no Docker engine"))
                 continue
             results.append(run(lane))
+        results += beside.finish()
     finally:
+        beside.stop()
         if started_here and (CACHE / "engine").exists():
             engine("stop")
     print()
