@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import typing as t
 
-from . import _codec, _codec_port
+from . import _codec, _codec_port, _codec_route
 from ._model import GROUP, HOST, UNFINISHED, Address, Link, Nic, Port, Route
 from ._netlink import Namespaces
+from ._routes import ExactRoute
 
 Request = tuple[str, bytes]  # the namespace that it goes to, the message
 
@@ -140,15 +141,16 @@ def _delete_address(before: Address, _after: None, namespaces: Namespaces) -> li
 
 
 def _create_route(_before: None, after: Route, namespaces: Namespaces) -> list[Request]:
-    return [(after.ns, _codec.new_route(after, namespaces[after.ns].index))]
+    return [(after.ns, _codec_route.new_route(after, namespaces[after.ns].index))]
 
 
 def _replace_route(_before: Route, after: Route, namespaces: Namespaces) -> list[Request]:
-    return [(after.ns, _codec.replace_route(after, namespaces[after.ns].index))]
+    return [(after.ns, _codec_route.replace_route(after, namespaces[after.ns].index))]
 
 
 def _delete_route(before: Route, _after: None, namespaces: Namespaces) -> list[Request]:
-    return [(before.ns, _codec.delete_route(before, namespaces[before.ns].index))]
+    whole = isinstance(before, ExactRoute)
+    return [(before.ns, _codec_route.delete_route(before, namespaces[before.ns].index, whole))]
 
 
 ROUTES = ("way", "kept", "route")
