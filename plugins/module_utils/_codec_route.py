@@ -154,5 +154,3 @@ def delete_route(route: Route, index_of_name: Index, whole: bool = False) -> byt
         nexthops=path.nexthops if path and route.family == 4 else None,
     )
     return _route(RTM_DELROUTE, REQUEST | ACK, bare, index_of_name)
-
-
