@@ -16,9 +16,10 @@ import socket
 import struct
 import typing as t
 
-from . import _codec, _codec_route, _wire
+from . import _codec, _codec_route, _codec_rule, _wire
 from ._errors import PipeworkError
 from ._model import HOST, Address, Device, Route, number_routes
+from ._rules import Rule
 
 CLONE_NEWNET = 0x40000000
 LOOPBACK = 1  # the index of lo, in each namespace
@@ -146,6 +147,13 @@ class Netns:
             _codec_route.decode_route(raw, self.label, known)
             for version in (4, 6) for raw in self._dump(_codec_route.dump_routes(version)) if matters(raw)
         )
+
+    def rules(self) -> list[Rule]:
+        """The rules of policy routing, in the order in which the kernel looks at them."""
+        return [
+            _codec_rule.decode_rule(raw, self.label)
+            for version in (4, 6) for raw in self._dump(_codec_rule.dump_rules(version))
+        ]
 
     def vlans(self) -> dict[int, tuple[str, ...]] | None:
         """The VLANs of the ports of bridges, by index; None where the kernel does not know any."""

@@ -51,6 +51,31 @@ ROUTE: Spec = {
     "nexthops": {"type": "list", "elements": "dict", "options": HOP},
 }
 
+RULE: Spec = {
+    "priority": {"type": "int", "aliases": ["pref", "preference"]},
+    "family": {"type": "str", "choices": ["ipv4", "ipv6"]},
+    "source": {"type": "str", "aliases": ["from"]},
+    "destination": {"type": "str", "aliases": ["to"]},
+    "iif": {"type": "str"},
+    "oif": {"type": "str"},
+    "fwmark": {"type": "str"},
+    "tos": {"type": "str"},
+    "ip_protocol": {"type": "str", "aliases": ["ipproto"]},
+    "source_port": {"type": "str", "aliases": ["sport"]},
+    "destination_port": {"type": "str", "aliases": ["dport"]},
+    "uid_range": {"type": "str", "aliases": ["uidrange"]},
+    "tun_id": {"type": "int"},
+    "invert": {"type": "bool"},
+    "action": {"type": "str", "choices": ["lookup", "goto", "nop", "blackhole", "unreachable", "prohibit"]},
+    "table": {"type": "str", "aliases": ["lookup"]},
+    "l3mdev": {"type": "bool"},
+    "goto": {"type": "int"},
+    "suppress_prefixlength": {"type": "int"},
+    "suppress_ifgroup": {"type": "int"},
+    "realms": {"type": "str"},
+    "protocol": {"type": "str"},
+}
+
 
 def named(params: t.Mapping[str, t.Any], spec: Spec, option: str) -> dict[str, t.Any]:
     """An item that Ansible has not looked into, with the options' own names. PipeworkError for an unknown one."""

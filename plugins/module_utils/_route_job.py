@@ -7,8 +7,7 @@ import dataclasses
 import functools
 import typing as t
 
-from ._errors import PipeworkError
-from ._guests import Place, open_guests
+from ._guests import Place, Whole, open_guests
 from ._items import Params, container_of, items_of, purges
 from ._model import PROTOCOL_ROUTE, TABLE_MAIN
 from ._names import read_names
@@ -17,19 +16,6 @@ from ._plan import Desired, Key, Plan, State
 from ._routes import ExactRoute, RouteItem
 from ._routing import Ground, place, purged, wanted_routes
 from ._run import Picture
-
-
-@dataclasses.dataclass(frozen=True)
-class Whole:
-    """A container all of whose routes in some tables are meant."""
-
-    container: str | None
-    runtime: str
-    runtime_user: str | None
-    state: str = "absent"
-
-    def refuse(self, message: str) -> PipeworkError:
-        return PipeworkError(message)
 
 
 class RouteJob:

@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.pipework.containers.plugins.module_utils._route_job import RouteJob
 from ansible_collections.pipework.containers.plugins.module_utils._route_words import Names
 from ansible_collections.pipework.containers.plugins.module_utils._routes import RouteItem
+from tests.integration import test_rule
 from tests.integration.lab import Host
 from tests.integration.test_route import GROUND, params, requests, route, table
 
@@ -55,3 +56,7 @@ def test_P32_mpls(host: Host) -> None:
     done = route(host, {"destination": "10.64.0.0/16", "nexthops": hops})
     assert done["operations"][0]["before"]["encap"] == "mpls 100/200"
     assert "encap mpls 16 ttl 9" in table(host)[0]
+
+
+def test_P33_the_same_rules_as_iproute2_makes(host: Host) -> None:
+    test_rule.differential(host, 2, 12)
