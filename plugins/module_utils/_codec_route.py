@@ -133,7 +133,7 @@ def _route(kind: int, flags: int, route: Route, index_of_name: Index) -> bytes:
 def new_route(route: Route, index_of_name: Index) -> bytes:
     """In IPv6 it may come beside one of a router's advertisement, which the kernel keeps up; see default_route.
     One of several in the same place goes before those that are there, or after them."""
-    beside = route.nth or (route.family == 6 and route.destination == "default")
+    beside = route.nth != 0 or (route.family == 6 and route.destination == "default")
     how = APPEND if route.nth > 1 else 0 if beside else EXCL
     return _route(RTM_NEWROUTE, REQUEST | ACK | CREATE | how, route, index_of_name)
 

@@ -205,7 +205,7 @@ class Route(KernelObject):
     encap: str | None = None  # as _encap spells it
     origin: str = ""  # IPv6: the prefix that packets come from
     tos: int = 0
-    nth: int = 0  # of several in the same place, as 'ip route append' makes them, from 1
+    nth: int = 0  # of several in the same place, as 'ip route append' makes them, from 1; -1 is to be the first
 
     @property
     def name(self) -> str:
@@ -213,7 +213,7 @@ class Route(KernelObject):
         metric = f" metric {self.metric}" if self.metric and (self.family, self.metric) != (6, 1024) else ""
         destination = f"default (IPv{self.family})" if self.destination == "default" else self.destination
         origin = (f" from {self.origin}" if self.origin else "") + (f" tos {self.tos:#04x}" if self.tos else "")
-        return destination + origin + metric + table + (f" #{self.nth}" if self.nth else "")
+        return destination + origin + metric + table + (f" #{max(self.nth, 0)}" if self.nth else "")
 
     @property
     def order_kind(self) -> str:

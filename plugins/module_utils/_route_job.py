@@ -37,6 +37,7 @@ class RouteJob:
             if params.get("container") or params.get("runtime") == "host":
                 self.guests.append(Whole(**t.cast("dict[str, t.Any]", container_of(params))))
         self.places: list[Place] = []
+        self.coming: list[t.Any] = []  # what the same run makes besides, of which routes may be in need
         self.grounds: dict[str, Ground] = {}  # of the last picture
 
     def open(self, namespaces: Namespaces) -> None:
@@ -59,7 +60,8 @@ class RouteJob:
 
     def _ground(self, namespaces: Namespaces, label: str) -> Ground:
         names = {device.index: device.name for device in namespaces[label].devices().values()}
-        return Ground.of(label, set(names.values()), namespaces[label].routes(names, every=True))
+        ground = Ground.of(label, set(names.values()), namespaces[label].routes(names, every=True))
+        return ground.with_coming(self.coming)
 
     def results(self, state: State) -> dict[str, t.Any]:
         present = [(item, found) for item, found in zip(self.items, self.places) if item.state == "present"]

@@ -15,7 +15,9 @@ import typing as t
 from . import _encap
 from . import _normalize as norm
 from . import _route_words as words
+from ._command_line import said
 from ._errors import PipeworkError
+from ._grammar import ip_route
 from ._items import Params, container_of
 from ._model import PROTOCOL_ROUTE, Hop, Route, default_metric
 from ._plan import KernelObject
@@ -107,6 +109,7 @@ class RouteItem:
     runtime_user: str | None = None
     state: str = "present"
     where: str = ""  # how an error names the item
+    verb: str = ""  # of a command line: add, append, prepend, change, replace, del, flush
 
     def refuse(self, message: str) -> PipeworkError:
         """The error that says which item is wrong."""
@@ -120,16 +123,22 @@ class RouteItem:
     def from_params(cls, params: Params, where: str, names: words.Names, ns: bool = True) -> RouteItem:
         """Checks one item's options; raises PipeworkError. Without ``ns``: it is part of something with a container."""
         try:
+            verb, params = said(params, ip_route.parse, ("table", "protocol"))
             state = params.get("state") or "present"
+            if verb == "flush":
+                params = {"destination": "default", **params}
             route, given = _route(params, names, state)
-            place = container_of(params) if ns else {"container": None}
-            return cls(route=route, given=given, state=state, where=where, **t.cast("dict[str, t.Any]", place))
+            place = t.cast("dict[str, t.Any]", container_of(params) if ns else {"container": None})
+            return cls(route=route, given=given, state=state, where=where, verb=verb, **place)
         except PipeworkError as error:
             raise PipeworkError(f"{where}{error}") from None
 
     def matches(self, route: Route) -> bool:
         """Whether absent means this route."""
         want = self.route
+        if self.verb == "flush":
+            marked = "protocol" not in self.given or route.protocol == want.protocol
+            return marked and (route.family, route.table) == (want.family, want.table)
         if (route.family, route.destination, route.table) != (want.family, want.destination, want.table):
             return False
         have, mine = ExactRoute.of(route).whole(), want.whole()

@@ -10,7 +10,7 @@ import ipaddress
 import typing as t
 
 from . import _route_words as words
-from ._model import PROTOCOL, PROTOCOL_LISTED, PROTOCOL_ROUTE, TABLE_KEPT, Hop, Route
+from ._model import PROTOCOL, PROTOCOL_LISTED, PROTOCOL_ROUTE, TABLE_KEPT, Address, Hop, Link, Route
 from ._plan import Absent, KernelObject, Key
 from ._routes import NO_WAY, ExactRoute, RouteItem, ours
 
@@ -26,6 +26,20 @@ class Ground:
     devices: t.Collection[str]
     routes: list[ExactRoute]
     kernels: list[ExactRoute]
+    coming: list[ExactRoute] = dataclasses.field(default_factory=list)  # that the kernel will make
+
+    def with_coming(self, wanted: t.Iterable[Wanted]) -> Ground:
+        """With what the same run makes: interfaces and addresses."""
+        devices, coming = set(self.devices), list(self.coming)
+        for each in wanted:
+            if isinstance(each, Link) and each.ns == self.label:
+                devices.add(each.ifname)
+            elif isinstance(each, Address) and each.ns == self.label:
+                network = ipaddress.ip_interface(each.address).network
+                coming.append(ExactRoute(self.label, network.version, str(network), device=each.device))
+            elif isinstance(each, Route) and each.ns == self.label:
+                coming.append(ExactRoute.of(each))
+        return dataclasses.replace(self, devices=devices, coming=coming)
 
     @classmethod
     def of(cls, label: str, devices: t.Collection[str], routes: t.Iterable[Route]) -> Ground:
@@ -48,6 +62,8 @@ def wanted_routes(items: t.Sequence[RouteItem], ground: Ground) -> t.Iterator[Wa
     seen: dict[Key, RouteItem] = {}
     for item in present:
         key = dataclasses.replace(item.route, ns=ground.label).key
+        if item.verb in ("append", "prepend"):
+            continue
         other = seen.setdefault(key, item)
         if other is not item:
             raise item.refuse(
@@ -73,6 +89,15 @@ def place(item: RouteItem, ground: Ground) -> ExactRoute:
     for route in there:
         if not want.differences(route):
             return route
+    if item.verb in ("append", "prepend") and there:
+        return _beside(item, want, there)
+    if item.verb == "change" and not there:
+        raise item.refuse(f"cmd: {item.title}: No such file or directory: no such route is there to be changed.")
+    if item.verb == "add" and there:
+        raise item.refuse(
+            f"cmd: {item.title}: File exists: another route stands in its place ({sentence(there[0])}); "
+            "'replace' takes its place."
+        )
     for route in ground.kernels:
         if _spot(route) != _spot(want):
             continue
@@ -92,6 +117,21 @@ def place(item: RouteItem, ground: Ground) -> ExactRoute:
     return dataclasses.replace(want, nth=there[0].nth) if there else want
 
 
+def _beside(item: RouteItem, want: ExactRoute, there: list[ExactRoute]) -> ExactRoute:
+    """One more route in the same place. In IPv6 the ways of such routes are those of one."""
+    if want.family == 6 and want.gateway and there[0].type == want.type and (there[0].gateway or there[0].nexthops):
+        first = there[0]
+        hops = first.nexthops or (Hop(first.gateway, first.device, 1, bool(first.onlink), first.encap),)
+        new = Hop(want.gateway, want.device, 1, bool(want.onlink), want.encap)
+        if any(new == (hop if new.device else hop._replace(device=None)) for hop in hops):
+            return first
+        return dataclasses.replace(first, gateway=None, device=None, onlink=None, encap=None, nexthops=(*hops, new))
+    if there[0].protocol in ATTACHED:
+        raise item.refuse(f"cmd: {item.title} belongs to an attachment ({sentence(there[0])}).")
+    number = len(there) + 1 if item.verb == "append" else -1
+    return dataclasses.replace(ours(want, want.ns), nth=number)
+
+
 def _spot(route: Route) -> tuple[t.Any, ...]:
     return (route.family, route.table, route.destination, route.metric, route.origin, route.tos)
 
@@ -99,6 +139,8 @@ def _spot(route: Route) -> tuple[t.Any, ...]:
 def going(item: RouteItem, ground: Ground) -> list[ExactRoute]:
     """The routes that an absent item means. It is never guessed which one of others' routes that is."""
     found = [route for route in ground.routes if item.matches(route)]
+    if item.verb == "flush":
+        return [route for route in found if route.protocol not in ATTACHED]
     foreign = [route for route in found if route.protocol != PROTOCOL_ROUTE]
     if len(found) > 1 and foreign and "protocol" not in item.given:
         listed = "; ".join(f"{route.name}: {sentence(route)}" for route in found)
@@ -128,7 +170,7 @@ def check_way(item: RouteItem, ground: Ground, also: t.Sequence[Route] = ()) -> 
     """That devices are there and gateways can be reached, before anything is touched."""
     route = item.route
     ways = route.nexthops or (Hop(route.gateway, route.device, onlink=bool(route.onlink)),)
-    near = [each for each in (*ground.routes, *ground.kernels, *also) if _leads_to_a_link(each)]
+    near = [each for each in (*ground.routes, *ground.kernels, *ground.coming, *also) if _leads_to_a_link(each)]
     for gateway, device, _weight, onlink, _encap in ways:
         if device is not None and device != "lo" and device not in ground.devices:
             known = ", ".join(sorted(ground.devices)) or "none"

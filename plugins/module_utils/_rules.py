@@ -13,7 +13,9 @@ import typing as t
 
 from . import _normalize as norm
 from . import _route_words as words
+from ._command_line import said
 from ._errors import PipeworkError
+from ._grammar import ip_rule
 from ._items import Params, container_of
 from ._plan import KernelObject
 
@@ -122,6 +124,7 @@ class RuleItem:
     runtime_user: str | None = None
     state: str = "present"
     where: str = ""
+    verb: str = ""  # of a command line: add, del, flush
 
     def refuse(self, message: str) -> PipeworkError:
         """The error that says which item is wrong."""
@@ -131,10 +134,13 @@ class RuleItem:
     def from_params(cls, params: Params, where: str, names: words.Names, ns: bool = True) -> RuleItem:
         """Checks one item's options; raises PipeworkError. Without ``ns``: it is part of something with a container."""
         try:
+            verb, params = said(params, ip_rule.parse, ("table", "protocol"))
+            if verb and params.get("action") == "unicast":
+                params = {**params, "action": "lookup"}
             state = params.get("state") or "present"
-            rule, given = _rule(params, names, state)
-            place = container_of(params) if ns else {"container": None}
-            return cls(rule=rule, given=given, state=state, where=where, **t.cast("dict[str, t.Any]", place))
+            rule, given = _rule(params, names, state, bare=verb == "flush")
+            place = t.cast("dict[str, t.Any]", container_of(params) if ns else {"container": None})
+            return cls(rule=rule, given=given, state=state, where=where, verb=verb, **place)
         except PipeworkError as error:
             raise PipeworkError(f"{where}{error}") from None
 
@@ -145,13 +151,13 @@ class RuleItem:
         )
 
 
-def _rule(params: Params, names: words.Names, state: str) -> tuple[Rule, frozenset[str]]:
+def _rule(params: Params, names: words.Names, state: str, bare: bool = False) -> tuple[Rule, frozenset[str]]:
     def value(name: str) -> t.Any:
         found = params.get(name)
         return None if found in (None, "") else found
 
     given = frozenset(name for name in (*SELECTORS, *CONTENT, "priority", "protocol") if value(name) is not None)
-    if not given:
+    if not given and not bare:
         raise PipeworkError("table: say what the rule does or selects, such as 'from' and 'table'.")
     version = _family(params)
     action = value("action") or ("goto" if value("goto") is not None else "lookup")

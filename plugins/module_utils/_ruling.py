@@ -71,6 +71,8 @@ def places(
 def _refuse_twice(items: t.Sequence[RuleItem], found: t.Mapping[int, Rule]) -> None:
     seen: dict[t.Any, int] = {}
     for at, rule in found.items():
+        if items[at].verb:
+            continue
         priority = rule.priority if "priority" in items[at].given else None
         other = seen.setdefault((priority, rule.part(SELECTORS), rule.key if priority is not None else None), at)
         if other != at:
@@ -95,6 +97,8 @@ def standing(item: RuleItem, there: t.Sequence[Rule]) -> Rule | None:
 
 def replaced(item: RuleItem, there: t.Sequence[Rule], protocol: int) -> list[Rule]:
     """The rules of ours that select the same packets, in the same place where that is given, and do something else."""
+    if item.verb:
+        return []  # a command adds, whatever is there
     fields = (*SELECTORS, *(name for name in ("priority",) if name in item.given))
     marks = (item.rule.protocol or protocol, protocol)
     return [
@@ -107,6 +111,8 @@ def replaced(item: RuleItem, there: t.Sequence[Rule], protocol: int) -> list[Rul
 def going(item: RuleItem, there: t.Sequence[Rule]) -> list[Rule]:
     """The rules that an absent item means. It is never guessed which one of others' rules that is."""
     found = [rule for rule in there if item.matches(rule) and not made_by_kernel(rule)]
+    if item.verb == "flush":
+        return [rule for rule in found if rule.protocol not in ATTACHED]
     foreign = [rule for rule in found if rule.protocol != PROTOCOL_ROUTE]
     if len(found) > 1 and foreign and "protocol" not in item.given:
         listed = "; ".join(rule.name for rule in found)

@@ -120,6 +120,15 @@ options:
           ttl: {description: See O(encap.ttl)., type: int}
           mode: {description: See O(encap.mode)., type: str, choices: [encap, inline]}
           segments: {description: See O(encap.segments)., type: list, elements: str}
+  cmd:
+    description:
+      - What stands after C(ip route), such as V(replace default via 192.168.1.254), as a string or a list of words,
+        in place of the options above. The verbs are C(add), C(replace), C(change), C(append), C(prepend), C(del)
+        and C(flush).
+      - C(add) of what is there already changes nothing; where something else stands there, it is an error as with
+        C(ip). C(del) of what is not there is no error. C(flush) needs a table, and leaves what the kernel made and
+        what belongs to attachments.
+    type: raw
   state:
     description:
       - V(present) adds the route or changes it.
@@ -187,6 +196,7 @@ options:
               ttl: {description: See O(encap.ttl)., type: int}
               mode: {description: See O(encap.mode)., type: str, choices: [encap, inline]}
               segments: {description: See O(encap.segments)., type: list, elements: str}
+      cmd: {description: See O(cmd)., type: raw}
       state: {description: See O(state)., type: str, choices: [present, absent]}
   purge:
     description:
@@ -203,6 +213,11 @@ author:
 """
 
 EXAMPLES = r"""
+- name: As with ip route
+  pipework.containers.pipework_route:
+    container: web1
+    cmd: replace default via 192.168.1.254
+
 - name: A network behind a router
   pipework.containers.pipework_route:
     container: web1
@@ -294,7 +309,7 @@ from ansible_collections.pipework.containers.plugins.module_utils._module import
 from ansible_collections.pipework.containers.plugins.module_utils._options import ROUTE
 from ansible_collections.pipework.containers.plugins.module_utils._route_job import RouteJob
 
-ITEM = {**CONTAINER, **ROUTE, "state": {"type": "str", "choices": ["present", "absent"]}}
+ITEM = {**CONTAINER, **ROUTE, "cmd": {"type": "raw"}, "state": {"type": "str", "choices": ["present", "absent"]}}
 
 
 def main() -> None:

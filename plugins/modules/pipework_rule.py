@@ -119,6 +119,13 @@ options:
       - Who made the rule, as a name of the host's C(rt_protos) or a number. A rule that stands there already
         with all else the same is left alone where this is not given.
     type: str
+  cmd:
+    description:
+      - What stands after C(ip rule), such as V(add from 192.168.1.1 table 100), as a string or a list of words, in
+        place of the options above. The verbs are C(add), C(del) and C(flush).
+      - C(add) of what is there already changes nothing, C(del) of what is not there is no error. C(flush) leaves
+        the rules that the kernel made and those of attachments.
+    type: raw
   state:
     description:
       - V(present) adds the rule; V(absent) removes the rules that fit all options that are given. When several fit
@@ -163,6 +170,7 @@ options:
       suppress_ifgroup: {description: See O(suppress_ifgroup)., type: int}
       realms: {description: See O(realms)., type: str}
       protocol: {description: See O(protocol)., type: str}
+      cmd: {description: See O(cmd)., type: raw}
       state: {description: See O(state)., type: str, choices: [present, absent]}
   purge:
     description:
@@ -178,6 +186,11 @@ author:
 """
 
 EXAMPLES = r"""
+- name: As with ip rule
+  pipework.containers.pipework_rule:
+    container: web1
+    cmd: add from 192.168.1.1 table 100
+
 - name: What comes from this address has a routing table of its own
   pipework.containers.pipework_rule:
     container: web1
@@ -270,7 +283,7 @@ from ansible_collections.pipework.containers.plugins.module_utils._module import
 from ansible_collections.pipework.containers.plugins.module_utils._options import RULE
 from ansible_collections.pipework.containers.plugins.module_utils._rule_job import RuleJob
 
-ITEM = {**CONTAINER, **RULE, "state": {"type": "str", "choices": ["present", "absent"]}}
+ITEM = {**CONTAINER, **RULE, "cmd": {"type": "raw"}, "state": {"type": "str", "choices": ["present", "absent"]}}
 
 
 def main() -> None:

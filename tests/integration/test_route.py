@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.pipework.containers.plugins.module_utils._commands_job import CommandsJob
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 from ansible_collections.pipework.containers.plugins.module_utils._route_job import RouteJob
 from ansible_collections.pipework.containers.plugins.module_utils._run import run
@@ -338,6 +339,89 @@ def test_P32_packets_go_where_a_route_says(host: Host) -> None:
 def _trace() -> str:
     done = subprocess.run(["ip", "-j", "route", "get", "10.99.0.1"], check=True, capture_output=True, text=True)
     return str(json.loads(done.stdout)[0]["dev"])
+
+
+# -- the command line of ip route
+
+
+def cmd(host: Host, *lines: str, **more: Any) -> dict[str, Any]:
+    return route(host, *({"cmd": line} for line in lines), **more)
+
+
+def test_P32_the_same_as_iproute2_by_the_same_words(host: Host) -> None:
+    made = [words for _options, words in requests(random.Random(5), 60)]
+    made = [words.replace(" proto 114", "") for words in made]
+    lines = [f"replace {words[3:]}" if "-4" in words else f"ip -6 route replace {words[3:]}" for words in made]
+    host.call(_said, lines)
+    for version in ("-4", "-6"):
+        lines = [f"route replace proto 114 {words[3:]}\n" for words in made if words.startswith(version)]
+        host.sh("ip", version, "-batch", "-", ns="b", text="".join(lines))
+    assert table(host, "a") == table(host, "b")
+
+
+def _said(lines: list[str]) -> None:
+    for line in lines:
+        options = {"container": "a", "runtime": "netns", "cmd": line}
+        try:
+            run(RouteJob(options))
+        except PipeworkError as error:
+            raise AssertionError(f"{line}: {error}") from None
+        assert not run(RouteJob(options), check=True)["changed"], line
+
+
+def test_P32_the_verbs_of_ip_route(host: Host) -> None:
+    net = "10.64.0.0/16"
+    assert cmd(host, f"add {net} via {R1}")["changed"]
+    assert not cmd(host, f"add {net} via {R1}")["changed"]
+    with pytest.raises(PipeworkError, match=r"cmd: 10.64.0.0/16: File exists: .*\(via 10.1.0.254 dev eth1"):
+        cmd(host, f"add {net} via {R2}")
+    with pytest.raises(PipeworkError, match=r"cmd: 10.65.0.0/16: No such file or directory"):
+        cmd(host, f"change 10.65.0.0/16 via {R2}")
+    assert cmd(host, f"change {net} via {R1} mtu 1400")["changed"]
+    assert cmd(host, f"append {net} via {R2}")["changed"]
+    assert cmd(host, f"prepend {net} dev eth2")["changed"]
+    assert [line.split(" table")[0] for line in table(host)] == [
+        f"unicast {net} dev eth2", f"unicast {net} via {R1} dev eth1", f"unicast {net} via {R2} dev eth2"
+    ]  # fmt: skip
+    assert cmd(host, f"del {net} via {R2}")["changed"]
+    assert len(table(host)) == 2
+    assert cmd(host, f"del {net}")["changed"]
+    assert not cmd(host, f"del {net}")["changed"]
+    assert cmd(host, "add fd64::/32 via fd01::fe", "append fd65::/32 via fd01::fe")["changed"]
+    assert cmd(host, "append fd64::/32 via fd02::fe")["operations"][0]["action"] == "update"
+    assert "nexthop via fd01::fe dev eth1" in table(host)[0] and "nexthop via fd02::fe dev eth2" in table(host)[0]
+    assert cmd(host, f"add {net} via {R1} table 100", f"add default via {R1} table 100 proto static")["changed"]
+    host.sh("ip", "route", "add", "10.90.0.0/16", "dev", "eth1", "table", "100", "proto", "112", ns="a")
+    assert cmd(host, "flush table 100 proto static")["changed"]
+    assert cmd(host, "flush table 100")["changed"]
+    assert not cmd(host, "flush table 100")["changed"]
+    assert table(host)[0].startswith("unicast 10.90.0.0/16")
+    with pytest.raises(PipeworkError, match=r"routes.0.: mtu: stands beside cmd"):
+        route(host, {"cmd": f"add {net} via {R1}", "mtu": 1400})
+    with pytest.raises(PipeworkError, match=r"cmd: .*is not complete"):
+        cmd(host, "add 10.0.0.0/8 via")
+    with pytest.raises(PipeworkError, match=r"cmd: "):
+        cmd(host, f"add 10.0.0.0/8 via {R1}; reboot")
+
+
+def test_P47_P32_P33_classic_lines_about_routes_and_rules(host: Host) -> None:
+    """An attachment, a route through it, and a rule, in one run."""
+    lines = [
+        "br1 -i eth3 a 10.9.0.1/24",
+        "route a add 10.64.0.0/16 via 10.9.0.254 table 100",
+        "rule a add from 10.9.0.1 table 100",
+    ]
+    wanted: Params = {"commands": lines, "runtime": "netns"}
+    planned = host.run(job=CommandsJob, check=True, **wanted)
+    before = host.snapshot()
+    for place in range(len(planned["operations"])):
+        with pytest.raises(PipeworkError, match=r"everything is as it was|Nothing was changed"):
+            host.run(job=CommandsJob, step=failing_at(place), **wanted)
+        host.assert_as(before, f"failed at {place}")
+    assert host.run(job=CommandsJob, **wanted)["operations"] == planned["operations"]
+    assert not host.run(job=CommandsJob, **wanted)["changed"]
+    shown = host.sh("ip", "route", "get", "10.64.0.1", "from", "10.9.0.1", ns="a")
+    assert "via 10.9.0.254 dev eth3" in shown
 
 
 # -- bad input, before anything is touched

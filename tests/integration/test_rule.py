@@ -175,6 +175,37 @@ def test_P33_purge_takes_ours_and_no_others(host: Host) -> None:
     assert rules(host) == theirs[1:]
 
 
+def test_P33_the_command_line_of_ip_rule(host: Host) -> None:
+    made = [words.replace(" protocol 114", "") for _options, words in requests(random.Random(9), 30)]
+    lines = [f"add {words[3:]}" if "-4" in words else f"ip -6 rule add {words[3:]}" for words in made]
+    host.call(_said, lines)
+    for version in (4, 6):
+        theirs = [f"rule add {words[3:]} protocol 114\n" for words in made if words.startswith(f"-{version}")]
+        host.sh("ip", f"-{version}", "-batch", "-", ns="b", text="".join(theirs))
+        shown = [host.sh("ip", f"-{version}", "-d", "rule", "show", ns=ns).splitlines() for ns in ("a", "b")]
+        assert shown[0] == shown[1]
+    rule(host, {"cmd": "flush protocol 114"}, {"cmd": "ip -6 rule flush protocol 114"})
+    assert rules(host) == rules(host, 6) == []
+    rule(host, {"cmd": "add from 10.0.0.1 table 100"})
+    assert rule(host, {"cmd": "add from 10.0.0.1 table 200"})["changed"]  # beside the other, as ip does it
+    assert rules(host) == ["32764: from 10.0.0.1 lookup 200", "32765: from 10.0.0.1 lookup 100"]
+    assert rule(host, {"cmd": "del from 10.0.0.1 table 200"})["changed"]
+    assert not rule(host, {"cmd": "del from 10.0.0.1 table 200"})["changed"]
+    assert rule(host, {"cmd": "del pref 32765"})["changed"]
+    with pytest.raises(PipeworkError, match="cmd: "):
+        rule(host, {"cmd": "add from 10.0.0.1 tabel"})
+
+
+def _said(lines: list[str]) -> None:
+    for line in lines:
+        options = {"container": "a", "runtime": "netns", "cmd": line}
+        try:
+            assert run(RuleJob(options))["changed"]
+        except PipeworkError as error:
+            raise AssertionError(f"{line}: {error}") from None
+        assert not run(RuleJob(options), check=True)["changed"], line
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
