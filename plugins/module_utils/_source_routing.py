@@ -9,6 +9,7 @@ or its address.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import ipaddress
 import typing as t
@@ -70,26 +71,36 @@ class Site:
 def wish_routing(targets: t.Sequence[Target], facts: Facts, state: State, wish: Wish) -> None:
     """Adds to a wish what its attachments want of routes and rules. Raises PipeworkError for what cannot be."""
     state.update((rule.key, rule) for each in facts.rules.values() for rule in each)
-    for label in facts.devices:
-        gone = {key[2] for key, want in wish.desired.items() if isinstance(want, Absent) and key[:2] == ("link", label)}
-        for interface in gone:
+    gone: dict[str, set[str]] = collections.defaultdict(set)
+    for key, want in wish.desired.items():
+        if isinstance(want, Absent) and key[0] == "link":
+            gone[key[1]].add(key[2])
+    items: dict[str, list[Attachment]] = collections.defaultdict(list)
+    for target in targets:
+        if target.label is not None and target.item.state == "present" and _speaks(target.item):
+            items[target.label].append(target.item)
+    for label in sorted({*gone, *items} & {*facts.devices}):
+        for interface in sorted(gone[label]):
             _leave(_site(label, interface, facts), wish)
-        present = [target for target in targets if target.label == label and target.item.state == "present"]
         listed: list[tuple[Attachment, RuleItem]] = []
-        for item in sorted((target.item for target in present), key=lambda each: each.interface):
+        for item in sorted(items[label], key=lambda each: each.interface):
             site = _site(label, item.interface, facts, item)
-            _refuse_shared(item, site, gone)
+            _refuse_shared(item, site, gone[label])
             routes = _routes(item, site, facts, wish)
             for route in routes.values():
                 wish.want(route)
             listed += [(item, rule) for rule in _rules(item, site)]
         if listed:
             _want_rules(listed, label, facts, wish)
-        for item in (target.item for target in present):
+        for item in items[label]:
             _clear(item, _site(label, item.interface, facts, item), wish)
     for key, want in wish.desired.items():
         if isinstance(want, ExactRoute) and key in state:
             state[key] = ExactRoute.of(t.cast(Route, state[key]))
+
+
+def _speaks(item: Attachment) -> bool:
+    return any(option is not None for option in (item.gateway, item.table, item.routes, item.rules))
 
 
 def _site(label: str, interface: str, facts: Facts, item: Attachment | None = None) -> Site:
