@@ -262,4 +262,3 @@ def _given_up(item: Attachment, route: Route) -> bool:
         return False
     host = ipaddress.ip_network(route.destination).num_addresses == 1 if route.destination != "default" else True
     return item.gateway is not None or route.table != item.table or not host
-
