@@ -3,6 +3,7 @@
 """Netlink messages about rules of policy routing."""
 from __future__ import annotations
 
+import dataclasses
 import functools
 import typing as t
 
@@ -31,6 +32,12 @@ def dump_rules(version: int) -> bytes:
 
 
 def decode_rule(raw: bytes, ns: str) -> Rule:
+    """Each namespace has the same few rules of the kernel's: what differs between their messages is left out."""
+    return dataclasses.replace(_decoded(raw[:8] + bytes(8) + raw[16:]), ns=ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _decoded(raw: bytes) -> Rule:
     message = fibmsg(raw)
     message.decode()
     attrs: t.Callable[[str], t.Any] = {slot[0]: slot[1] for slot in message["attrs"]}.get
@@ -42,7 +49,7 @@ def decode_rule(raw: bytes, ns: str) -> Rule:
         value = attrs(attribute)
         found[name] = None if value in (None, NUMBER_MAX, -1) else value
     return Rule(
-        ns=ns, family=6 if message["family"] == AF_INET6 else 4, priority=attrs("FRA_PRIORITY") or 0,
+        ns="", family=6 if message["family"] == AF_INET6 else 4, priority=attrs("FRA_PRIORITY") or 0,
         protocol=attrs("FRA_PROTOCOL") or 0, source=f"{source}/{message['src_len']}" if source else "",
         destination=f"{destination}/{message['dst_len']}" if destination else "", tos=message["tos"],
         fwmark=mark_text(attrs("FRA_FWMARK") or 0, attrs("FRA_FWMASK") or 0), invert=bool(message["flags"] & INVERT),
