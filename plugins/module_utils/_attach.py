@@ -139,7 +139,7 @@ def _hold_kept(scene: Scene, wish: Wish) -> None:
 
 def refuse_twice(targets: t.Sequence[Target]) -> None:
     """One interface under two names of its container, and two default routes for one container."""
-    seen: dict[tuple[str | None, str | int], Target] = {}
+    seen: dict[tuple[str | None, str], Target] = {}
     for target in targets:
         item = target.item
         if target.label is None:
@@ -151,7 +151,7 @@ def refuse_twice(targets: t.Sequence[Target]) -> None:
                 f"{target.label}; each interface can be listed once."
             )
         for gateway in item.gateway or () if item.state == "present" else ():
-            other = seen.setdefault((target.label, family(gateway)), target)
+            other = seen.setdefault((target.label, f"{item.table or 'main'} {family(gateway)}"), target)
             if other is not target:
                 raise item.refuse(
                     f"gateway: {gateway}: {target.label} gets a default gateway for IPv{family(gateway)} through "

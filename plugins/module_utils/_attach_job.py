@@ -15,11 +15,13 @@ from ._guests import Request, open_guests
 from ._items import purges
 from ._kinds import named
 from ._model import HOST, OWNER_BRIDGE, TABLE_MAIN, Address, Link, Port, Route, default_metric
+from ._names import read_names
 from ._netlink import Namespaces
 from ._observe import observe, observe_sysctls
 from ._plan import Absent, Plan, State
 from ._rooms import staying_ports
 from ._run import Picture
+from ._source_routing import wish_routing
 
 
 class AttachJob:
@@ -27,7 +29,7 @@ class AttachJob:
 
     def __init__(self, params: Params) -> None:
         self.purge = purges(params, "attachments")
-        self.items = attachments_from_params(params)
+        self.items = attachments_from_params(params, read_names())
         self.scope = host_interface_of(params) if self.purge else None
         self.targets: list[Target] = []
         self.facts: Facts | None = None  # of the last picture
@@ -55,7 +57,9 @@ class AttachJob:
         lending = any(item.kind == "phys" and item.state == "present" for item in self.items)
         on_host = any(item.runtime == "host" for item in self.items)
         vlans = any(item.vlans is not None for item in self.items if item.state == "present")
-        facts = observe(namespaces, routes_of_host=lending or on_host, lending=lending, vlans=vlans)
+        facts = observe(
+            namespaces, routes_of_host=lending or on_host, lending=lending, vlans=vlans, rules=self._ruled(namespaces),
+        )
         self._observe_sysctls(facts, namespaces)
         checking = any((_spoof_checks.OPTION, True) in (item.port or ()) for item in self.items)
         facts.spoof_checks, facts.no_spoof_checks = _spoofing.observe(checking)
@@ -65,11 +69,21 @@ class AttachJob:
         wish, state = compile_wish(self.targets, facts, in_scope)
         for gone in _spoof_checks.surplus(facts, state, wish.desired):
             wish.want(gone, own=False)
+        wish_routing(self.targets, facts, state, wish)
         self._forward(wish, facts, state)
         spare, self.warnings = _uppers.unused(_nic_vlan.vacant(wish, facts, state), namespaces)
         for device in spare:
             wish.want(Absent(link_key(HOST, device.name)), own=False)
         return Picture(state, wish.desired, wish.own)
+
+    def _ruled(self, namespaces: Namespaces) -> set[str]:
+        """Where rules of policy routing may have to be made or to go."""
+        if self.purge:
+            return set(namespaces)
+        return {
+            target.label for target in self.targets if target.label is not None
+            and (target.item.state == "absent" or target.item.table is not None or target.item.rules is not None)
+        }
 
     def _observe_sysctls(self, facts: Facts, namespaces: Namespaces) -> None:
         for target in self.targets:
@@ -148,7 +162,8 @@ def _result(target: Target, state: State, facts: Facts) -> dict[str, t.Any]:
     link = t.cast("Link | None", state.get(link_key(label, item.interface)))
     port = t.cast("Port | None", state.get(port_key(label, item.interface)))
     carried = [o for o in (state.get(a) for a in _addresses_of(item, label)) if o is not None]
-    gateways = [state.get(Route(label, v, "default", TABLE_MAIN, default_metric(v)).key) for v in (4, 6)]
+    table = item.table or TABLE_MAIN
+    gateways = [state.get(Route(label, v, "default", table, default_metric(v)).key) for v in (4, 6)]
     return {
         "container": target.name, "container_id": target.ident, "runtime": target.runtime,
         "kind": {"veth": "bridge"}.get(str(link.type), link.type) if link else None,

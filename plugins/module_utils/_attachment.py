@@ -5,12 +5,17 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import typing as t
 
 from . import _normalize as norm
 from . import _sysctls, _vlans
 from ._errors import PipeworkError
 from ._items import Params, container_of, items_of
+from ._route_words import Names
+from ._routes import RouteItem
+from ._routing_options import placed, routing_options
+from ._rules import RuleItem
 
 MACVLAN_MODES = ("bridge", "private", "vepa", "passthru", "source")
 IPVLAN_MODES = ("l2", "l3", "l3s")
@@ -36,6 +41,9 @@ class Attachment:
     addresses: tuple[str, ...] | None = None
     append: bool = False
     gateway: tuple[str, ...] | None = None
+    table: int | None = None
+    routes: tuple[RouteItem, ...] | None = None
+    rules: tuple[RuleItem, ...] | None = None
     mac_address: str | None = None
     mtu: int | None = None
     vlan: int | None = None
@@ -61,19 +69,19 @@ class Attachment:
         return PipeworkError(f"{self.where}{message}")
 
     @classmethod
-    def from_params(cls, params: Params, where: str = "") -> Attachment:
-        """Checks one item's options; raises PipeworkError."""
+    def from_params(cls, params: Params, where: str = "", names: Names | None = None) -> Attachment:
+        """Checks one item's options; raises PipeworkError. ``names``: the host's, of routing tables."""
         try:
-            found = cls(**_normalized(params), where=where)
+            found = cls(**_normalized(params, names), where=where)
             _check_together(found)
         except PipeworkError as error:
             raise PipeworkError(f"{where}{error}") from None
-        return found
+        return dataclasses.replace(found, routes=placed(found.routes, where), rules=placed(found.rules, where))
 
 
-def attachments_from_params(params: Params) -> list[Attachment]:
+def attachments_from_params(params: Params, names: Names | None = None) -> list[Attachment]:
     """The list of items, or the one that the top-level options describe; top-level options are the items' defaults."""
-    found = items_of(params, "attachments", Attachment.from_params)
+    found = items_of(params, "attachments", functools.partial(Attachment.from_params, names=names))
     refuse_clashes(found)
     return found
 
@@ -110,7 +118,7 @@ def refuse_clashes(items: t.Sequence[Attachment]) -> None:
                 )
 
 
-def _normalized(params: Params) -> dict[str, t.Any]:
+def _normalized(params: Params, names: Names | None) -> dict[str, t.Any]:
     def given(name: str) -> t.Any:
         value = params.get(name)
         return None if value is None or value == "" else value
@@ -120,12 +128,14 @@ def _normalized(params: Params) -> dict[str, t.Any]:
     local_interface = given("local_interface")
     addresses = params.get("addresses")
     gateway = params.get("gateway")
+    interface = norm.interface_name(given("interface") or "eth1", "interface")
     return {
         **container_of(params),
+        **routing_options(params, interface, names),
         "host_interface": host_interface,
         "kind": kind,
         "mode": given("mode"),
-        "interface": norm.interface_name(given("interface") or "eth1", "interface"),
+        "interface": interface,
         "local_interface": local_interface and norm.interface_name(local_interface, "local_interface"),
         "addresses": None if addresses is None else _addresses(addresses),
         "append": bool(params.get("append")),

@@ -1,6 +1,6 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
-"""rtnetlink messages, made and read with pyroute2's message classes. No other file imports pyroute2.
+"""rtnetlink messages, made and read with pyroute2's message classes, which no file imports but this and _codec_*.
 
 Works with pyroute2 0.7.2 to the newest: only the message classes are used, which have not changed between them.
 Whether a message of a dump matters is read from its fixed header first, since decoding costs 0.1 ms a message.
@@ -8,13 +8,12 @@ Whether a message of a dump matters is read from its fixed header first, since d
 from __future__ import annotations
 
 import functools
-import ipaddress
 import struct
 import typing as t
 
 from ._codec_kinds import DECODERS, settings_attrs
 from ._errors import PipeworkError
-from ._model import GROUP, GROUP_DELETE, Address, Device, Route
+from ._model import GROUP, GROUP_DELETE, Address, Device
 from ._normalize import family
 from ._wire import attributes, decode_options
 
@@ -24,25 +23,19 @@ try:
     from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
     from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
     from pyroute2.netlink.rtnl.nsidmsg import nsidmsg
-    from pyroute2.netlink.rtnl.rtmsg import rtmsg
     MISSING = None
 except ImportError as error:  # said by require(), when it is needed
     MISSING = error
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
-RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTM_GETNSID = 90
 REQUEST, ACK, DUMP, REPLACE, EXCL, CREATE = 1, 4, 0x300, 0x100, 0x200, 0x400
 AF_INET, AF_INET6 = 2, 10
 IFF_UP, IFF_LOOPBACK, IFF_RUNNING = 1, 8, 0x40
 ARPHRD_ETHER = 1
 IFA_F_PERMANENT, IFA_F_TENTATIVE_BITS = 0x80, 0x40 | 0x08 | 0x20 | 0x01  # tentative, dadfailed, deprecated, secondary
-RT_SCOPE_LINK, RT_SCOPE_NOWHERE = 253, 255
-RTPROT_UNSPEC, RTPROT_REDIRECT, RTPROT_KERNEL, RTPROT_STATIC, RTPROT_RA = 0, 1, 2, 4, 9
-RTM_F_CLONED = 0x200
-RT_TABLE_LOCAL = 255
-RTNH_F_ONLINK = 4
+RT_SCOPE_LINK = 253
 RTEXT_FILTER_SKIP_STATS = 8
 
 
@@ -67,6 +60,9 @@ def _message(cls: t.Any, kind: int, how: int, attrs: list[tuple[str, t.Any]], /,
     message["attrs"] = attrs
     message.encode()
     return bytes(message.data)
+
+
+compose = _message  # for the other files of the codec
 
 
 # -- links
@@ -264,95 +260,3 @@ def new_address(address: Address, index: int) -> bytes:
 
 def delete_address(address: Address, index: int) -> bytes:
     return _address(RTM_DELADDR, REQUEST | ACK, address, index)
-
-
-# -- routes
-
-@functools.cache
-def dump_routes(version: int) -> bytes:
-    """Of one family: asked for all, some kernels answer with IPv4 alone."""
-    return _message(rtmsg, RTM_GETROUTE, REQUEST | DUMP, [], family=AF_INET6 if version == 6 else AF_INET)
-
-
-def is_static_route(raw: bytes) -> bool:
-    """Not the kernel's own, not a cached one, not a router's; nor one by source or TOS, which nothing here makes."""
-    source_length, tos, table, protocol = struct.unpack_from("=BBBB", raw, 18)
-    flags, = struct.unpack_from("=I", raw, 24)
-    made = protocol not in (RTPROT_REDIRECT, RTPROT_KERNEL, RTPROT_RA) and table != RT_TABLE_LOCAL
-    return bool(made and not source_length and not tos and not flags & RTM_F_CLONED)
-
-
-def decode_route(raw: bytes, ns: str, names: dict[int, str]) -> Route:
-    message = rtmsg(raw)
-    message.decode()
-    attrs = message.get_attr
-    version = 6 if message["family"] == AF_INET6 else 4
-    destination = attrs("RTA_DST")
-    hops = tuple(
-        (hop.get_attr("RTA_GATEWAY"), names.get(hop["oif"]), hop["hops"] + 1) for hop in attrs("RTA_MULTIPATH") or ()
-    )
-    metrics = attrs("RTA_METRICS")
-    return Route(
-        ns=ns, family=version, destination=f"{destination}/{message['dst_len']}" if destination else "default",
-        table=attrs("RTA_TABLE") or message["table"], metric=attrs("RTA_PRIORITY") or 0, gateway=attrs("RTA_GATEWAY"),
-        device=names.get(attrs("RTA_OIF") or 0), scope=message["scope"] if version == 4 else None,
-        onlink=True if message["flags"] & RTNH_F_ONLINK else None, protocol=message["proto"], type=message["type"],
-        source=attrs("RTA_PREFSRC"), preference=attrs("RTA_PREF") or None,
-        metrics=tuple((slot[0], slot[1]) for slot in metrics["attrs"]) if metrics is not None else None,
-        nexthops=hops or None,
-    )
-
-
-def _route(kind: int, flags: int, route: Route, index_of_name: t.Callable[[str], int]) -> bytes:
-    attrs: list[tuple[str, t.Any]] = [("RTA_TABLE", route.table)]
-    length = 0
-    if route.destination != "default":
-        network = ipaddress.ip_network(route.destination)
-        attrs.append(("RTA_DST", str(network.network_address)))
-        length = network.prefixlen
-    if route.metric:
-        attrs.append(("RTA_PRIORITY", route.metric))
-    if route.nexthops:
-        attrs.append(("RTA_MULTIPATH", [
-            {"hops": weight - 1, "oif": index_of_name(device) if device else 0, "flags": 0,
-             "attrs": [("RTA_GATEWAY", gateway)] if gateway else []}
-            for gateway, device, weight in route.nexthops
-        ]))
-    else:
-        if route.gateway:
-            attrs.append(("RTA_GATEWAY", route.gateway))
-        if route.device:
-            attrs.append(("RTA_OIF", index_of_name(route.device)))
-    if route.source:
-        attrs.append(("RTA_PREFSRC", route.source))
-    if route.preference:
-        attrs.append(("RTA_PREF", route.preference))
-    if route.metrics:
-        attrs.append(("RTA_METRICS", {"attrs": list(route.metrics)}))
-    return _message(
-        rtmsg, kind, flags, attrs, family=AF_INET6 if route.family == 6 else AF_INET, dst_len=length,
-        table=route.table if route.table < 256 else 0,
-        proto=RTPROT_STATIC if route.protocol is None else route.protocol,
-        type=route.type or 1, scope=route.scope or 0, flags=RTNH_F_ONLINK if route.onlink else 0,
-    )
-
-
-def new_route(route: Route, index_of_name: t.Callable[[str], int]) -> bytes:
-    """In IPv6 it may come beside one of a router's advertisement, which the kernel keeps up; see default_route."""
-    beside = route.family == 6 and route.destination == "default"
-    return _route(RTM_NEWROUTE, REQUEST | ACK | CREATE | (0 if beside else EXCL), route, index_of_name)
-
-
-def replace_route(route: Route, index_of_name: t.Callable[[str], int]) -> bytes:
-    return _route(RTM_NEWROUTE, REQUEST | ACK | CREATE | REPLACE, route, index_of_name)
-
-
-def delete_route(route: Route, index_of_name: t.Callable[[str], int]) -> bytes:
-    """By what tells a route apart. In IPv6 others can stand in the same place, and the path says which one is meant."""
-    path = route if route.family == 6 and not route.nexthops else Route(route.ns, route.family, route.destination)
-    bare = Route(
-        ns=route.ns, family=route.family, destination=route.destination, table=route.table, metric=route.metric,
-        scope=RT_SCOPE_NOWHERE if route.family == 4 else None, type=route.type, protocol=RTPROT_UNSPEC,
-        gateway=path.gateway, device=path.device,
-    )
-    return _route(RTM_DELROUTE, REQUEST | ACK, bare, index_of_name)

@@ -12,6 +12,8 @@ from ._commands import OF_ATTACHMENTS, Command, commands_of, items_for, translat
 from ._errors import PipeworkError
 from ._netlink import Namespaces
 from ._plan import Plan, State
+from ._route_job import RouteJob
+from ._rule_job import RuleJob
 from ._run import Job, Picture
 
 
@@ -23,7 +25,12 @@ class Part(t.NamedTuple):
     job: t.Callable[[Params], Job]
 
 
-PARTS = {"pipework_attach": Part("attachments", OF_ATTACHMENTS, AttachJob)}
+OF_COMMANDS = ("container", "cmd")
+PARTS = {
+    "pipework_attach": Part("attachments", OF_ATTACHMENTS, AttachJob),
+    "pipework_route": Part("routes", OF_COMMANDS, RouteJob),
+    "pipework_rule": Part("rules", OF_COMMANDS, RuleJob),
+}
 
 
 class CommandsJob:
@@ -60,6 +67,8 @@ class CommandsJob:
         whole = Picture({}, {}, set())
         with self._naming_lines():
             for job in self.jobs:
+                if isinstance(job, RouteJob):
+                    job.coming = list(whole.desired.values())
                 part = job.picture(namespaces)
                 whole.state.update(part.state)
                 whole.desired.update(part.desired)

@@ -22,6 +22,7 @@ from ._model import (
     owner_fields,
 )
 from ._plan import KernelObject, Key, State
+from ._rules import Rule
 
 
 @dataclasses.dataclass
@@ -38,6 +39,7 @@ class Facts:
     spoof_checks: dict[str, str] = dataclasses.field(default_factory=dict)  # MAC addresses, by the ports' names
     no_spoof_checks: str | None = None  # why there can be none
     secret: bytes = b""  # what seals the aliases of lent NICs; in ``devices`` there are none without that seal
+    rules: dict[str, list[Rule]] = dataclasses.field(default_factory=dict)  # where they may matter
 
     def __post_init__(self) -> None:
         self.by_index = {device.index: device for device in self.host.values()}

@@ -9,6 +9,7 @@ import functools
 import typing as t
 
 from . import _runtimes
+from ._errors import PipeworkError
 from ._items import Guest, check_namespace
 from ._netlink import Namespaces
 
@@ -24,6 +25,19 @@ class Place:
     name: str
     ident: str = ""
     user: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Whole:
+    """A container that no item need be about."""
+
+    container: str | None
+    runtime: str
+    runtime_user: str | None
+    state: str = "absent"
+
+    def refuse(self, message: str) -> PipeworkError:
+        return PipeworkError(message)
 
 
 def open_guests(items: t.Sequence[Guest], namespaces: Namespaces) -> list[Place]:

@@ -26,9 +26,19 @@ def layer3(item: Attachment, label: str, scene: Scene) -> t.Iterator[KernelObjec
     if item.addresses is not None and not item.append:
         yield from (Absent(address.key) for address in have if address.address not in wanted)
         have = []
-    if item.gateway is not None:
+    if item.table is not None:  # the gateways are there, see _source_routing
+        for version in (4, 6) if item.gateway is not None else ():
+            yield from default_back(label, item.interface, version, scene)
+        yield from (Absent(way.key) for way in _ways(item, label, scene))
+    elif item.gateway is not None:
         reachable = tuple(wanted) + tuple(address.address for address in have)
         yield from _gateways(item, label, reachable, scene)
+
+
+def _ways(item: Attachment, label: str, scene: Scene) -> list[Route]:
+    """The ways to gateways that the main table has."""
+    found = _our_routes(label, item.interface, scene) if item.gateway is not None else []
+    return [route for route in found if route.destination != "default"]
 
 
 def _gateways(

@@ -23,7 +23,9 @@ OWNER_BRIDGE = MARK + "bridge"  # a bridge that pipework_bridge made
 UNFINISHED = MARK + "unfinished"  # what a killed run leaves: made, but not yet marked, or about to be deleted
 GROUP = 0x70697065  # the link group of what is unfinished
 GROUP_DELETE = GROUP + 1  # and of what is about to go, all at once
-PROTOCOL = 112  # of our routes; in no rt_protos file of iproute2
+PROTOCOL = 112  # of the routes that an attachment's gateway needs; in no rt_protos file of iproute2
+PROTOCOL_LISTED = 113  # of the routes and rules that an attachment lists
+PROTOCOL_ROUTE = 114  # of those of pipework_route and pipework_rule
 TABLE_MAIN = 254
 PREFERENCE_HIGH = 1  # of an IPv6 default route, RFC 4191
 TABLE_KEPT = 0x7077  # where the default route waits that ours replaced; no rule leads there
@@ -168,13 +170,23 @@ class Address(KernelObject):
         return ("link", self.ns, self.device)
 
 
+class Hop(t.NamedTuple):
+    """One way of a route that has several."""
+
+    gateway: str | None
+    device: str | None
+    weight: int = 1
+    onlink: bool = False
+    encap: str | None = None
+
+
 @dataclasses.dataclass(frozen=True)
 class Route(KernelObject):
     """A route. The kernel tells routes apart by family, table, destination and metric, and so do we."""
 
     KIND = "route"
-    IDENTITY = ("ns", "family", "table", "destination", "metric")
-    HINTS = frozenset({"protocol", "type", "source", "metrics", "preference", "nexthops"})
+    IDENTITY = ("ns", "family", "table", "destination", "metric", "origin", "tos", "nth")
+    HINTS = frozenset({"protocol", "type", "source", "metrics", "preference", "nexthops", "encap"})
 
     family: int  # 4 or 6
     destination: str  # 10.0.0.0/8, or default
@@ -189,14 +201,19 @@ class Route(KernelObject):
     source: str | None = None
     metrics: tuple[tuple[str, t.Any], ...] | None = None
     preference: int | None = None
-    nexthops: tuple[tuple[str | None, str | None, int], ...] | None = None  # gateway, device, weight
+    nexthops: tuple[Hop, ...] | None = None
+    encap: str | None = None  # as _encap spells it
+    origin: str = ""  # IPv6: the prefix that packets come from
+    tos: int = 0
+    nth: int = 0  # of several in the same place, as 'ip route append' makes them, from 1; -1 is to be the first
 
     @property
     def name(self) -> str:
         table = "" if self.table == TABLE_MAIN else f" table {self.table}"
         metric = f" metric {self.metric}" if self.metric and (self.family, self.metric) != (6, 1024) else ""
         destination = f"default (IPv{self.family})" if self.destination == "default" else self.destination
-        return destination + metric + table
+        origin = (f" from {self.origin}" if self.origin else "") + (f" tos {self.tos:#04x}" if self.tos else "")
+        return destination + origin + metric + table + (f" #{max(self.nth, 0)}" if self.nth else "")
 
     @property
     def order_kind(self) -> str:
@@ -213,16 +230,15 @@ class Route(KernelObject):
         return self if self.differences(observed) else super().over(observed)
 
 
-def fold_routes(routes: t.Iterable[Route]) -> list[Route]:
-    """IPv6 shows the paths of one route as routes of their own: they are one object here."""
+def number_routes(routes: t.Iterable[Route]) -> list[Route]:
+    """Routes that stand in the same place, numbered in the order in which the kernel looks at them."""
     found: dict[Key, Route] = {}
+    count: dict[Key, int] = {}
     for route in routes:
-        first = found.get(route.key)
-        if first is None:
-            found[route.key] = route
-        else:
-            hops = first.nexthops or ((first.gateway, first.device, 1),)
-            found[route.key] = dataclasses.replace(first, nexthops=hops + ((route.gateway, route.device, 1),))
+        number = count.get(route.key, 0)
+        count[route.key] = number + 1
+        route = dataclasses.replace(route, nth=number + 1) if number else route  # the first is the one that counts
+        found[route.key] = route
     return list(found.values())
 
 

@@ -16,11 +16,13 @@ import socket
 import struct
 import typing as t
 
-from . import _codec, _wire
+from . import _codec, _codec_route, _codec_rule, _wire
 from ._errors import PipeworkError
-from ._model import HOST, Address, Device, Route, fold_routes
+from ._model import HOST, Address, Device, Route, number_routes
+from ._rules import Rule
 
 CLONE_NEWNET = 0x40000000
+LOOPBACK = 1  # the index of lo, in each namespace
 SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK = 270, 10, 11
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLM_F_DUMP_INTR, NLM_F_CAPPED, NLM_F_ACK_TLVS = 0x10, 0x100, 0x200
@@ -137,12 +139,21 @@ class Netns:
             for raw in self._dump(_codec.dump_addresses()) if _codec.is_static_address(raw, names)
         ]
 
-    def routes(self, names: dict[int, str]) -> list[Route]:
-        """The routes that somebody made, in all tables."""
-        return fold_routes(
-            _codec.decode_route(raw, self.label, names)
-            for version in (4, 6) for raw in self._dump(_codec.dump_routes(version)) if _codec.is_static_route(raw)
+    def routes(self, names: dict[int, str], every: bool = False) -> list[Route]:
+        """The routes that somebody made, in all tables; or every one, the kernel's own too."""
+        known = {**names, LOOPBACK: "lo"}
+        matters = _codec_route.is_route if every else _codec_route.is_static_route
+        return number_routes(
+            _codec_route.decode_route(raw, self.label, known)
+            for version in (4, 6) for raw in self._dump(_codec_route.dump_routes(version)) if matters(raw)
         )
+
+    def rules(self) -> list[Rule]:
+        """The rules of policy routing, in the order in which the kernel looks at them."""
+        return [
+            _codec_rule.decode_rule(raw, self.label)
+            for version in (4, 6) for raw in self._dump(_codec_rule.dump_rules(version))
+        ]
 
     def vlans(self) -> dict[int, tuple[str, ...]] | None:
         """The VLANs of the ports of bridges, by index; None where the kernel does not know any."""

@@ -11,16 +11,21 @@ from ._errors import PipeworkError
 from ._facts import Facts
 from ._model import HOST, Device, Sysctl, holds_nic, sealed
 from ._netlink import Namespaces
+from ._source_routing import is_marked
 from ._sysctls import path_of
 
 SECRET = "/run/pipework/secret"
 
 
-def observe(namespaces: Namespaces, routes_of_host: bool = False, lending: bool = False, vlans: bool = False) -> Facts:
+def observe(
+    namespaces: Namespaces, routes_of_host: bool = False, lending: bool = False, vlans: bool = False,
+    rules: t.Collection[str] = (),
+) -> Facts:
     """What the kernel shows. The host's own routes may be many, and matter only where a NIC or a bridge goes.
 
     ``lending``: a NIC may be about to move into a container, so that the secret is needed. ``vlans``: a bridge may be
-    about to filter them; where one does so already, they are read anyway.
+    about to filter them; where one does so already, they are read anyway. ``rules``: the namespaces where rules of
+    policy routing matter, which they also do where routes of ours stand in tables of their own.
     """
     devices = {label: namespaces[label].devices() for label in namespaces}
     secret = b""
@@ -33,6 +38,8 @@ def observe(namespaces: Namespaces, routes_of_host: bool = False, lending: bool 
         facts.addresses[label] = namespaces[label].addresses(names) if names else []
         if names and (label != HOST or routes_of_host):
             facts.routes[label] = namespaces[label].routes(names)
+        if label in rules or any(is_marked(route) for route in facts.routes.get(label, ())):
+            facts.rules[label] = namespaces[label].rules()
         facts.nsids[label] = namespaces[HOST].nsid(namespaces[label])
     if vlans or any((device.settings or {}).get("vlan_filtering") for device in facts.host.values()):
         facts.vlans = namespaces[HOST].vlans()

@@ -177,6 +177,7 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("kept", "update"),
     ("route", "create"),
     ("route", "update"),
+    ("rule", "create"),
     ("filter", "create"),
     ("spoof_check", "create"),  # before a frame can pass
     ("spoof_check", "update"),
@@ -185,6 +186,7 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("spoof_check of a new name", "create"),
     ("spoof_check of a new name", "update"),
     ("bridge", "update"),
+    ("rule", "delete"),
     ("route", "delete"),
     ("kept", "delete"),
     ("way", "delete"),

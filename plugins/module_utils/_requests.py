@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import typing as t
 
-from . import _codec, _codec_port
+from . import _codec, _codec_port, _codec_route, _codec_rule
 from ._model import GROUP, HOST, UNFINISHED, Address, Link, Nic, Port, Route
 from ._netlink import Namespaces
+from ._routes import ExactRoute
+from ._rules import Rule
 
 Request = tuple[str, bytes]  # the namespace that it goes to, the message
 
@@ -140,15 +142,24 @@ def _delete_address(before: Address, _after: None, namespaces: Namespaces) -> li
 
 
 def _create_route(_before: None, after: Route, namespaces: Namespaces) -> list[Request]:
-    return [(after.ns, _codec.new_route(after, namespaces[after.ns].index))]
+    return [(after.ns, _codec_route.new_route(after, namespaces[after.ns].index))]
 
 
 def _replace_route(_before: Route, after: Route, namespaces: Namespaces) -> list[Request]:
-    return [(after.ns, _codec.replace_route(after, namespaces[after.ns].index))]
+    return [(after.ns, _codec_route.replace_route(after, namespaces[after.ns].index))]
 
 
 def _delete_route(before: Route, _after: None, namespaces: Namespaces) -> list[Request]:
-    return [(before.ns, _codec.delete_route(before, namespaces[before.ns].index))]
+    whole = isinstance(before, ExactRoute)
+    return [(before.ns, _codec_route.delete_route(before, namespaces[before.ns].index, whole))]
+
+
+def _create_rule(_before: None, after: Rule, _namespaces: Namespaces) -> list[Request]:
+    return [(after.ns, _codec_rule.new_rule(after))]
+
+
+def _delete_rule(before: Rule, _after: None, _namespaces: Namespaces) -> list[Request]:
+    return [(before.ns, _codec_rule.delete_rule(before))]
 
 
 ROUTES = ("way", "kept", "route")
@@ -162,6 +173,7 @@ REQUESTS: dict[tuple[str, str], t.Callable[[t.Any, t.Any, Namespaces], list[Requ
     ("nic", "create"): _leave_alone, ("nic", "update"): _update_link, ("nic", "delete"): _leave_alone,
     ("port", "create"): _set_port, ("port", "update"): _set_port, ("port", "delete"): _unset_port,
     ("address", "create"): create_address, ("address", "delete"): _delete_address,
+    ("rule", "create"): _create_rule, ("rule", "delete"): _delete_rule,
     **{(kind, "create"): _create_route for kind in ROUTES}, **{(kind, "update"): _replace_route for kind in ROUTES},
     **{(kind, "delete"): _delete_route for kind in ROUTES},
 }

@@ -76,6 +76,27 @@ options:
       - An empty list removes the gateway that was set before.
     type: list
     elements: str
+  table:
+    description:
+      - A routing table of the interface's own, as a name of the host's C(rt_tables) or a number. O(gateway) is the
+        default route there, not in the main table, and the networks of the interface are there too.
+        Rules lead packets from each of the interface's addresses to it, so that they are answered by the way they came.
+      - It all goes with the interface.
+    type: str
+  routes:
+    description:
+      - Routes through this interface, with the options of M(pipework.containers.pipework_route).
+        They stand in O(table) if that is given, unless they name one themselves.
+      - The list is the whole set of the routes that this option made for the interface.
+    type: list
+    elements: dict
+  rules:
+    description:
+      - More rules that lead to O(table), or name the interface or one of its addresses, with the options of
+        M(pipework.containers.pipework_rule). They come before those that O(table) makes by itself.
+      - The list is the whole set of the rules that this option made for the interface.
+    type: list
+    elements: dict
   mac_address:
     description:
       - The MAC address of the interface. V(U:) and any string gives an address that is the same each time
@@ -168,6 +189,9 @@ options:
       addresses: {description: See O(addresses)., type: list, elements: str, aliases: [address]}
       append: {description: See O(append)., type: bool}
       gateway: {description: See O(gateway)., type: list, elements: str}
+      table: {description: See O(table)., type: str}
+      routes: {description: See O(routes)., type: list, elements: dict}
+      rules: {description: See O(rules)., type: list, elements: dict}
       mac_address: {description: See O(mac_address)., type: str, aliases: [mac]}
       mtu: {description: See O(mtu)., type: int}
       vlan: {description: See O(vlan)., type: int}
@@ -249,6 +273,19 @@ EXAMPLES = r"""
       net.ipv4.conf.IFNAME.arp_ignore: 1
       net.ipv6.conf.IFNAME.accept_ra: 0
 
+- name: Two networks with two gateways; each is answered through its own
+  pipework.containers.pipework_attach:
+    container: web1
+    attachments:
+      - {host_interface: br1, interface: eth1, addresses: [192.168.1.1/24], gateway: [192.168.1.254], table: 101}
+      - host_interface: br2
+        interface: eth2
+        addresses: [192.168.2.1/24]
+        gateway: [192.168.2.254]
+        table: 102
+        routes: [{destination: 10.0.0.0/8, gateway: 192.168.2.253}]
+        rules: [{fwmark: 2}]
+
 - name: A whole host in one task, and nothing else on br1
   pipework.containers.pipework_attach:
     host_interface: br1
@@ -281,7 +318,7 @@ operations:
   contains:
     action: {description: "One of C(create), C(update) and C(delete).", type: str, returned: always}
     kind:
-      description: "One of C(link), C(port), C(address), C(route), C(sysctl) and C(filter)."
+      description: "One of C(link), C(port), C(address), C(route), C(rule), C(sysctl) and C(filter)."
       type: str
       returned: always
     name: {description: "The object, such as C(docker:web1/eth1).", type: str, returned: always}
@@ -331,6 +368,9 @@ ITEM = {
     "addresses": {"type": "list", "elements": "str", "aliases": ["address"]},
     "append": {"type": "bool"},
     "gateway": {"type": "list", "elements": "str"},
+    "table": {"type": "str"},
+    "routes": {"type": "list", "elements": "dict"},
+    "rules": {"type": "list", "elements": "dict"},
     "mac_address": {"type": "str", "aliases": ["mac"]},
     "mtu": {"type": "int"},
     "vlan": {"type": "int"},

@@ -25,9 +25,9 @@ from ansible_collections.pipework.containers.plugins.module_utils._model import 
     Port,
     Route,
     default_route,
-    fold_routes,
     holds_nic,
     name_token,
+    number_routes,
     owner_fields,
     owner_matches,
     owner_of,
@@ -202,11 +202,10 @@ def test_what_is_born_is_down_and_unfinished_except_a_nic_that_moves() -> None:
     assert (nic.up, nic.owner) == (False, "pipework:x|…")
 
 
-def test_P9_the_paths_of_one_ipv6_route_are_one_route() -> None:
-    first = Route("c", 6, "default", metric=1024, gateway="2001:db8::1", device="eth0")
-    second = Route("c", 6, "default", metric=1024, gateway="2001:db8::2", device="eth1")
-    other = Route("c", 6, "2001:db8:1::/48", metric=1024, gateway="2001:db8::2", device="eth1")
-    folded = fold_routes([first, other, second])
-    assert len(folded) == 2
-    assert folded[0].nexthops == (("2001:db8::1", "eth0", 1), ("2001:db8::2", "eth1", 1))
-    assert folded[1] == other
+def test_P32_routes_in_the_same_place_are_told_apart() -> None:
+    first = Route("c", 4, "10.1.0.0/16", gateway="10.0.0.1", device="eth0")
+    second = Route("c", 4, "10.1.0.0/16", gateway="10.0.0.2", device="eth0")
+    other = Route("c", 4, "10.2.0.0/16", gateway="10.0.0.2", device="eth0")
+    found = number_routes([first, other, second])
+    assert [route.name for route in found] == ["10.1.0.0/16", "10.2.0.0/16", "10.1.0.0/16 #2"]
+    assert found[2].gateway == "10.0.0.2"

@@ -1,0 +1,32 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""An item that is given as a command line of ip, as the options that it means. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ._errors import PipeworkError
+from ._grammar.command import Command
+from ._items import Params
+
+BESIDE = ("container", "runtime", "runtime_user", "cmd", "state", "purge", "routes", "rules")
+
+
+def said(params: Params, parse: t.Callable[[t.Any], Command], defaults: t.Collection[str]) -> tuple[str, Params]:
+    """The verb of ``cmd`` and the options that it means; no verb and the same options where there is none.
+
+    ``defaults``: options that may stand beside it, since they are the task's defaults for its items.
+    """
+    if params.get("cmd") in (None, "", []):
+        return "", params
+    for option, value in params.items():
+        if value is not None and option not in BESIDE and option not in defaults:
+            raise PipeworkError(f"{option}: stands beside cmd, which says all; leave one of them out.")
+    if params.get("state") is not None:
+        raise PipeworkError("state: stands beside cmd, whose verb says what is to be.")
+    command = parse(params["cmd"])
+    place = {name: params[name] for name in ("container", "runtime", "runtime_user") if params.get(name) is not None}
+    beside = {name: params[name] for name in defaults if params.get(name) is not None}
+    family = f"ipv{command.family}"
+    return command.verb, {**place, **beside, "family": family, **command.params, "state": command.state}

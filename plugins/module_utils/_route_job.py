@@ -1,0 +1,81 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""The job behind pipework_route: routes of containers, by structure or by the command line of ip route."""
+from __future__ import annotations
+
+import dataclasses
+import functools
+import typing as t
+
+from ._guests import Place, Whole, open_guests
+from ._items import Params, container_of, items_of, purges
+from ._model import PROTOCOL_ROUTE, TABLE_MAIN
+from ._names import read_names
+from ._netlink import Namespaces
+from ._plan import Desired, Key, Plan, State
+from ._routes import ExactRoute, RouteItem
+from ._routing import Ground, place, purged, wanted_routes
+from ._run import Picture
+
+
+class RouteJob:
+    """Desired routes, and the containers that they are in."""
+
+    def __init__(self, params: Params) -> None:
+        names = read_names()
+        self.purge = purges(params, "routes")
+        self.items = items_of(params, "routes", functools.partial(RouteItem.from_params, names=names))
+        self.guests: list[t.Any] = list(self.items)
+        self.tables = {item.route.table for item in self.items}
+        self.protocol = PROTOCOL_ROUTE
+        if self.purge:
+            if params.get("table") is not None:
+                self.tables.add(names.table(params["table"]))
+            self.tables = self.tables or {TABLE_MAIN}
+            if params.get("protocol") is not None:
+                self.protocol = names.protocol(params["protocol"])
+            if params.get("container") or params.get("runtime") == "host":
+                self.guests.append(Whole(**t.cast("dict[str, t.Any]", container_of(params))))
+        self.places: list[Place] = []
+        self.coming: list[t.Any] = []  # what the same run makes besides, of which routes may be in need
+        self.grounds: dict[str, Ground] = {}  # of the last picture
+
+    def open(self, namespaces: Namespaces) -> None:
+        self.places = open_guests(self.guests, namespaces)
+
+    def picture(self, namespaces: Namespaces) -> Picture:
+        state: State = {}
+        desired: Desired = {}
+        shown: set[Key] = set()
+        for label in dict.fromkeys(found.label for found in self.places if found.label is not None):
+            ground = self.grounds[label] = self._ground(namespaces, label)
+            state.update((route.key, route) for route in ground.routes)
+            mine = [item for item, found in zip(self.items, self.places) if found.label == label]
+            wanted = {each.key: each for each in wanted_routes(mine, ground)}
+            if self.purge:
+                wanted.update((gone.key, gone) for gone in purged(mine, ground, self.tables, self.protocol))
+            desired.update(wanted)
+        shown.update(desired)
+        return Picture(state, desired, shown)
+
+    def _ground(self, namespaces: Namespaces, label: str) -> Ground:
+        names = {device.index: device.name for device in namespaces[label].devices().values()}
+        ground = Ground.of(label, set(names.values()), namespaces[label].routes(names, every=True))
+        return ground.with_coming(self.coming)
+
+    def results(self, state: State) -> dict[str, t.Any]:
+        present = [(item, found) for item, found in zip(self.items, self.places) if item.state == "present"]
+        return {"routes": [self._result(item, found, state) for item, found in present]}
+
+    def _result(self, item: RouteItem, found: Place, state: State) -> dict[str, t.Any]:
+        """One item of the returned ``routes``."""
+        label = str(found.label)
+        there = [route for route in state.values() if isinstance(route, ExactRoute) and route.ns == label]
+        route = place(item, dataclasses.replace(self.grounds[label], routes=there))
+        return {
+            "container": found.name, "runtime": found.runtime, "family": f"ipv{route.family}",
+            "destination": route.destination, "table": route.table, "metric": route.metric, **route.said(),
+        }
+
+    def finish(self, plan: Plan, namespaces: Namespaces, state: State) -> None:
+        """Nobody has to be told about routes."""

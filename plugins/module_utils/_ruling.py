@@ -1,0 +1,130 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""From listed rules and those that are there to the rules that are wanted, and those that go. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from . import _route_words as words
+from ._errors import PipeworkError
+from ._model import PROTOCOL, PROTOCOL_LISTED, PROTOCOL_ROUTE
+from ._plan import Absent
+from ._rules import CONTENT, SELECTORS, Rule, RuleItem, check_goto
+
+ATTACHED = (PROTOCOL, PROTOCOL_LISTED)
+
+
+def wanted_rules(
+    items: t.Sequence[RuleItem], there: t.Sequence[Rule], label: str, protocol: int = PROTOCOL_ROUTE,
+) -> list[Rule | Absent]:
+    """What the items of one namespace want, in their order: a rule that stands already, or a new one; and what goes."""
+    found = places(items, there, label, protocol)
+    stay = {rule.key for rule in found.values()}
+    result: list[Rule | Absent] = []
+    for item, rule in zip(items, (found.get(at) for at in range(len(items)))):
+        if rule is None:
+            result += [Absent(gone.key) for gone in going(item, there) if gone.key not in stay]
+        elif not made_by_kernel(rule):
+            result.append(rule)
+            result += [Absent(old.key) for old in replaced(item, there, protocol) if old.key not in stay]
+    return result
+
+
+def places(
+    items: t.Sequence[RuleItem], there: t.Sequence[Rule], label: str, protocol: int = PROTOCOL_ROUTE,
+) -> dict[int, Rule]:
+    """The rule of each item that is to be present, by its number in the list."""
+    found: dict[int, Rule] = {}
+    new: list[int] = []
+    for at, item in enumerate(items):
+        if item.state != "present":
+            continue
+        rule = standing(item, there)
+        if rule is not None:
+            found[at] = rule
+            continue
+        want = dataclasses.replace(item.rule, ns=label, protocol=item.rule.protocol or protocol)
+        old = replaced(item, there, protocol)
+        if "priority" not in item.given and old:
+            want = dataclasses.replace(want, priority=old[0].priority)
+        elif "priority" not in item.given:
+            new.append(at)
+        found[at] = want
+    for version in (4, 6):
+        chosen = [at for at in new if found[at].family == version]
+        first = free(there, version) - len(chosen) + 1
+        for at, priority in zip(chosen, range(first, first + len(chosen))):
+            if priority < 1:
+                raise items[at].refuse("priority: none is free before the rules that are there; give one.")
+            found[at] = dataclasses.replace(found[at], priority=priority)
+    for at, rule in found.items():
+        try:
+            check_goto(rule)
+        except PipeworkError as error:
+            raise items[at].refuse(str(error)) from None
+    _refuse_twice(items, found)
+    return found
+
+
+def _refuse_twice(items: t.Sequence[RuleItem], found: t.Mapping[int, Rule]) -> None:
+    seen: dict[t.Any, int] = {}
+    for at, rule in found.items():
+        if items[at].verb:
+            continue
+        priority = rule.priority if "priority" in items[at].given else None
+        other = seen.setdefault((priority, rule.part(SELECTORS), rule.key if priority is not None else None), at)
+        if other != at:
+            raise items[at].refuse(
+                f"priority: '{rule.sentence()}' selects the same packets as {items[other].where.rstrip(': ')}; "
+                "give each a priority of its own."
+            )
+
+
+def free(there: t.Sequence[Rule], version: int) -> int:
+    """The priority that the kernel would choose: the one before the second rule that it has."""
+    known = sorted(rule.priority for rule in there if rule.family == version)
+    return max(known[1] - 1, 0) if len(known) > 1 else 0
+
+
+def standing(item: RuleItem, there: t.Sequence[Rule]) -> Rule | None:
+    """A rule that says just what the item says."""
+    fields = (*SELECTORS, *CONTENT, *(name for name in ("priority", "protocol") if name in item.given))
+    same = [rule for rule in there if rule.part(fields) == item.rule.part(fields)]
+    return next((rule for rule in same if rule.protocol == PROTOCOL_ROUTE), same[0] if same else None)
+
+
+def replaced(item: RuleItem, there: t.Sequence[Rule], protocol: int) -> list[Rule]:
+    """The rules of ours that select the same packets, in the same place where that is given, and do something else."""
+    if item.verb:
+        return []  # a command adds, whatever is there
+    fields = (*SELECTORS, *(name for name in ("priority",) if name in item.given))
+    marks = (item.rule.protocol or protocol, protocol)
+    return [
+        rule for rule in there
+        if rule.protocol in marks and rule.part(fields) == item.rule.part(fields)
+        and (rule.part(CONTENT) != item.rule.part(CONTENT) or rule.protocol != marks[0])
+    ]
+
+
+def going(item: RuleItem, there: t.Sequence[Rule]) -> list[Rule]:
+    """The rules that an absent item means. It is never guessed which one of others' rules that is."""
+    found = [rule for rule in there if item.matches(rule) and not made_by_kernel(rule)]
+    if item.verb == "flush":
+        return [rule for rule in found if rule.protocol not in ATTACHED]
+    foreign = [rule for rule in found if rule.protocol != PROTOCOL_ROUTE]
+    if len(found) > 1 and foreign and "protocol" not in item.given:
+        listed = "; ".join(rule.name for rule in found)
+        raise item.refuse(
+            f"priority: {len(found)} rules fit, not all of which were made here ({listed}); "
+            "say which by priority or protocol."
+        )
+    attached = next((rule for rule in found if rule.protocol in ATTACHED), None)
+    if attached is not None:
+        raise item.refuse(f"priority: '{attached.name}' belongs to an attachment; pipework_attach takes it away.")
+    return found
+
+
+def made_by_kernel(rule: Rule) -> bool:
+    return rule.protocol in words.OF_THE_KERNEL or rule.protocol == 0 and rule.priority in (0, 32766, 32767)
