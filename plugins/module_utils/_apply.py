@@ -47,6 +47,10 @@ def _lacking(operation: Operation, number: int | None) -> str:
     link = operation.subject
     if isinstance(link, Link) and operation.action == "create" and (link.type, number) == ("vlan", errno.EEXIST):
         return f" The link of this VLAN of {link.parent} is in another network namespace."
+    if operation.action == "create" and number == errno.ENOENT and link.KIND in ("qdisc", "tc_filter"):
+        from ._tc_model import lacking
+
+        return lacking(link)
     if operation.action != "create" or number != errno.EOPNOTSUPP or not isinstance(link, Link):
         return ""
     if (link.settings or {}).get("vlan_filtering"):
@@ -128,10 +132,32 @@ def _execute(batch: Plan, namespaces: Namespaces, done: Plan) -> None:
         _change_spoof_checks(work, done)
     elif sort[0] == "sysctl":
         _write_sysctls(work, namespaces, done)
+    elif sort[0] == "timer":
+        _change_timers(work, namespaces, done)
     elif sort in DELETED_TOGETHER:
         _delete_links(work, namespaces, done)
     else:
-        _request(work, REQUESTS[sort], namespaces, done)
+        _request(work, _encoder(sort), namespaces, done)
+
+
+def _change_timers(work: Plan, namespaces: Namespaces, done: Plan) -> None:
+    from . import _tc_timer  # which few runs need
+
+    for operation in work:
+        try:
+            _tc_timer.change(operation, namespaces)
+        except (OSError, PipeworkError) as error:
+            raise OperationFailed(operation, error) from None
+        done.append(operation)
+
+
+def _encoder(sort: tuple[str, str]) -> t.Callable[[t.Any, t.Any, Namespaces], list[Request]]:
+    """What makes requests of one sort of operation."""
+    if sort in REQUESTS:
+        return REQUESTS[sort]
+    from . import _tc_requests  # which few runs need
+
+    return _tc_requests.encoder(sort)
 
 
 def _request(

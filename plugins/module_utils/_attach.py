@@ -8,7 +8,7 @@ import collections
 import dataclasses
 import typing as t
 
-from . import _kinds, _nic_vlan
+from . import _bandwidth, _kinds, _nic_vlan
 from ._attachment import KINDS_WITH, KINDS_WITH_MODE, Attachment
 from ._facts import Facts, link_key, port_key, whose
 from ._kinds.phys import home
@@ -209,6 +209,8 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
     for name, value in item.sysctls or ():
         wish.want(Sysctl(label, item.interface, name, value))
     for wanted in layer3(item, label, scene):
+        wish.want(wanted)
+    for wanted in _bandwidth.of_attachment(item, label, scene.state, wish.desired):
         wish.want(wanted)
     _check_ipv6(item, label, scene)
 

@@ -61,6 +61,7 @@ class AttachJob:
             namespaces, routes_of_host=lending or on_host, lending=lending, vlans=vlans, rules=self._ruled(namespaces),
         )
         self._observe_sysctls(facts, namespaces)
+        self._observe_queues(facts, namespaces)
         checking = any((_spoof_checks.OPTION, True) in (item.port or ()) for item in self.items)
         facts.spoof_checks, facts.no_spoof_checks = _spoofing.observe(checking)
         self.facts = facts
@@ -94,6 +95,17 @@ class AttachJob:
                     observe_sysctls(namespaces, facts, target.label, item.interface, names)
                 except PipeworkError as error:
                     raise item.refuse(str(error)) from None
+
+    def _observe_queues(self, facts: Facts, namespaces: Namespaces) -> None:
+        """Those that a bandwidth may stand in the way of, and those that come back when a deletion is undone."""
+        concerned = [
+            (target.label, target.item.interface) for target in self.targets
+            if target.label is not None and (target.item.bandwidth is not None or target.item.state == "absent")
+        ]
+        if concerned:
+            from ._tc_observe import observe_interfaces  # which few runs need
+
+            facts.queues = observe_interfaces(namespaces, facts, concerned)
 
     def _forward(self, wish: Wish, facts: Facts, state: State) -> None:
         """Frames pass inside the bridges that are used; our rules go with the last attachment of a bridge not ours."""

@@ -8,8 +8,8 @@ import dataclasses
 import functools
 import typing as t
 
+from . import _bandwidth, _sysctls, _vlans
 from . import _normalize as norm
-from . import _sysctls, _vlans
 from ._errors import PipeworkError
 from ._items import Params, container_of, items_of
 from ._route_words import Names
@@ -50,6 +50,7 @@ class Attachment:
     vlan_trunks: tuple[str, ...] | None = None
     port: tuple[tuple[str, bool], ...] | None = None
     sysctls: tuple[tuple[str, str], ...] | None = None
+    bandwidth: _bandwidth.Bandwidth | None = None
     forwarding: str = "auto"
     announce: bool = True
     state: str = "present"
@@ -146,6 +147,7 @@ def _normalized(params: Params, names: Names | None) -> dict[str, t.Any]:
         "vlan_trunks": None if params.get("vlan_trunks") is None else _vlans.trunks(params["vlan_trunks"]),
         "port": _port(params.get("port") or {}),
         "sysctls": _sysctls.from_option(params.get("sysctls") or {}) or None,
+        "bandwidth": _bandwidth.from_option(params.get("bandwidth")),
         "forwarding": given("forwarding") or "auto",
         "announce": params.get("announce") is not False,
         "state": given("state") or "present",

@@ -36,6 +36,7 @@ class Facts:
     host_seed: str = ""  # what tells this host from others: its machine-id
     vlans: dict[int, tuple[str, ...]] | None = None  # of ports, by index; None: not asked for, or not to be had
     sysctls: list[Sysctl] = dataclasses.field(default_factory=list)  # those that are wanted
+    queues: list[KernelObject] = dataclasses.field(default_factory=list)  # where a bandwidth is, or may be
     spoof_checks: dict[str, str] = dataclasses.field(default_factory=dict)  # MAC addresses, by the ports' names
     no_spoof_checks: str | None = None  # why there can be none
     secret: bytes = b""  # what seals the aliases of lent NICs; in ``devices`` there are none without that seal
@@ -93,7 +94,7 @@ class Facts:
         found += [
             SpoofCheck(HOST, name, mac, active=name in self.host) for name, mac in self.spoof_checks.items()
         ]
-        result: State = {item.key: item for item in (*found, *self.sysctls)}
+        result: State = {item.key: item for item in (*found, *self.sysctls, *self.queues)}
         for many in (self.addresses, self.routes):
             for items in many.values():
                 result.update((item.key, item) for item in t.cast("list[KernelObject]", items))

@@ -155,6 +155,10 @@ class Netns:
             for version in (4, 6) for raw in self._dump(_codec_rule.dump_rules(version))
         ]
 
+    def dump(self, request: bytes) -> list[bytes]:
+        """All messages of a dump, as they come."""
+        return self._dump(request)
+
     def vlans(self) -> dict[int, tuple[str, ...]] | None:
         """The VLANs of the ports of bridges, by index; None where the kernel does not know any."""
         try:

@@ -146,9 +146,13 @@ def title(key: Key) -> str:
 # What comes when. The order of the lines is the order of the operations.
 # Ports join last and a new bridge goes up after them: each end that joins a live bridge floods all that are there.
 # An old address goes after the new one has come, so that the routes through the interface stay.
+# Qdiscs and classes, by their depth in the tree: from its root when they come, to its root when they go.
+_TREE = [f"{kind} {depth}" for depth in range(11) for kind in ("qdisc", "class")]
 ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("spoof_check", "delete"),
     ("dying", "update"),  # before anything that is finished without it
+    ("timer", "delete"),  # before what it would end
+    ("tc_filter", "delete"),  # before the class that it leads to
     ("filter", "delete"),  # while the bridge or port is there that leads to it
     ("replaced", "delete"),
     ("stray", "delete"),  # its name may be wanted
@@ -185,8 +189,15 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("port", "update"),
     ("spoof_check of a new name", "create"),
     ("spoof_check of a new name", "update"),
+    *((kind, "create") for kind in _TREE),
+    *((kind, "update") for kind in _TREE),
+    ("tc_filter", "create"),
+    ("tc_filter", "update"),
+    ("timer", "create"),
+    ("timer", "update"),
     ("bridge", "update"),
     ("rule", "delete"),
+    *((kind, "delete") for kind in reversed(_TREE)),
     ("route", "delete"),
     ("kept", "delete"),
     ("way", "delete"),

@@ -69,3 +69,15 @@ def _become(user: str) -> tuple[dict[str, str], dict[str, t.Any]]:
         environment["XDG_RUNTIME_DIR"] = runtime
     groups = os.getgrouplist(user, entry.pw_gid)
     return environment, {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": groups}
+
+
+def detach(*argv: str) -> int:
+    """Starts a program that goes on by itself when this one is over; returns its process ID."""
+    try:
+        started = subprocess.Popen(  # pylint: disable=consider-using-with
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/",
+            env={"PATH": PATH, "LC_ALL": "C"}, start_new_session=True, close_fds=True,
+        )
+    except OSError as error:
+        raise PipeworkError(f"{argv[0]} cannot be run: {error.strerror or error}.") from None
+    return started.pid

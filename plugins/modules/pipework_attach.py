@@ -148,6 +148,20 @@ options:
       - Those under C(net.ipv4.conf), C(net.ipv6.conf), C(net.ipv4.neigh), C(net.ipv6.neigh) and C(net.mpls.conf)
         can be set. What is not listed is left as it is.
     type: dict
+  bandwidth:
+    description:
+      - No more than these rates, in V(10mbit), V(512kbit), V(2mbps) (bytes) and so on. V({}) removes all limits.
+      - C(egress) is what the container sends, which waits at its end, C(ingress) what it gets, which waits at the
+        host's end. For kinds other than C(bridge) there is none, and what comes too fast is dropped as it comes in.
+      - A container with C(CAP_NET_ADMIN) can remove what is at its own end.
+      - C(burst) is how much may pass at once, by default what takes 4 ms (0.4 s where it is dropped), 32kb at least.
+      - The interface has one qdisc at its root; M(pipework.containers.pipework_tc) can delay and limit at once, with
+        C(delay) and C(rate) of C(netem).
+    type: dict
+    suboptions:
+      ingress: {description: What the container gets., type: str}
+      egress: {description: What the container sends., type: str}
+      burst: {description: How much may pass at once., type: str}
   forwarding:
     description:
       - What to do where the host's packet filter would drop frames between the ports of the bridge,
@@ -205,6 +219,13 @@ options:
           learning: {description: "See O(port.learning).", type: bool}
           mac_spoof_check: {description: "See O(port.mac_spoof_check).", type: bool}
       sysctls: {description: See O(sysctls)., type: dict}
+      bandwidth:
+        description: See O(bandwidth).
+        type: dict
+        suboptions:
+          ingress: {description: See O(bandwidth.ingress)., type: str}
+          egress: {description: See O(bandwidth.egress)., type: str}
+          burst: {description: See O(bandwidth.burst)., type: str}
       forwarding: {description: See O(forwarding)., type: str, choices: [auto, accept, unmanaged]}
       announce: {description: See O(announce)., type: bool}
       state: {description: See O(state)., type: str, choices: [present, absent]}
@@ -269,6 +290,7 @@ EXAMPLES = r"""
     container: web1
     host_interface: br1
     addresses: [192.168.1.1/24]
+    bandwidth: {ingress: 10mbit, egress: 2mbit}
     sysctls:
       net.ipv4.conf.IFNAME.arp_ignore: 1
       net.ipv6.conf.IFNAME.accept_ra: 0
@@ -377,6 +399,10 @@ ITEM = {
     "vlan_trunks": {"type": "list", "elements": "str"},
     "port": {"type": "dict", "options": PORT},
     "sysctls": {"type": "dict"},
+    "bandwidth": {
+        "type": "dict",
+        "options": {"ingress": {"type": "str"}, "egress": {"type": "str"}, "burst": {"type": "str"}},
+    },
     "forwarding": {"type": "str", "choices": ["auto", "accept", "unmanaged"]},
     "announce": {"type": "bool"},
     "state": {"type": "str", "choices": ["present", "absent"]},

@@ -43,13 +43,19 @@ PURE = {
 PURE_FOLDERS = ("_grammar", "_kinds")
 # Pure code may look at what is read there, but the reading and writing is done elsewhere.
 PURE_MAY_IMPORT = PURE | {"_filter", "_grammar", "_filter_iptables", "_filter_nft", "_kinds"}
+PURE |= {  # of traffic control
+    "_bandwidth", "_tc_actions", "_tc_filters", "_tc_flower", "_tc_mirror", "_tc_model", "_tc_options", "_tc_spec",
+    "_tc_tree", "_tc_units", "_tc_wish",
+}
+PURE_FOLDERS += ("_tc",)
+PURE_MAY_IMPORT |= PURE | {"_tc"}
 ONLY_IN = {
     "ansible": {"_module.py"},
-    "pyroute2": {"_codec.py", "_codec_route.py", "_codec_rule.py"},
+    "pyroute2": {"_codec.py", "_codec_route.py", "_codec_rule.py", "_codec_tc.py"},
     "docker": {"_runtimes/docker.py"},
     "podman": {"_runtimes/podman.py"},
     "subprocess": {"_filter.py", "_filter_iptables.py", "_filter_nft.py", "_program.py"},
-    "ctypes": {"_netlink.py"},
+    "ctypes": {"_netlink.py", "_timer.py"},
 }
 
 
@@ -221,6 +227,14 @@ def test_every_kind_is_in_the_table_and_has_its_file() -> None:
         assert callable(module.wanted)
 
 
+def test_every_qdisc_is_in_the_table_and_has_its_file_and_its_option() -> None:
+    qdiscs = importlib.import_module(f"{PACKAGE}.module_utils._tc")
+    assert set(qdiscs.MODULES) == stems("_tc")
+    assert set(qdiscs.MODULES) <= set(importlib.import_module(f"{PACKAGE}.modules.pipework_tc").ITEM)
+    for name, module in qdiscs.MODULES.items():
+        assert module.__name__.endswith(f"._tc.{name}")
+
+
 def test_every_runtime_is_in_the_table_and_has_its_file() -> None:
     runtimes = importlib.import_module(f"{PACKAGE}.module_utils._runtimes")
     assert tuple(runtimes.runtimes()) == runtimes.NAMES
@@ -324,6 +338,7 @@ def test_choices_are_those_of_the_tables(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_items_take_what_the_top_level_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     lists = {"pipework_attach": "attachments", "pipework_bridge": "bridges", "pipework_route": "routes"}
     lists["pipework_rule"] = "rules"
+    lists["pipework_tc"] = "interfaces"
     for stem, many in lists.items():
         spec = specification(PLUGINS / "modules" / f"{stem}.py", monkeypatch)
         alone = {many, "purge"} | ({"runtime", "runtime_user"} if many == "bridges" else set())

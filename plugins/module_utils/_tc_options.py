@@ -1,0 +1,193 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""What one interface's traffic control shall be: the options of pipework_tc, checked. Pure."""
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing as t
+
+from . import _normalize as norm
+from . import _tc_tree
+from ._errors import PipeworkError
+from ._items import Params, container_of, items_of
+from ._tc import AT_THE_DOOR, QDISCS
+from ._tc_model import DISTRIBUTIONS, DOOR, OURS, ROOT, Qdisc
+from ._tc_units import read_handle
+
+
+@dataclasses.dataclass(frozen=True)
+class Root:
+    """A qdisc by its name."""
+
+    kind: str
+    given: dict[str, t.Any]
+    handle: int
+
+    @property
+    def parent(self) -> int:
+        return DOOR if self.kind in AT_THE_DOOR else ROOT
+
+
+DIRECTIONS = ("both", "ingress", "egress")
+
+
+@dataclasses.dataclass(frozen=True)
+class Mirror:
+    """Where copies of an interface's frames go; as an item, its container is the one that gets them."""
+
+    container: str | None
+    runtime: str
+    runtime_user: str | None
+    interface: str
+    direction: str = "both"
+    state: str = "present"
+    where: str = ""
+
+    def refuse(self, message: str) -> PipeworkError:
+        return PipeworkError(f"{self.where}mirror.to_{message}")  # it begins with the option: container, runtime
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TcItem:
+    """One item of ``interfaces``."""
+
+    container: str | None
+    runtime: str = "auto"
+    runtime_user: str | None = None
+    device: str = "eth1"
+    root: Root | None = None
+    mirror: Mirror | None = None
+    tree: _tc_tree.Tree = _tc_tree.NOTHING
+    duration: float | None = None  # seconds
+    force: bool = False
+    state: str = "present"
+    where: str = ""
+
+    @property
+    def title(self) -> str:
+        return f"{self.container or 'host'}/{self.device}"
+
+    def refuse(self, message: str) -> PipeworkError:
+        """The error that says which item is wrong."""
+        return PipeworkError(f"{self.where}{message}")
+
+    @classmethod
+    def from_params(cls, params: Params, where: str = "") -> TcItem:
+        """Checks one item's options; raises PipeworkError."""
+        try:
+            return cls(**_normalized(params, where), where=where)
+        except PipeworkError as error:
+            raise PipeworkError(f"{where}{error}") from None
+
+
+def items_from_params(params: Params) -> list[TcItem]:
+    """The list, or the one that the top-level options describe."""
+    found = items_of(params, "interfaces", TcItem.from_params)
+    seen: dict[t.Any, TcItem] = {}
+    for item in found:
+        other = seen.setdefault((item.container, item.runtime, item.runtime_user, item.device), item)
+        if other is not item:
+            also = other.where.rstrip(": ")
+            raise item.refuse(f"device: {item.title} is listed twice (also in {also}); each can be listed once.")
+    return found
+
+
+def _normalized(params: Params, where: str) -> dict[str, t.Any]:
+    state = params.get("state") or "present"
+    root = _root(params)
+    mirror = _mirror(params, where)
+    tree = _tc_tree.from_params(params)
+    if state == "present" and root is None and mirror is None and not tree:
+        raise PipeworkError(
+            "netem: say what the interface shall have, with 'qdiscs', 'classes', 'filters', 'mirror' or one of "
+            f"{', '.join(QDISCS)}."
+        )
+    if root is not None and any(t.cast(Qdisc, each.item).parent == root.parent for each in tree.qdiscs):
+        raise PipeworkError(f"{root.kind}: there is one in 'qdiscs' too for the same place; leave one out.")
+    return {
+        **container_of(params),
+        "device": norm.interface_name(params.get("device") or "eth1", "device"),
+        "root": root,
+        "mirror": mirror,
+        "tree": tree,
+        "duration": _duration(params, root),
+        "force": bool(params.get("force")),
+        "state": state,
+    }
+
+
+def _mirror(params: Params, where: str) -> Mirror | None:
+    given = params.get("mirror")
+    if given is None:
+        return None
+    for name in given:
+        if name not in ("to_container", "to_interface", "to_runtime", "to_runtime_user", "direction"):
+            raise PipeworkError(
+                f"mirror.{name}: there is no such option; there are to_container, to_interface, to_runtime, "
+                "to_runtime_user and direction."
+            )
+    state = params.get("state") or "present"
+    to = given.get("to_container")
+    if state == "present" and not given.get("to_interface"):
+        raise PipeworkError("mirror.to_interface: say which interface gets the copies.")
+    direction = given.get("direction") or "both"
+    if direction not in DIRECTIONS:
+        raise PipeworkError(f"mirror.direction: {direction!r} is not one of {', '.join(DIRECTIONS)}.")
+    runtime = given.get("to_runtime") or (params.get("runtime") if to else "host") or "auto"
+    who = {"container": to, "runtime": runtime, "runtime_user": given.get("to_runtime_user")}
+    if to and given.get("to_runtime_user") is None and given.get("to_runtime") is None:
+        who["runtime_user"] = params.get("runtime_user")
+    try:
+        guest = container_of(who)
+    except PipeworkError as error:
+        raise PipeworkError(f"mirror.to_{error}") from None
+    interface = norm.interface_name(given.get("to_interface") or "eth1", "mirror.to_interface")
+    return Mirror(
+        guest["container"], str(guest["runtime"]), guest["runtime_user"], interface, direction, where=where,
+    )
+
+
+UNITS = {"": 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+LONGEST = 366 * 86400
+
+
+def _duration(params: Params, root: Root | None) -> float | None:
+    """Seconds."""
+    value = params.get("duration")
+    if value is None:
+        return None
+    if root is None or root.parent != ROOT:
+        raise PipeworkError("duration: it is that of a qdisc at the root; name one, such as netem.")
+    parts = re.findall(r"(\d+(?:\.\d+)?) *([a-z]*)", str(value).lower())
+    if not parts or re.sub(r"[\d.a-z ]", "", str(value).lower()) or any(unit not in UNITS for _number, unit in parts):
+        raise PipeworkError(f"duration: {value!r} is not understood; it is written as in 90s, 10min or 1h30m.")
+    seconds = sum(float(number) * UNITS[unit] for number, unit in parts)
+    if not 0 < seconds <= LONGEST:
+        raise PipeworkError(f"duration: {value!r} is out of range; a year is the longest.")
+    return seconds
+
+
+def _root(params: Params) -> Root | None:
+    named = [name for name in QDISCS if params.get(name) is not None]
+    if len(named) > 1:
+        raise PipeworkError(f"{named[1]}: an interface has one qdisc at its root, and there is {named[0]} already.")
+    if not named:
+        if params.get("handle") is not None:
+            raise PipeworkError("handle: it is that of a qdisc; name one, such as netem.")
+        return None
+    kind = QDISCS[named[0]]
+    absent = params.get("state") == "absent"
+    given = {} if absent else kind.read(params[named[0]], named[0])
+    return Root(named[0], given, _handle(params, named[0], given))
+
+
+def _handle(params: Params, kind: str, given: t.Mapping[str, t.Any]) -> int:
+    if kind in AT_THE_DOOR:
+        return DOOR & 0xFFFF0000
+    if params.get("handle") is None:
+        return OURS + DISTRIBUTIONS.index(str(given.get("distribution", "uniform"))) << 16
+    handle = read_handle(params["handle"], "handle")
+    if handle & 0xFFFF or not 0 < handle >> 16 < 0xFFFF:
+        raise PipeworkError(f"handle: {params['handle']!r} is not that of a qdisc, such as 1: (to fffe:).")
+    return handle

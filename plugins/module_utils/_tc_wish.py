@@ -1,0 +1,114 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""From the options of pipework_tc and what the kernel shows to the wanted objects. Pure."""
+from __future__ import annotations
+
+import typing as t
+
+from . import _tc_mirror, _tc_tree
+from ._errors import PipeworkError
+from ._facts import Facts, link_key
+from ._plan import Absent, KernelObject, State
+from ._tc import QDISCS
+from ._tc_model import DOOR, ROOT, Qdisc, Timer, ours, qdisc_key
+from ._tc_options import Root, TcItem
+from ._tc_units import show_handle
+
+
+def wanted(
+    item: TcItem, label: str, target: str | None, facts: Facts, state: State,
+) -> t.Iterator[KernelObject | Absent]:
+    """The objects of one interface, and Absent for what goes. ``target``: where mirrored frames go to.
+    PipeworkError for what cannot be."""
+    devices = facts.devices[label]
+    if item.device not in devices:
+        if item.state == "absent":
+            return
+        has = ", ".join(sorted(devices)[:8]) or "none but the loopback"
+        raise item.refuse(f"device: {item.device} does not exist in {label} (which has {has}); attach it first.")
+    here = _tc_mirror.spot_of(facts, label, item.device)
+    if item.state == "absent":
+        named = item.root is not None or item.tree or item.mirror is not None
+        if item.root is not None or not named:
+            gone = list(_unwanted(item, label, state))
+            yield from gone
+            if any(each.key == qdisc_key(label, item.device, ROOT) for each in gone):
+                yield Absent((Timer.KIND, label, item.device))
+        if item.mirror is not None or not named:
+            yield from _tc_mirror.unwanted(here, state)
+    elif item.root is not None:
+        root = wanted_root(item, label, item.root, state)
+        yield root
+        if root.parent == ROOT:
+            yield _timed(item, root, state)
+    for want in _tree(item, label, state):
+        if isinstance(want, Qdisc) and want.parent in (ROOT, DOOR):
+            _refuse_foreign(item, want, state)
+        yield want
+    if item.mirror is not None and target is not None and item.state == "present":
+        yield from _tc_mirror.wanted(item, label, target, facts, state)
+
+
+def _tree(item: TcItem, label: str, state: State) -> t.Iterator[KernelObject | Absent]:
+    try:
+        yield from _tc_tree.wanted(item.tree, label, item.device, state)
+    except PipeworkError as error:
+        raise item.refuse(str(error)) from None
+
+
+def wanted_root(item: TcItem, label: str, root: Root, state: State) -> Qdisc:
+    """A qdisc in its place; PipeworkError where somebody else's is."""
+    want = Qdisc(
+        label, item.device, root.kind, QDISCS[root.kind].canonical(root.given), given=root.given, parent=root.parent,
+        handle=root.handle, above=link_key(label, item.device),
+    )
+    have = t.cast("Qdisc | None", state.get(want.key))
+    theirs = have is not None and not ours(have.handle) and not item.force
+    if theirs and have is not None and have.kind == root.kind and not want.differences(have) - {"handle"}:
+        return Qdisc(label, item.device, root.kind, parent=root.parent)  # somebody else's, and just so
+    _refuse_foreign(item, want, state)
+    return want
+
+
+def _timed(item: TcItem, root: Qdisc, state: State) -> Timer | Absent:
+    """What ends it. One that is there for good ends the wish that it shall end."""
+    key = (Timer.KIND, root.ns, root.device)
+    if item.duration is None:
+        return Absent(key)
+    have = t.cast("Qdisc | None", state.get(root.key))
+    before = have if have is not None and root.differences(have) else None
+    if before is not None and root.must_replace(before) and any(each.carrier == before.key for each in state.values()):
+        raise item.refuse(f"duration: {item.title} has a tree of qdiscs, which could not be had back afterwards.")
+    whole = t.cast(Qdisc, root.over(have)) if have is not None and not root.must_replace(have) else root
+    return Timer(root.ns, root.device, item.duration, root.public(), ends=whole, restore=before)
+
+
+def _refuse_foreign(item: TcItem, want: Qdisc, state: State) -> None:
+    """What somebody else made stays, unless it is named by its handle, or it is said that it need not."""
+    have = t.cast("Qdisc | None", state.get(want.key))
+    if have is None or ours(have.handle) or item.force or have.handle == want.handle and have.kind == want.kind:
+        return
+    raise item.refuse(_foreign(item, have, "replaces"))
+
+
+def _foreign(item: TcItem, have: Qdisc, does: str) -> str:
+    return (
+        f"device: {item.title} has a qdisc that is not ours, {have.kind} {show_handle(have.handle or 0)}; "
+        f"'force: true' {does} it."
+    )
+
+
+def _unwanted(item: TcItem, label: str, state: State) -> t.Iterator[Absent]:
+    parent = item.root.parent if item.root else 0xFFFFFFFF
+    have = t.cast("Qdisc | None", state.get(qdisc_key(label, item.device, parent)))
+    if have is None or (item.root is not None and have.kind != item.root.kind):
+        return
+    chosen = item.root is not None and have.handle == item.root.handle
+    if parent == DOOR:
+        busy = [each for each in state.values() if each.carrier == have.key]
+        if busy and not item.force:
+            first = busy[0].name
+            raise item.refuse(f"{have.kind}: {item.title} has filters there, {first}; 'force: true' removes all.")
+    elif not (ours(have.handle) or chosen or item.force):
+        raise item.refuse(_foreign(item, have, "removes"))
+    yield Absent(have.key)

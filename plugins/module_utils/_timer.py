@@ -1,0 +1,154 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""Ends a timed impairment on the host, whatever has become of the controller. Runs as a process of its own.
+
+It holds no namespace open and sits in none but the host's: when the time has come it looks for the namespace again, and
+does nothing where that is gone, or where the qdisc is not any more the one that was set. It needs the standard library
+alone, since the module that started it is gone by then; the messages that it sends were made by that module.
+"""
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import socket
+import struct
+import sys
+import time
+import typing as t
+
+SO_NETNS_COOKIE = 71
+CLONE_NEWNET = 0x40000000
+NLMSG_ERROR, NLMSG_DONE = 2, 3
+RTM_GETQDISC, REQUEST, ACK, DUMP = 38, 1, 4, 0x300
+ROOT = 0xFFFFFFFF
+CGROUPS = ("/sys/fs/cgroup/cgroup.procs", "/sys/fs/cgroup/unified/cgroup.procs", "/sys/fs/cgroup/systemd/cgroup.procs")
+LONGEST_SLEEP = 60.0
+
+
+def now() -> float:
+    """Also counts while the host is suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def cookie() -> int | None:
+    """What tells this process's network namespace from all there were and will be, on kernels from 5.14 on."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            return int(struct.unpack("=Q", sock.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8))[0])
+        except OSError:
+            return None
+
+
+def exchange(messages: t.Sequence[bytes]) -> list[tuple[int, bytes]]:
+    """Sends requests one by one; returns type and content of all answers."""
+    found = []
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as sock:
+        sock.bind((0, 0))
+        sock.settimeout(30)
+        for message in messages:
+            sock.send(message)
+            done = False
+            while not done:
+                data = sock.recv(1 << 18)
+                at = 0
+                while at + 16 <= len(data):
+                    length, kind = struct.unpack_from("=IH", data, at)
+                    done = done or kind in (NLMSG_ERROR, NLMSG_DONE)
+                    found.append((kind, data[at:at + length]))
+                    at += max(16, (length + 3) & ~3)
+    return found
+
+
+def root_of(index: int) -> list[t.Any] | None:
+    """Handle, kind and options of the qdisc at an interface's root, as the kernel shows them here and now."""
+    request = struct.pack("=IHHIIBxxxiIII", 36, RTM_GETQDISC, REQUEST | DUMP, 0, 0, 0, 0, 0, 0, 0)
+    for kind, raw in exchange([request]):
+        if kind in (NLMSG_ERROR, NLMSG_DONE):
+            continue
+        device, handle, parent = struct.unpack_from("=iII", raw, 20)
+        if device != index or parent != ROOT:
+            continue
+        attrs, at = {}, 36
+        while at + 4 <= len(raw):
+            length, number = struct.unpack_from("=HH", raw, at)
+            if length < 4:
+                break
+            attrs[number & 0x3FFF] = raw[at + 4:at + length].hex()
+            at += (length + 3) & ~3
+        return [handle, attrs.get(1, ""), attrs.get(2, "")]
+    return None
+
+
+def places() -> t.Iterator[str]:
+    """Where network namespaces can be had hold of."""
+    yield "/proc/self/ns/net"
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as handle:
+        for line in handle:
+            words = line.split()
+            if " - nsfs " in line:
+                yield words[4].replace("\\040", " ").replace("\\134", "\\")
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            yield f"/proc/{name}/ns/net"
+
+
+def open_namespace(device: int, inode: int) -> int | None:
+    """None where it is gone."""
+    for path in places():
+        with contextlib.suppress(OSError):
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            status = os.fstat(fd)
+            if (status.st_dev, status.st_ino) == (device, inode):
+                return fd
+            os.close(fd)
+    return None
+
+
+def end(record: dict[str, t.Any]) -> None:
+    """Takes the impairment back, if it is still the one that was set."""
+    fd = open_namespace(*record["namespace"])
+    if fd is None or ctypes.CDLL(None, use_errno=True).setns(fd, CLONE_NEWNET) != 0:
+        return
+    same = record["cookie"] in (None, cookie())
+    if same and root_of(record["index"]) == record["expected"]:
+        exchange([bytes.fromhex(message) for message in record["messages"]])
+
+
+def main(path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(sys.argv[0])
+    for procs in CGROUPS:  # the end of a login's session is not the end of this
+        with contextlib.suppress(OSError), open(procs, "w", encoding="ascii") as handle:
+            handle.write("0")
+    with open(path, encoding="ascii") as handle:
+        token = json.load(handle)["token"]
+    while True:
+        try:
+            with open(path, encoding="ascii") as handle:
+                record = json.load(handle)
+        except (OSError, ValueError):
+            return  # taken back
+        if record["token"] != token:
+            return  # another one has taken over
+        left = record["deadline"] - now()
+        if left <= 0:
+            break
+        time.sleep(min(left, LONGEST_SLEEP))
+        fd = open_namespace(*record["namespace"])
+        if fd is None:
+            break  # with its container
+        os.close(fd)
+    with open(record["lock"], "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with open(path, encoding="ascii") as handle:
+            if json.load(handle)["token"] != token:
+                return
+        os.unlink(path)
+        end(record)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
