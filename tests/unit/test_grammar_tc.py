@@ -96,9 +96,9 @@ def test_P34_what_only_tc_may_know_is_told_from_a_mistake() -> None:
 
 
 WORDS = st.sampled_from((
-    "qdisc", "add", "del", "replace", "dev", "eth0", "root", "ingress", "clsact", "handle", "1:", "loss", "30%", "delay",
-    "100ms", "10ms", "gemodel", "ecn", "slot", "packets", "5", "rate", "1mbit", "limit", "nat", "nonat", "priomap",
-    "distribution", "normal", "parent", *KINDS,
+    "qdisc", "add", "del", "replace", "dev", "eth0", "root", "ingress", "clsact", "handle", "1:", "loss", "30%",
+    "delay", "100ms", "10ms", "gemodel", "ecn", "slot", "packets", "5", "rate", "1mbit", "limit", "nat", "nonat",
+    "priomap", "distribution", "normal", "parent", *KINDS,
 ))  # fmt: skip
 LINES = st.lists(WORDS | st.text(max_size=6), max_size=9)
 

@@ -65,22 +65,23 @@ _kind("ingress", "")
 _kind("clsact", "")
 
 
+NETEM_TABLE = {  # in the order in which tc looks
+    "limit": "limit", "latency": "delay", "delay": "delay", "loss": "loss", "drop": "loss", "ecn": "ecn",
+    "corrupt": "corrupt", "gap": "gap", "duplicate": "duplicate", "reorder": "reorder",
+    "distribution": "distribution", "rate": "rate", "slot": "slot", "seed": "seed",
+}
+DELAY = ("delay", "jitter", "correlation")
+RATE = ("rate", "packet_overhead", "cell_size", "cell_overhead")
+MODELS = {"random": 2, "state": 5, "gemodel": 4}
+
+
 class Netem:
     """netem, whose words take several values each, most of which can be left out."""
-
-    TABLE = {  # in the order in which tc looks
-        "limit": "limit", "latency": "delay", "delay": "delay", "loss": "loss", "drop": "loss", "ecn": "ecn",
-        "corrupt": "corrupt", "gap": "gap", "duplicate": "duplicate", "reorder": "reorder",
-        "distribution": "distribution", "rate": "rate", "slot": "slot", "seed": "seed",
-    }
-    DELAY = ("delay", "jitter", "correlation")
-    RATE = ("rate", "packet_overhead", "cell_size", "cell_overhead")
-    MODELS = {"random": 2, "state": 5, "gemodel": 4}
 
     def read(self, words: Words) -> dict[str, t.Any]:
         found: dict[str, t.Any] = {}
         while words:
-            option = meaning(words.peek or "", self.TABLE)
+            option = meaning(words.peek or "", NETEM_TABLE)
             if option is None:
                 raise words.unknown("delay, loss, duplicate, corrupt, reorder, rate, limit, or another word of netem")
             word = words.take("")
@@ -93,7 +94,7 @@ class Netem:
             elif option == "loss":
                 found[option] = self._loss(words)
             elif option in ("delay", "rate"):
-                names = self.DELAY if option == "delay" else self.RATE
+                names = DELAY if option == "delay" else RATE
                 found.update(zip(names, self._values(words, word, len(names))))
             elif option == "slot":
                 found[option] = self._slot(words)
@@ -103,8 +104,8 @@ class Netem:
         return found
 
     def _loss(self, words: Words) -> str:
-        model = words.take("") if words.peek in self.MODELS else "random"
-        values = self._values(words, f"loss {model}", self.MODELS[model])
+        model = words.take("") if words.peek in MODELS else "random"
+        values = self._values(words, f"loss {model}", MODELS[model])
         return " ".join(values if model == "random" else [model, *values])
 
     def _slot(self, words: Words) -> str:
@@ -130,9 +131,9 @@ class Netem:
             if option == "ecn":
                 found.append("ecn")
             elif option in ("delay", "rate"):
-                names = self.DELAY if option == "delay" else self.RATE
+                names = DELAY if option == "delay" else RATE
                 found += [option, *(str(options[name]) for name in names if name in options)]
-            elif option not in self.DELAY + self.RATE:
+            elif option not in DELAY + RATE:
                 found += [option, *str(value).split()]
         return found
 
