@@ -46,6 +46,14 @@ EASY: dict[str, tuple[str, dict[str, Any]]] = {
     "qdisc add dev eth0 ingress": ("add", {"device": "eth0", "ingress": {}}),
     "qdisc add dev eth0 clsact": ("add", {"device": "eth0", "clsact": {}}),
     "qdisc add dev eth0 handle ffff: ingress": ("add", {"device": "eth0", "ingress": {}}),
+    "qdisc add dev eth0 parent 1:10 handle 10: netem delay 10ms": (
+        "add", {"device": "eth0", "qdiscs": [{"parent": "1:10", "kind": "netem", "delay": "10ms", "handle": "10:"}]}),
+    "qdisc del dev eth0 parent 1:0A": ("del", {"device": "eth0", "qdiscs": [{"parent": "1:a"}], "force": True}),
+    "class add dev eth0 parent 1: classid 1:10 htb rate 1mbit ceil 2mbit buffer 15k prio 1": (
+        "add", {"device": "eth0", "classes": [{
+            "parent": "1:", "classid": "1:10", "kind": "htb", "rate": "1mbit", "ceil": "2mbit", "burst": "15k",
+            "prio": "1"}]}),
+    "class del dev eth0 classid 1:10": ("del", {"device": "eth0", "classes": [{"classid": "1:10"}], "force": True}),
     "qdisc del dev eth0 root": ("del", {"device": "eth0", "force": True}),
     "qdisc delete dev eth0 root netem": ("del", {"device": "eth0", "netem": {}, "force": True}),
     "qdisc del dev eth0 ingress": ("del", {"device": "eth0", "ingress": {}, "force": True}),
@@ -70,14 +78,19 @@ def test_P34_the_words_of_tc(line: str) -> None:
         ("qdisc add dev eth0 netem loss 1%", "word 5, 'netem', stands where 'root' should"),
         ("qdisc add root netem loss 1%", "stands where 'dev' and the interface should"),
         ("qdisc add", "is not complete: dev and the interface"),
-        ("qdisc add dev eth0 parent 1:1 netem", "word 5, 'parent', is not known here"),
+        ("qdisc add dev eth0 parent x netem", "word 6, 'x', is not a handle; the class or qdisc above, such as 1:10"),
+        ("qdisc add dev eth0 root parent 1: netem", "word 6, 'parent', is not known here"),
+        ("class add dev eth0 parent 1: htb rate 1mbit", "word 7, 'htb', stands where 'classid' and the class"),
+        ("class add dev eth0 classid 1:1", "is not complete: a kind, one of htb, drr"),
+        ("class add dev eth0 classid 1:1 hfsc sc rate 1mbit", "word 7, 'hfsc', is not known here"),
+        ("class add dev eth0 classid 1:1 htb rate fast", "word 9, 'fast', is not a quantity"),
         ("qdisc add dev eth0 root handle x: netem", "is not the handle of a qdisc; one such as 1:"),
-        ("qdisc add dev eth0 root ingress", "word 6, 'ingress', does not stand at the root; leave 'root' out"),
+        ("qdisc add dev eth0 root ingress", "word 6, 'ingress', does not stand at root; leave 'root' out"),
         ("qdisc add dev eth0 ingress netem", "word 6, 'netem', cannot stand at ingress"),
         ("qdisc add dev eth0 root sch_none", "word 6, 'sch_none', is not known here; expected dev, handle"),
         ("qdisc add dev eth0 root tbf rate fast", "is not a quantity; the value of rate"),
         ("qdisc add dev eth0 root tbf speed 1mbit", "word 7, 'speed', is not known here; expected rate, burst"),
-        ("class add dev eth0 parent 1: htb rate 1mbit", "trees of classes and filters are not taken as commands"),
+        ("filter add dev eth0 parent 1: u32", "filters are not taken as commands"),
         ("filter add dev eth0 ingress matchall", "word 1, 'filter', is not known here"),
         ("qdisc show", "word 2, 'show', is not known here; expected a verb"),
         ("", "is not complete: qdisc"),
@@ -98,13 +111,14 @@ def test_P34_what_only_tc_may_know_is_told_from_a_mistake() -> None:
 WORDS = st.sampled_from((
     "qdisc", "add", "del", "replace", "dev", "eth0", "root", "ingress", "clsact", "handle", "1:", "loss", "30%",
     "delay", "100ms", "10ms", "gemodel", "ecn", "slot", "packets", "5", "rate", "1mbit", "limit", "nat", "nonat",
-    "priomap", "distribution", "normal", "parent", *KINDS,
+    "priomap", "distribution", "normal", "parent", "class", "classid", "1:10", "ceil", "prio", *KINDS,
 ))  # fmt: skip
 LINES = st.lists(WORDS | st.text(max_size=6), max_size=9)
 
 
 @given(LINES | LINES.map(lambda words: ["qdisc", "add", "dev", "eth0", "root", *words])
-       | LINES.map(lambda words: ["qdisc", "add", "dev", "eth0", "root", "netem", *words]))
+       | LINES.map(lambda words: ["qdisc", "add", "dev", "eth0", "root", "netem", *words])
+       | LINES.map(lambda words: ["class", "add", "dev", "eth0", "classid", "1:1", *words]))
 def test_P34_nothing_but_a_meaning_or_one_error_comes_of_words(words: list[str]) -> None:
     try:
         found = tc.parse(words)

@@ -65,6 +65,15 @@ _kind("ingress", "")
 _kind("clsact", "")
 
 
+CLASSES: dict[str, dict[str, tuple[str, How]]] = {
+    "htb": {
+        **{word: (word, VALUE) for word in ("rate", "ceil", "burst", "cburst", "quantum", "prio", "mpu", "overhead")},
+        "buffer": ("burst", VALUE), "maxburst": ("burst", VALUE), "cbuffer": ("cburst", VALUE),
+        "cmaxburst": ("cburst", VALUE),
+    },
+    "drr": {"quantum": ("quantum", VALUE)},
+}
+
 NETEM_TABLE = {  # in the order in which tc looks
     "limit": "limit", "latency": "delay", "delay": "delay", "loss": "loss", "drop": "loss", "ecn": "ecn",
     "corrupt": "corrupt", "gap": "gap", "duplicate": "duplicate", "reorder": "reorder",
