@@ -11,7 +11,7 @@ from ._attachment import Params
 from ._commands import OF_ATTACHMENTS, Command, commands_of, items_for, translated
 from ._errors import PipeworkError
 from ._netlink import Namespaces
-from ._plan import Plan, State
+from ._plan import Absent, Plan, State, title
 from ._route_job import RouteJob
 from ._rule_job import RuleJob
 from ._run import Job, Picture
@@ -69,10 +69,7 @@ class CommandsJob:
             for job in self.jobs:
                 if isinstance(job, RouteJob):
                     job.coming = list(whole.desired.values())
-                part = job.picture(namespaces)
-                whole.state.update(part.state)
-                whole.desired.update(part.desired)
-                whole.shown.update(part.shown)
+                _add(whole, job.picture(namespaces))
         return whole
 
     def results(self, state: State) -> dict[str, t.Any]:
@@ -84,3 +81,15 @@ class CommandsJob:
     def finish(self, plan: Plan, namespaces: Namespaces, state: State) -> None:
         for job in self.jobs:
             job.finish(plan, namespaces, state)
+
+
+def _add(whole: Picture, part: Picture) -> None:
+    """Takes another job's picture in. What both look at is the same object; what both want has to be the same, too."""
+    for key, want in part.desired.items():
+        also = whole.desired.setdefault(key, want)
+        gone = isinstance(want, Absent), isinstance(also, Absent)
+        if gone[0] != gone[1] or not (gone[0] or want.over(also) == also):  # type: ignore[union-attr, arg-type]
+            raise PipeworkError(f"Two lines want different things of {key[0]} {title(key)}; leave one of them out.")
+    for key, item in part.state.items():
+        whole.state.setdefault(key, item)
+    whole.shown.update(part.shown)

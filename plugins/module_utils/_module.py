@@ -10,9 +10,10 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ._errors import PipeworkError
-from ._run import Job, run
+from ._run import run
 from ._runtimes import NAMES
 
+Work = t.Callable[..., "dict[str, t.Any]"]
 CONTAINER = {
     "container": {"type": "str", "aliases": ["guest"]},
     "runtime": {"type": "str", "choices": ["auto", *NAMES]},
@@ -20,7 +21,9 @@ CONTAINER = {
 }
 
 
-def run_module(argument_spec: dict[str, t.Any], job: t.Callable[[dict[str, t.Any]], Job], **constraints: t.Any) -> None:
+def run_module(
+    argument_spec: dict[str, t.Any], job: t.Callable[[dict[str, t.Any]], t.Any], work: Work = run, **constraints: t.Any
+) -> None:
     """A whole module: parses its options, does its job, and exits."""
     module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True, **constraints)
     try:
@@ -28,7 +31,7 @@ def run_module(argument_spec: dict[str, t.Any], job: t.Callable[[dict[str, t.Any
             prepared = job(module.params)
         except PipeworkError as error:
             raise PipeworkError(str(error), "Nothing was changed.") from None
-        result = run(prepared, check=module.check_mode)
+        result = work(prepared, check=module.check_mode)
     except PipeworkError as error:
         module.fail_json(msg=str(error))
     except Exception as error:  # pylint: disable=broad-except  # a traceback is for -vvv, never for the reader of the output

@@ -25,6 +25,8 @@ options:
         attaches a container.
       - HOSTINTERFACE is the name of a bridge or a network card, C(mac:) and the address of a card, or C(dummy).
         Instead of an address, C(0/0) means none.
+      - C(route CONTAINER WORDS) and C(rule CONTAINER WORDS) take what stands after C(ip route) and C(ip rule), see
+        O(pipework.containers.pipework_route#module:cmd) and O(pipework.containers.pipework_rule#module:cmd).
     type: str
   argv:
     description: The same as a list of words, which are taken as they are.
@@ -43,6 +45,8 @@ options:
     type: str
 seealso:
   - module: pipework.containers.pipework_attach
+  - module: pipework.containers.pipework_route
+  - module: pipework.containers.pipework_rule
 author:
   - pipework.containers contributors (@pipework)
 """
@@ -64,6 +68,7 @@ EXAMPLES = r"""
       - pipework br1 db1 192.168.1.2/24 @10
       - pipework eth2 proxy1 203.0.113.157/24@203.0.113.1
       - pipework --direct-phys eth3 fast1 0/0
+      - pipework route web1 add 10.0.0.0/8 via 192.168.1.254
 """
 
 RETURN = r"""
@@ -104,6 +109,16 @@ lines:
 attachments:
   description: The attachments, as M(pipework.containers.pipework_attach) returns them.
   returned: success, when a line attaches
+  type: list
+  elements: dict
+routes:
+  description: The routes, as M(pipework.containers.pipework_route) returns them.
+  returned: success, when a line is about routes
+  type: list
+  elements: dict
+rules:
+  description: The rules, as M(pipework.containers.pipework_rule) returns them.
+  returned: success, when a line is about rules
   type: list
   elements: dict
 """

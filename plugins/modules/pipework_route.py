@@ -205,6 +205,14 @@ options:
         That is done in O(container) and those of the items.
     type: bool
     default: false
+  passthrough:
+    description:
+      - Hand an O(cmd) with words that are not known here to the program itself, on the host, in the container's network
+        namespace and without a shell.
+      - What has changed is then told from what the program shows before and afterwards.
+        A check run cannot know it; it is skipped and says so.
+    type: bool
+    default: false
 seealso:
   - module: pipework.containers.pipework_rule
   - module: pipework.containers.pipework_attach
@@ -280,6 +288,10 @@ operations:
       name: docker:web1/10.0.0.0/8
       before: {}
       after: {gateway: 192.168.1.254, protocol: "114", scope: global, type: unicast}
+stdout:
+  description: What the program printed.
+  returned: with passthrough, when it was used
+  type: str
 routes:
   description: The routes that are present, in the order of the list.
   returned: success
@@ -307,6 +319,7 @@ routes:
 
 from ansible_collections.pipework.containers.plugins.module_utils._module import CONTAINER, run_module
 from ansible_collections.pipework.containers.plugins.module_utils._options import ROUTE
+from ansible_collections.pipework.containers.plugins.module_utils._passthrough import passing, run_or_pass
 from ansible_collections.pipework.containers.plugins.module_utils._route_job import RouteJob
 
 ITEM = {**CONTAINER, **ROUTE, "cmd": {"type": "raw"}, "state": {"type": "str", "choices": ["present", "absent"]}}
@@ -318,8 +331,10 @@ def main() -> None:
             **ITEM,
             "routes": {"type": "list", "elements": "dict", "options": ITEM},
             "purge": {"type": "bool", "default": False},
+            "passthrough": {"type": "bool", "default": False},
         },
-        RouteJob,
+        passing(RouteJob, "route"),
+        work=run_or_pass,
     )
 
 

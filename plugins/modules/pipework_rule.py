@@ -178,6 +178,14 @@ options:
         only those of O(table) and O(family), if these are given. That is done in O(container) and those of the items.
     type: bool
     default: false
+  passthrough:
+    description:
+      - Hand an O(cmd) with words that are not known here to the program itself, on the host, in the container's network
+        namespace and without a shell.
+      - What has changed is then told from what the program shows before and afterwards.
+        A check run cannot know it; it is skipped and says so.
+    type: bool
+    default: false
 seealso:
   - module: pipework.containers.pipework_route
   - module: pipework.containers.pipework_attach
@@ -247,6 +255,10 @@ operations:
       name: "docker:web1/32765: from 192.168.1.1/32 lookup 100 proto 114"
       before: {}
       after: {action: lookup, family: ipv4, priority: 32765, protocol: "114", source: 192.168.1.1/32, table: 100}
+stdout:
+  description: What the program printed.
+  returned: with passthrough, when it was used
+  type: str
 rules:
   description: The rules that are present, in the order of the list.
   returned: success
@@ -281,6 +293,7 @@ rules:
 
 from ansible_collections.pipework.containers.plugins.module_utils._module import CONTAINER, run_module
 from ansible_collections.pipework.containers.plugins.module_utils._options import RULE
+from ansible_collections.pipework.containers.plugins.module_utils._passthrough import passing, run_or_pass
 from ansible_collections.pipework.containers.plugins.module_utils._rule_job import RuleJob
 
 ITEM = {**CONTAINER, **RULE, "cmd": {"type": "raw"}, "state": {"type": "str", "choices": ["present", "absent"]}}
@@ -292,8 +305,10 @@ def main() -> None:
             **ITEM,
             "rules": {"type": "list", "elements": "dict", "options": ITEM},
             "purge": {"type": "bool", "default": False},
+            "passthrough": {"type": "bool", "default": False},
         },
-        RuleJob,
+        passing(RuleJob, "rule"),
+        work=run_or_pass,
     )
 
 

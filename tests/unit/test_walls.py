@@ -341,7 +341,7 @@ def test_items_take_what_the_top_level_takes(monkeypatch: pytest.MonkeyPatch) ->
     lists["pipework_tc"] = "interfaces"
     for stem, many in lists.items():
         spec = specification(PLUGINS / "modules" / f"{stem}.py", monkeypatch)
-        alone = {many, "purge"} | ({"runtime", "runtime_user"} if many == "bridges" else set())
+        alone = {many, "purge", "passthrough"} | ({"runtime", "runtime_user"} if many == "bridges" else set())
         assert {name: option for name, option in spec.items() if name not in alone} == spec[many]["options"]
         for option in spec[many]["options"].values():
             assert "default" not in option, "a default of an item would hide what the task says"

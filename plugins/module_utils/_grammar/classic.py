@@ -17,7 +17,7 @@ import typing as t
 
 from .. import _normalize as norm
 from .._errors import PipeworkError
-from . import ip_route, ip_rule
+from . import ip_route, ip_rule, tc
 from .words import Words, address_of
 
 USAGE = (
@@ -25,7 +25,7 @@ USAGE = (
     "dhcp, udhcpc, dhclient or dhcpcd in place of the address, 'route|rule|tc CONTAINER WORDS', or '--wait [-i NAME]'"
 )
 COMMANDS: dict[str, t.Callable[[Words], object]] = {
-    "route": ip_route.parse, "rule": ip_rule.parse, "tc": lambda words: words.take("the words of a tc command"),
+    "route": ip_route.parse, "rule": ip_rule.parse, "tc": tc.parse,
 }
 CLIENTS = {"dhcp": "docker", "udhcpc": "udhcpc", "dhclient": "dhclient", "dhcpcd": "dhcpcd"}
 DHCP = re.compile(r"(dhcp|udhcpc|dhclient|dhcpcd)(-f)?(?::(.*))?", re.DOTALL)
