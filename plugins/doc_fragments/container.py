@@ -16,7 +16,9 @@ options:
       - For O(runtime=incus) the name of an instance of Incus or LXD on this host, with its project before it
         (V(shop/web1)) unless that is the project default.
       - For O(runtime=containerd) an ID or the name that nerdctl gave, with containerd's namespace before it
-        (V(k8s.io/web1)) where that is needed. Without it, all are searched but those of Docker and Kubernetes.
+        (V(other/web1)) where that is needed. Without it, all are searched but those of Docker and Kubernetes.
+      - For O(runtime=cri) a pod of Kubernetes in containerd, with its namespace before it (V(shop/web1)) unless that is
+        V(default), or the ID of a pod or of a container in it. CRI-O's pods are not found.
       - For O(runtime=netns) the name of a network namespace or an absolute path to one,
         for O(runtime=pid) a process ID.
         O(runtime=host) needs none.
@@ -24,12 +26,12 @@ options:
     aliases: [guest]
   runtime:
     description:
-      - Who knows the container. V(auto) asks V(docker), V(podman), V(lxc), V(incus), V(containerd), V(nspawn)
-        and V(netns), as far as they are installed, and fails when several know the name.
+      - Who knows the container. V(auto) asks V(docker), V(podman), V(lxc), V(incus), V(containerd), V(cri),
+        V(nspawn) and V(netns), as far as they are installed, and fails when several know the name.
       - V(host) is the host itself.
       - The default is V(auto).
     type: str
-    choices: [auto, docker, podman, lxc, incus, containerd, nspawn, netns, pid, host]
+    choices: [auto, docker, podman, lxc, incus, containerd, cri, nspawn, netns, pid, host]
   runtime_user:
     description:
       - The user whose rootless Docker or Podman it is. Root's own containers are meant without it.
@@ -37,6 +39,6 @@ options:
 requirements:
   - the Python library docker, for O(runtime=docker)
   - the program podman, for O(runtime=podman)
-  - the program ctr, for O(runtime=containerd)
+  - the program ctr, for O(runtime=containerd) and O(runtime=cri)
   - the programs lxc-info and lxc-ls, for O(runtime=lxc)
 """

@@ -15,6 +15,7 @@ from ._filter import nft_do, nft_list
 from ._filter_rules import COMMENT
 
 TABLE = {"family": "netdev", "table": "pipework"}
+EMPTY = "(empty table)"  # stands for what older kernels leave, where a chain goes with its interface
 PREFIX = "from-"
 PRIORITY = -500  # before all that others have there
 SENDERS = (("ether", "saddr"), ("arp", "saddr ether"))
@@ -35,7 +36,8 @@ def change(write: t.Mapping[str, str], remove: t.Iterable[str]) -> None:
     going = [name for name in remove if name in checks]
     commands: list[Json] = [
         {verb: {"chain": {**TABLE, "name": PREFIX + name}}}
-        for name in (*going, *(name for name in write if name in checks)) for verb in ("flush", "delete")
+        for name in (*going, *(name for name in write if name in checks)) if name != EMPTY
+        for verb in ("flush", "delete")
     ]
     if write:
         commands.insert(0, {"add": {"table": {"family": TABLE["family"], "name": TABLE["table"]}}})
@@ -70,8 +72,10 @@ def _rules(mac: str) -> list[Json]:
 def _read() -> tuple[dict[str, str], bool]:
     """The checks, and whether others have put something into the table. An address is empty where a rule is damaged."""
     found: dict[str, list[Json]] = {}
-    others = False
-    for entry in nft_list("list", "table", *TABLE.values())["nftables"]:
+    others, entries = False, nft_list("list", "table", *TABLE.values())["nftables"]
+    if [kind for entry in entries for kind in entry if kind != "metainfo"] == ["table"]:
+        return {EMPTY: ""}, False
+    for entry in entries:
         [(kind, item)] = entry.items()
         if kind == "chain" and item["name"].startswith(PREFIX):
             found.setdefault(item["name"][len(PREFIX):], [])

@@ -39,7 +39,7 @@ options:
   runtime:
     description: Who knows the containers, as for M(pipework.containers.pipework_attach). The default is V(auto).
     type: str
-    choices: [auto, docker, podman, lxc, incus, containerd, nspawn, netns, pid, host]
+    choices: [auto, docker, podman, lxc, incus, containerd, cri, nspawn, netns, pid, host]
   runtime_user:
     description: The user whose rootless Docker or Podman it is. Root's own containers are meant without it.
     type: str

@@ -193,7 +193,7 @@ options:
       runtime:
         description: See O(runtime).
         type: str
-        choices: [auto, docker, podman, lxc, incus, containerd, nspawn, netns, pid, host]
+        choices: [auto, docker, podman, lxc, incus, containerd, cri, nspawn, netns, pid, host]
       runtime_user: {description: See O(runtime_user)., type: str}
       host_interface: {description: See O(host_interface)., type: str}
       kind: {description: See O(kind)., type: str, choices: [auto, bridge, macvlan, macvtap, ipvlan, phys, dummy]}

@@ -149,6 +149,7 @@ class Engine:
     odd_names: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()  # control groups at the top that it makes and leaves
     keeps_stopped = True  # a container that has ended is still known
+    keeps_ident = True  # and the same one when it is started again
 
     def __init__(self, host: Host | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="pipework-", dir="/var/tmp"))
@@ -272,7 +273,8 @@ class Cases:
         assert engine.host.links() == []
         engine.start("web1")
         again = engine.attach("web1", addresses=[f"{NET}.1/24"])
-        assert again["attachments"][0]["local_interface"] == first["attachments"][0]["local_interface"]
+        same = again["attachments"][0]["local_interface"] == first["attachments"][0]["local_interface"]
+        assert same == engine.keeps_ident
         assert engine.links("web1") == ["eth1"]
 
     def test_P41_removed(self, engine: Engine) -> None:

@@ -114,6 +114,7 @@ def test_P39_a_runtime_that_is_not_installed(host: Host, monkeypatch: pytest.Mon
         ("lxc", "LXC cannot be asked: there is no program lxc-info on the managed host."),
         ("incus", "Incus cannot be asked: neither Incus nor LXD has a socket here; is it running?"),
         ("containerd", "containerd cannot be asked: there is no program ctr on the managed host."),
+        ("cri", "containerd cannot be asked: there is no program ctr on the managed host."),
         ("nspawn", "container: nspawn knows no container 'web1'."),
         ("netns", "container: netns knows no container 'web1'."),
     ):

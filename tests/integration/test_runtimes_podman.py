@@ -171,6 +171,7 @@ class TestPodman(Cases):
         holder = engine.host.start(hold)
         assert eventually(lambda: engine.host.call(os.path.exists, "/run/held"))
         said = engine.refused("web1", state="absent")
+        monkeypatch.undo()
         engine.host.sh("rm", "/run/held")
         assert holder.wait() > 0
         assert "runtime: Podman" in said and "does not answer" in said and "did not end within 3 s" in said

@@ -104,6 +104,7 @@ def table(host: Host) -> str:
     return host.sh(*TABLE, check=False)
 
 
+@pytest.mark.oldest
 def test_B8_only_frames_from_the_ports_own_address_pass(host: Host) -> None:
     attach(host, "a", 1)
     attach(host, "b", 2)
@@ -169,6 +170,7 @@ def test_B8_a_new_interface_has_the_same_address_each_time(host: Host) -> None:
     assert mac_of(host, "a") == macs[0]
 
 
+@pytest.mark.oldest
 def test_B8_P45_nothing_is_left_of_a_container_that_died(host: Host) -> None:
     attach(host, "b", 2)
     before = host.snapshot()

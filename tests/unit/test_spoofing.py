@@ -134,3 +134,7 @@ def test_B8_the_table_goes_with_the_last_check(monkeypatch: pytest.MonkeyPatch) 
     nft.told.clear()
     _spoofing.change({}, ["c"])
     assert nft.told == []
+    nft.entries = [{"metainfo": {}}, {"table": {"name": "pipework"}}]
+    assert _spoofing.observe(wanted=False) == ({_spoofing.EMPTY: ""}, None)
+    _spoofing.change({}, [_spoofing.EMPTY])
+    assert [list(command["delete"]) for command in nft.told] == [["table"]]

@@ -79,20 +79,20 @@ Answer = t.Union[Found, PipeworkError, None]
 
 def runtimes() -> dict[str, types.ModuleType]:
     """The table. ``auto`` asks those that name containers, in this order."""
-    from . import containerd, docker, host, incus, lxc, netns, nspawn, pid, podman
+    from . import containerd, cri, docker, host, incus, lxc, netns, nspawn, pid, podman
 
     return {
-        "docker": docker, "podman": podman, "lxc": lxc, "incus": incus, "containerd": containerd, "nspawn": nspawn,
-        "netns": netns, "pid": pid, "host": host,
+        "docker": docker, "podman": podman, "lxc": lxc, "incus": incus, "containerd": containerd, "cri": cri,
+        "nspawn": nspawn, "netns": netns, "pid": pid, "host": host,
     }
 
 
-NAMES = ("docker", "podman", "lxc", "incus", "containerd", "nspawn", "netns", "pid", "host")
-AUTO = ("docker", "podman", "lxc", "incus", "containerd", "nspawn", "netns")
+NAMES = ("docker", "podman", "lxc", "incus", "containerd", "cri", "nspawn", "netns", "pid", "host")
+AUTO = ("docker", "podman", "lxc", "incus", "containerd", "cri", "nspawn", "netns")
 OF_USERS = ("docker", "podman")  # that run without root too
 SHOWN_BY = {
     "docker": "docker ps", "podman": "podman ps", "lxc": "lxc-ls", "incus": "incus list",
-    "containerd": "nerdctl ps", "nspawn": "machinectl list", "netns": "ip netns list",
+    "containerd": "nerdctl ps", "cri": "crictl pods", "nspawn": "machinectl list", "netns": "ip netns list",
 }
 CANDIDATES_SHOWN = 8
 

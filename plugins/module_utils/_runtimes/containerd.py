@@ -17,7 +17,7 @@ from .._errors import PipeworkError
 from . import Ambiguous, Answer, Found, Unavailable, Who, resolve, stopped
 from .pid import command, enter, in_group, status
 
-SOCKET = "/run/containerd/containerd.sock"
+SOCKETS = ("/run/containerd/containerd.sock", "/run/k3s/containerd/containerd.sock")
 DEFAULT = "default"
 OF_OTHERS = ("moby", "k8s.io")
 LABEL = "nerdctl/name"
@@ -32,7 +32,7 @@ class _Space(t.NamedTuple):
 
 
 def installed(user: str | None) -> bool:
-    return user is None and os.path.exists(_socket()) and _program.which("ctr") is not None
+    return user is None and os.path.exists(socket()) and _program.which("ctr") is not None
 
 
 def find_many(wanted: list[Who]) -> list[Answer]:
@@ -60,18 +60,21 @@ def running(_user: str | None) -> list[str]:
     ]
 
 
-def _socket() -> str:
-    return os.environ.get("CONTAINERD_ADDRESS") or SOCKET
+def socket() -> str:
+    """Where the daemon listens, also where it is not there."""
+    there = [path for path in SOCKETS if os.path.exists(path)]
+    return os.environ.get("CONTAINERD_ADDRESS") or (there or SOCKETS)[0]
 
 
-def _ctr(*argv: str) -> str:
+def ctr(*argv: str) -> str:
+    """What the program ctr says. Raises Unavailable."""
     program = _program.which("ctr")
     if program is None:
         raise Unavailable("containerd cannot be asked: there is no program ctr on the managed host.")
-    if not os.path.exists(_socket()):
-        raise Unavailable(f"containerd cannot be asked: there is no socket {_socket()}; is it running?")
+    if not os.path.exists(socket()):
+        raise Unavailable(f"containerd cannot be asked: there is no socket {socket()}; is it running?")
     try:
-        done = _program.run(program, f"--address={_socket()}", "--connect-timeout=3s", *argv)
+        done = _program.run(program, f"--address={socket()}", "--connect-timeout=3s", *argv)
     except PipeworkError as error:
         raise Unavailable(f"containerd does not answer: {error}") from None
     if done.code != 0:
@@ -80,14 +83,14 @@ def _ctr(*argv: str) -> str:
 
 
 def _spaces() -> dict[str, _Space]:
-    return {name: _space(name) for name in _ctr("namespaces", "list", "--quiet").split()}
+    return {name: _space(name) for name in ctr("namespaces", "list", "--quiet").split()}
 
 
 def _space(name: str) -> _Space:
     if name == OF_OTHERS[0]:
         return _Space(frozenset(), {})
-    idents = frozenset(_ctr(f"--namespace={name}", "containers", "list", "--quiet").split())
-    lines = _ctr(f"--namespace={name}", "tasks", "list").splitlines()[1:] if idents else []
+    idents = frozenset(ctr(f"--namespace={name}", "containers", "list", "--quiet").split())
+    lines = ctr(f"--namespace={name}", "tasks", "list").splitlines()[1:] if idents else []
     rows = [line.split() for line in lines if len(line.split()) == 3]
     return _Space(idents, {ident: (int(pid), state.lower()) for ident, pid, state in rows})
 
@@ -126,7 +129,7 @@ def _known(name: str, space: str, held: _Space) -> list[tuple[str, bool]]:
     if not held.idents:
         return []
     labelled = f'labels."{LABEL}"=={json.dumps(name)}'
-    named = _ctr(f"--namespace={space}", "containers", "list", "--quiet", labelled).split()
+    named = ctr(f"--namespace={space}", "containers", "list", "--quiet", labelled).split()
     if named:
         return [(ident, True) for ident in named]
     ident = resolve({}, {ident: ident for ident in held.idents}, name)
@@ -136,7 +139,7 @@ def _known(name: str, space: str, held: _Space) -> list[tuple[str, bool]]:
 def _labelled(space: str, ident: str) -> str | None:
     """The name that nerdctl gave it."""
     try:
-        return (json.loads(_ctr(f"--namespace={space}", "containers", "info", ident))["Labels"] or {}).get(LABEL)
+        return (json.loads(ctr(f"--namespace={space}", "containers", "info", ident))["Labels"] or {}).get(LABEL)
     except (ValueError, KeyError, TypeError):
         return None
 

@@ -29,8 +29,13 @@ def find(name: str, _user: str | None) -> Found | None:
     except OSError as error:
         # What a killed 'ip netns add' leaves is an empty file.
         raise NotRunning(f"container: {path} cannot be used as a network namespace: {error.strerror}.") from None
+    return Found("netns", name, str(os.fstat(fd).st_ino), held(path, fd))
+
+
+def held(path: str, fd: int) -> Held:
+    """An open namespace that is in use as long as its file leads to it."""
     status = os.fstat(fd)
-    return Found("netns", name, str(status.st_ino), Held(fd, lambda: _leads_to(path, status)))
+    return Held(fd, lambda: _leads_to(path, status))
 
 
 def _leads_to(path: str, status: os.stat_result) -> bool:
