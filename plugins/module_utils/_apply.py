@@ -13,8 +13,9 @@ import typing as t
 
 from . import _codec, _filter, _spoofing
 from ._errors import PipeworkError
-from ._model import GROUP_DELETE, HOST, Address, FilterRule, Link, Port, SpoofCheck, Sysctl
+from ._model import GROUP_DELETE, HOST, Address, FilterRule, Link, Port, SpoofCheck, Sysctl, end_key
 from ._netlink import KernelError, Namespaces
+from ._normalize import hashed_name
 from ._plan import Operation, Plan, undo
 from ._requests import REQUESTS, Request, create_address, create_link
 from ._sysctls import path_of
@@ -31,7 +32,7 @@ HARMLESS = {
 
 
 GONE = HARMLESS["delete"]
-DELETED_TOGETHER = {("link", "delete"), ("stray", "delete"), ("vlan", "delete")}
+DELETED_TOGETHER = {("link", "delete"), ("peer", "delete"), ("half", "delete"), ("stray", "delete"), ("vlan", "delete")}
 
 
 class OperationFailed(PipeworkError):
@@ -196,6 +197,8 @@ def _delete_links(work: Plan, namespaces: Namespaces, done: Plan) -> None:
         namespaces[ns].forget(name)
         namespaces[link.ns].forget(link.ifname)
     for ns, pairs in by_namespace.items():
+        if not pairs:
+            continue
         send = namespaces[ns].send
         last = _codec.delete_group() if len(pairs) > 1 else _codec.delete_link(pairs[0][1])
         grouping = [_codec.set_link(index, group=GROUP_DELETE) for _operation, index in pairs]
@@ -254,19 +257,20 @@ def _change_spoof_checks(work: Plan, done: Plan) -> None:
 def _veth_through_the_host(operation: Operation, _error: KernelError, namespaces: Namespaces) -> KernelError | None:
     """Old kernels look for the far end's name on the host first: make it under a name of its own, then rename it."""
     link = t.cast(Link, operation.after)
-    if link.type != "veth" or link.ns == HOST or link.peer is None:
+    near, peer = end_key(link.parent)[1:] if link.type == "pair" and link.parent else (HOST, link.peer)
+    if link.type not in ("veth", "pair") or link.ns == near or peer is None:
         return _error
-    stand_in = "pwt" + link.peer[-12:]
+    stand_in = "pwt" + (peer[-12:] if near == HOST else hashed_name("", link.ns, peer)[:12])
     made = create_link(None, dataclasses.replace(link, ifname=stand_in), namespaces)
-    [error] = namespaces[HOST].send([message for _ns, message in made])
+    [error] = namespaces[near].send([message for _ns, message in made])
     if error is not None:
         return error
     netns = namespaces[link.ns]
     [error] = netns.send([_codec.set_link(netns.index(stand_in), name=link.ifname)])
     netns.forget(stand_in)
     if error is not None:
-        namespaces[HOST].send([_codec.delete_link(namespaces[HOST].index(link.peer))])
-        namespaces[HOST].forget(link.peer)
+        namespaces[near].send([_codec.delete_link(namespaces[near].index(peer))])
+        namespaces[near].forget(peer)
     return error
 
 

@@ -16,6 +16,7 @@ from ._layer3 import default_back, layer3
 from ._model import (
     HOST,
     OWNER_AUTO,
+    PAIR_TYPES,
     PROTOCOL,
     TABLE_KEPT,
     UNFINISHED,
@@ -27,6 +28,7 @@ from ._model import (
     Route,
     Sysctl,
     default_metric,
+    end_key,
     owner_fields,
     owner_matches,
     owner_of,
@@ -46,6 +48,7 @@ class Target:
     name: str = ""
     ident: str = ""
     user: str | None = None  # whose rootless engine knows it
+    other: tuple[str, str] | None = None  # kind veth: label and interface of the other end
 
     @property
     def known_as(self) -> str:
@@ -68,6 +71,7 @@ class Wish:
     users: dict[str, Attachment] = dataclasses.field(default_factory=dict)  # of NICs
     standing: set[str] = dataclasses.field(default_factory=set)  # what attachments stand on,
     vacated: set[str] = dataclasses.field(default_factory=set)  # and did until now
+    parted: set[Key] = dataclasses.field(default_factory=set)  # other ends of pairs that are no more
 
     def want(self, item: KernelObject | Absent, own: bool = True) -> None:
         key = item.key
@@ -117,6 +121,10 @@ def compile_wish(
     if purge is not None:
         _purge(scene, wish, purge)
     _collect_unfinished(scene, wish)
+    for key in wish.parted - set(wish.desired):
+        for gone in (key, *(item.key for item in scene.carried[key])):
+            if gone not in wish.desired:
+                wish.want(Absent(gone))
     _hold_kept(scene, wish)
     check_rooms(targets, scene, wish)
     collect_bridges(scene, wish)
@@ -171,7 +179,7 @@ def _given_mtus(targets: t.Sequence[Target]) -> dict[str, int]:
 
 def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> None:
     item, label, facts = target.item, str(target.label), scene.facts
-    site = _kinds.Site(item, label, target.owner, target.ident, facts, scene.state, mtus)
+    site = _kinds.Site(item, label, target.owner, target.ident, facts, scene.state, target.other, mtus)
     device = facts.devices[label].get(item.interface)
     if device is not None and not _is_ours(site.link, label):
         raise item.refuse(
@@ -193,7 +201,7 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
         wish.want(wanted, own=not shared)
         if isinstance(wanted, Port):
             wish.bridges.add(str(wanted.bridge))
-        if isinstance(wanted, Link) and wanted.parent:
+        if isinstance(wanted, Link) and wanted.parent and wanted.type not in PAIR_TYPES:
             _claim(wanted, item, wish)
             wish.standing.add(wanted.parent)
     if site.link is not None and site.link.type == "phys" and kind != "phys":
@@ -201,6 +209,8 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
             wish.want(wanted, own=False)
     if site.link is not None and site.link.parent:
         wish.vacated.add(site.link.parent)
+        if site.link.type in PAIR_TYPES:
+            wish.parted.add(end_key(site.link.parent))
     if scene.lent and kind != "phys":
         _absent_remains(target.runtime, target.known_as, item, scene, wish, only=scene.lent)
     port = site.port
@@ -254,9 +264,10 @@ def _absent(target: Target, scene: Scene, wish: Wish) -> None:
     item = target.item
     if target.label is None:
         _absent_remains(item.runtime, target.name or str(item.container), item, scene, wish)
-    if target.label is None or scene.link(target.label, item.interface) is None:
+    have = scene.link(str(target.label), item.interface)
+    if target.label is None or have is None:
         wish.vacated.update(_nic_vlan.ours(scene))  # the container may have died
-    elif _is_ours(scene.link(target.label, item.interface), target.label):
+    elif _is_ours(have, target.label) and (not item.far or have.type in PAIR_TYPES):
         _remove(target.label, item.interface, scene, wish)
     if target.label not in (None, HOST):
         port = scene.port(str(target.label), item.interface)
@@ -281,6 +292,11 @@ def _remove(label: str, interface: str, scene: Scene, wish: Wish) -> None:
                 wish.want(wanted)
     wish.want(Absent(link.key))
     wish.own.update(item.key for item in scene.carried[link.key])
+    if link.type in PAIR_TYPES and link.parent:
+        _link, other, name = end_key(link.parent)
+        if end_key(link.parent) not in wish.desired:
+            _remove(other, name, scene, wish)
+        return
     if link.parent:
         wish.vacated.add(link.parent)
     if port is not None and port.bridge:
@@ -319,6 +335,10 @@ def _purge(scene: Scene, wish: Wish, in_scope: t.Callable[[str], bool]) -> None:
             continue
         if link.ns == HOST and link.ifname in ends:
             continue  # its other end is the one to remove
+        if link.type in PAIR_TYPES:
+            if in_scope(""):
+                _remove(link.ns, link.ifname, scene, wish)
+            continue
         port = scene.port(link.ns, link.ifname)
         device = scene.facts.devices[link.ns][link.ifname]
         stands_on = link.parent or (port.bridge if port else None)
