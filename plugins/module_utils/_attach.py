@@ -12,15 +12,15 @@ from . import _kinds, _nic_vlan
 from ._attachment import KINDS_WITH, KINDS_WITH_MODE, Attachment
 from ._facts import Facts, link_key, port_key, whose
 from ._kinds.phys import home
-from ._layer3 import default_back, layer3
+from ._layer3 import check_ipv6, default_back, layer3
 from ._model import (
     HOST,
     OWNER_AUTO,
     PAIR_TYPES,
     PROTOCOL,
+    STAND_IN,
     TABLE_KEPT,
     UNFINISHED,
-    Address,
     Device,
     Link,
     Nic,
@@ -33,7 +33,7 @@ from ._model import (
     owner_matches,
     owner_of,
 )
-from ._normalize import MTU_MIN_IPV6, family
+from ._normalize import family
 from ._plan import Absent, Desired, KernelObject, Key, State
 from ._rooms import check_rooms, collect_bridges
 
@@ -220,19 +220,7 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
         wish.want(Sysctl(label, item.interface, name, value))
     for wanted in layer3(item, label, scene):
         wish.want(wanted)
-    _check_ipv6(item, label, scene)
-
-
-def _check_ipv6(item: Attachment, label: str, scene: Scene) -> None:
-    """The kernel drops all IPv6 addresses of an interface whose MTU becomes too small for them."""
-    if item.mtu is None or item.mtu >= MTU_MIN_IPV6:
-        return
-    for address in scene.carried[link_key(label, item.interface)]:
-        if isinstance(address, Address) and family(address.address) == 6:
-            raise item.refuse(
-                f"mtu: {item.mtu} is too small for IPv6, which needs at least {MTU_MIN_IPV6}, and {item.interface} has "
-                f"the address {address.address}; remove that one first."
-            )
+    check_ipv6(item, label, scene)
 
 
 def _is_ours(link: Link | None, label: str) -> bool:
@@ -353,6 +341,9 @@ def _purge(scene: Scene, wish: Wish, in_scope: t.Callable[[str], bool]) -> None:
 
 def _collect_unfinished(scene: Scene, wish: Wish) -> None:
     """What a killed run left on the host. No other run is under way, since this one holds the host's lock."""
+    for link in [item for item in scene.state.values() if isinstance(item, Link) and item.ns != HOST]:
+        if link.owner == UNFINISHED and link.ifname.startswith(STAND_IN) and link.key not in wish.desired:
+            wish.want(Absent(link.key))
     ports = {device.master for device in scene.facts.host.values()}
     wish.left.update(device.name for device in scene.marked[OWNER_AUTO] if device.index not in ports)
     wish.left.update(device.name for device in scene.marked[UNFINISHED] if device.type == "bridge")

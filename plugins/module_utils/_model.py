@@ -21,6 +21,7 @@ MARK = "pipework:"
 OWNER_AUTO = MARK + "auto"  # a bridge that pipework_attach made on the way
 OWNER_BRIDGE = MARK + "bridge"  # a bridge that pipework_bridge made
 UNFINISHED = MARK + "unfinished"  # what a killed run leaves: made, but not yet marked, or about to be deleted
+STAND_IN = "pwt"  # how the name begins that an interface has until it can have its own
 GROUP = 0x70697065  # the link group of what is unfinished
 GROUP_DELETE = GROUP + 1  # and of what is about to go, all at once
 PROTOCOL = 112  # of our routes; in no rt_protos file of iproute2
