@@ -13,8 +13,9 @@ import typing as t
 
 from . import _codec, _filter, _spoofing
 from ._errors import PipeworkError
-from ._model import GROUP_DELETE, HOST, Address, FilterRule, Link, Port, SpoofCheck, Sysctl
+from ._model import GROUP_DELETE, HOST, STAND_IN, Address, FilterRule, Link, Port, SpoofCheck, Sysctl
 from ._netlink import KernelError, Namespaces
+from ._normalize import hashed_name
 from ._plan import Operation, Plan, undo
 from ._requests import REQUESTS, Request, create_address, create_link
 from ._sysctls import path_of
@@ -31,7 +32,7 @@ HARMLESS = {
 
 
 GONE = HARMLESS["delete"]
-DELETED_TOGETHER = {("link", "delete"), ("stray", "delete"), ("vlan", "delete")}
+DELETED_TOGETHER = {("link", "delete"), ("peer", "delete"), ("half", "delete"), ("stray", "delete"), ("vlan", "delete")}
 
 
 class OperationFailed(PipeworkError):
@@ -222,6 +223,8 @@ def _delete_links(work: Plan, namespaces: Namespaces, done: Plan) -> None:
         namespaces[ns].forget(name)
         namespaces[link.ns].forget(link.ifname)
     for ns, pairs in by_namespace.items():
+        if not pairs:
+            continue
         send = namespaces[ns].send
         last = _codec.delete_group() if len(pairs) > 1 else _codec.delete_link(pairs[0][1])
         grouping = [_codec.set_link(index, group=GROUP_DELETE) for _operation, index in pairs]
@@ -277,22 +280,22 @@ def _change_spoof_checks(work: Plan, done: Plan) -> None:
 
 # -- what some kernels refuse, and how they can be had all the same
 
-def _veth_through_the_host(operation: Operation, _error: KernelError, namespaces: Namespaces) -> KernelError | None:
-    """Old kernels look for the far end's name on the host first: make it under a name of its own, then rename it."""
+def _under_another_name(operation: Operation, _error: KernelError, namespaces: Namespaces) -> KernelError | None:
+    """Kernels before 6.15 look for the name on the host too: make it under a name of its own, then rename it inside."""
     link = t.cast(Link, operation.after)
-    if link.type != "veth" or link.ns == HOST or link.peer is None:
+    if link.ns == HOST or (link.type == "veth" and link.peer is None):
         return _error
-    stand_in = "pwt" + link.peer[-12:]
-    made = create_link(None, dataclasses.replace(link, ifname=stand_in), namespaces)
-    [error] = namespaces[HOST].send([message for _ns, message in made])
+    stand_in = hashed_name(STAND_IN, link.ns, link.ifname)
+    [(ns, message)] = create_link(None, dataclasses.replace(link, ifname=stand_in), namespaces)
+    [error] = namespaces[ns].send([message])
     if error is not None:
         return error
     netns = namespaces[link.ns]
-    [error] = netns.send([_codec.set_link(netns.index(stand_in), name=link.ifname)])
+    index = netns.index(stand_in)
     netns.forget(stand_in)
+    [error] = netns.send([_codec.set_link(index, name=link.ifname)])
     if error is not None:
-        namespaces[HOST].send([_codec.delete_link(namespaces[HOST].index(link.peer))])
-        namespaces[HOST].forget(link.peer)
+        netns.send([_codec.delete_link(index)])
     return error
 
 
@@ -322,7 +325,7 @@ def _with_ipv6(operation: Operation, _error: KernelError, namespaces: Namespaces
 
 Detour = t.Callable[[Operation, KernelError, Namespaces], t.Optional[KernelError]]
 DETOURS: dict[tuple[tuple[str, str], int | None], Detour] = {
-    (("link", "create"), errno.EEXIST): _veth_through_the_host,
+    (("link", "create"), errno.EEXIST): _under_another_name,
     (("port", "update"), errno.EBUSY): _while_down,
     (("link", "update"), errno.EBUSY): _while_down,
     (("phys", "update"), errno.EBUSY): _while_down,

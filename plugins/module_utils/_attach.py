@@ -12,14 +12,15 @@ from . import _bandwidth, _kinds, _nic_vlan
 from ._attachment import KINDS_WITH, KINDS_WITH_MODE, Attachment
 from ._facts import Facts, link_key, port_key, whose
 from ._kinds.phys import home
-from ._layer3 import default_back, layer3
+from ._layer3 import check_ipv6, default_back, layer3
 from ._model import (
     HOST,
     OWNER_AUTO,
+    PAIR_TYPES,
     PROTOCOL,
+    STAND_IN,
     TABLE_KEPT,
     UNFINISHED,
-    Address,
     Device,
     Link,
     Nic,
@@ -27,11 +28,12 @@ from ._model import (
     Route,
     Sysctl,
     default_metric,
+    end_key,
     owner_fields,
     owner_matches,
     owner_of,
 )
-from ._normalize import MTU_MIN_IPV6, family
+from ._normalize import family
 from ._plan import Absent, Desired, KernelObject, Key, State
 from ._rooms import check_rooms, collect_bridges
 
@@ -46,6 +48,7 @@ class Target:
     name: str = ""
     ident: str = ""
     user: str | None = None  # whose rootless engine knows it
+    other: tuple[str, str] | None = None  # kind veth: label and interface of the other end
 
     @property
     def known_as(self) -> str:
@@ -68,6 +71,7 @@ class Wish:
     users: dict[str, Attachment] = dataclasses.field(default_factory=dict)  # of NICs
     standing: set[str] = dataclasses.field(default_factory=set)  # what attachments stand on,
     vacated: set[str] = dataclasses.field(default_factory=set)  # and did until now
+    parted: set[Key] = dataclasses.field(default_factory=set)  # other ends of pairs that are no more
 
     def want(self, item: KernelObject | Absent, own: bool = True) -> None:
         key = item.key
@@ -117,6 +121,10 @@ def compile_wish(
     if purge is not None:
         _purge(scene, wish, purge)
     _collect_unfinished(scene, wish)
+    for key in wish.parted - set(wish.desired):
+        for gone in (key, *(item.key for item in scene.carried[key])):
+            if gone not in wish.desired:
+                wish.want(Absent(gone))
     _hold_kept(scene, wish)
     check_rooms(targets, scene, wish)
     collect_bridges(scene, wish)
@@ -171,7 +179,7 @@ def _given_mtus(targets: t.Sequence[Target]) -> dict[str, int]:
 
 def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> None:
     item, label, facts = target.item, str(target.label), scene.facts
-    site = _kinds.Site(item, label, target.owner, target.ident, facts, scene.state, mtus)
+    site = _kinds.Site(item, label, target.owner, target.ident, facts, scene.state, target.other, mtus)
     device = facts.devices[label].get(item.interface)
     if device is not None and not _is_ours(site.link, label):
         raise item.refuse(
@@ -193,7 +201,7 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
         wish.want(wanted, own=not shared)
         if isinstance(wanted, Port):
             wish.bridges.add(str(wanted.bridge))
-        if isinstance(wanted, Link) and wanted.parent:
+        if isinstance(wanted, Link) and wanted.parent and wanted.type not in PAIR_TYPES:
             _claim(wanted, item, wish)
             wish.standing.add(wanted.parent)
     if site.link is not None and site.link.type == "phys" and kind != "phys":
@@ -201,6 +209,8 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
             wish.want(wanted, own=False)
     if site.link is not None and site.link.parent:
         wish.vacated.add(site.link.parent)
+        if site.link.type in PAIR_TYPES:
+            wish.parted.add(end_key(site.link.parent))
     if scene.lent and kind != "phys":
         _absent_remains(target.runtime, target.known_as, item, scene, wish, only=scene.lent)
     port = site.port
@@ -212,19 +222,7 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
         wish.want(wanted)
     for wanted in _bandwidth.of_attachment(item, label, scene.state, wish.desired):
         wish.want(wanted)
-    _check_ipv6(item, label, scene)
-
-
-def _check_ipv6(item: Attachment, label: str, scene: Scene) -> None:
-    """The kernel drops all IPv6 addresses of an interface whose MTU becomes too small for them."""
-    if item.mtu is None or item.mtu >= MTU_MIN_IPV6:
-        return
-    for address in scene.carried[link_key(label, item.interface)]:
-        if isinstance(address, Address) and family(address.address) == 6:
-            raise item.refuse(
-                f"mtu: {item.mtu} is too small for IPv6, which needs at least {MTU_MIN_IPV6}, and {item.interface} has "
-                f"the address {address.address}; remove that one first."
-            )
+    check_ipv6(item, label, scene)
 
 
 def _is_ours(link: Link | None, label: str) -> bool:
@@ -256,9 +254,10 @@ def _absent(target: Target, scene: Scene, wish: Wish) -> None:
     item = target.item
     if target.label is None:
         _absent_remains(item.runtime, target.name or str(item.container), item, scene, wish)
-    if target.label is None or scene.link(target.label, item.interface) is None:
+    have = scene.link(str(target.label), item.interface)
+    if target.label is None or have is None:
         wish.vacated.update(_nic_vlan.ours(scene))  # the container may have died
-    elif _is_ours(scene.link(target.label, item.interface), target.label):
+    elif _is_ours(have, target.label) and (not item.far or have.type in PAIR_TYPES):
         _remove(target.label, item.interface, scene, wish)
     if target.label not in (None, HOST):
         port = scene.port(str(target.label), item.interface)
@@ -283,6 +282,11 @@ def _remove(label: str, interface: str, scene: Scene, wish: Wish) -> None:
                 wish.want(wanted)
     wish.want(Absent(link.key))
     wish.own.update(item.key for item in scene.carried[link.key])
+    if link.type in PAIR_TYPES and link.parent:
+        _link, other, name = end_key(link.parent)
+        if end_key(link.parent) not in wish.desired:
+            _remove(other, name, scene, wish)
+        return
     if link.parent:
         wish.vacated.add(link.parent)
     if port is not None and port.bridge:
@@ -321,6 +325,10 @@ def _purge(scene: Scene, wish: Wish, in_scope: t.Callable[[str], bool]) -> None:
             continue
         if link.ns == HOST and link.ifname in ends:
             continue  # its other end is the one to remove
+        if link.type in PAIR_TYPES:
+            if in_scope(""):
+                _remove(link.ns, link.ifname, scene, wish)
+            continue
         port = scene.port(link.ns, link.ifname)
         device = scene.facts.devices[link.ns][link.ifname]
         stands_on = link.parent or (port.bridge if port else None)
@@ -335,6 +343,9 @@ def _purge(scene: Scene, wish: Wish, in_scope: t.Callable[[str], bool]) -> None:
 
 def _collect_unfinished(scene: Scene, wish: Wish) -> None:
     """What a killed run left on the host. No other run is under way, since this one holds the host's lock."""
+    for link in [item for item in scene.state.values() if isinstance(item, Link) and item.ns != HOST]:
+        if link.owner == UNFINISHED and link.ifname.startswith(STAND_IN) and link.key not in wish.desired:
+            wish.want(Absent(link.key))
     ports = {device.master for device in scene.facts.host.values()}
     wish.left.update(device.name for device in scene.marked[OWNER_AUTO] if device.index not in ports)
     wish.left.update(device.name for device in scene.marked[UNFINISHED] if device.type == "bridge")

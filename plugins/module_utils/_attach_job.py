@@ -3,6 +3,8 @@
 """The job behind pipework_attach: a whole list of attachments in one run."""
 from __future__ import annotations
 
+import dataclasses
+import functools
 import typing as t
 
 from . import _filter, _forwarding, _nic_vlan, _runtimes, _spoof_checks, _spoofing, _uppers, _vlans
@@ -23,6 +25,9 @@ from ._rooms import staying_ports
 from ._run import Picture
 from ._source_routing import wish_routing
 
+KINDS_SHOWN = {"veth": "bridge", "pair": "veth", "peer": "veth"}
+OF_A_PEER = ("container", "container_id", "runtime", "interface", "mac_address", "addresses", "gateway")
+
 
 class AttachJob:
     """Desired attachments, the containers found for them, and what came of it."""
@@ -38,6 +43,11 @@ class AttachJob:
     def open(self, namespaces: Namespaces) -> None:
         for item, place in zip(self.items, open_guests(self.items, namespaces)):
             self.targets.append(Target(item, place.label, place.runtime, place.name, place.ident, place.user))
+        for number, near in enumerate(self.targets):
+            if near.item.peer is not None:
+                far = self.targets[number + 1]
+                self.targets[number] = dataclasses.replace(near, other=(str(far.label), far.item.interface))
+                self.targets[number + 1] = dataclasses.replace(far, other=(str(near.label), near.item.interface))
         if self.purge:
             self._open_others(namespaces)
 
@@ -57,9 +67,14 @@ class AttachJob:
         lending = any(item.kind == "phys" and item.state == "present" for item in self.items)
         on_host = any(item.runtime == "host" for item in self.items)
         vlans = any(item.vlans is not None for item in self.items if item.state == "present")
-        facts = observe(
-            namespaces, routes_of_host=lending or on_host, lending=lending, vlans=vlans, rules=self._ruled(namespaces),
+        look = functools.partial(
+            observe, namespaces, routes_of_host=lending or on_host, lending=lending, vlans=vlans,
+            rules=self._ruled(namespaces),
         )
+        facts = look()
+        concerned = None if self.purge else {(str(each.label), each.item.interface) for each in self.targets}
+        if _uppers.open_other_ends(facts.halves(concerned), namespaces):
+            facts = look()
         self._observe_sysctls(facts, namespaces)
         self._observe_queues(facts, namespaces)
         checking = any((_spoof_checks.OPTION, True) in (item.port or ()) for item in self.items)
@@ -134,7 +149,12 @@ class AttachJob:
 
     def results(self, state: State) -> dict[str, t.Any]:
         facts = t.cast(Facts, self.facts)
-        listed = [_result(target, state, facts) for target in self.targets if target.item.state == "present"]
+        present = [target for target in self.targets if target.item.state == "present"]
+        results = [_result(target, state, facts) for target in present]
+        for number, target in enumerate(present):
+            if target.item.peer is not None:
+                results[number]["peer"] = {name: results[number + 1][name] for name in OF_A_PEER}
+        listed = [result for target, result in zip(present, results) if not target.item.far]
         return {"attachments": listed, **({"warnings": self.warnings} if self.warnings else {})}
 
     def finish(self, plan: Plan, namespaces: Namespaces, state: State) -> None:
@@ -178,9 +198,9 @@ def _result(target: Target, state: State, facts: Facts) -> dict[str, t.Any]:
     gateways = [state.get(Route(label, v, "default", table, default_metric(v)).key) for v in (4, 6)]
     return {
         "container": target.name, "container_id": target.ident, "runtime": target.runtime,
-        "kind": {"veth": "bridge"}.get(str(link.type), link.type) if link else None,
+        "kind": KINDS_SHOWN.get(str(link.type), link.type) if link else None, "peer": None,
         "host_interface": port.bridge if port else (
-            _nic_of(item, link.parent, facts) if link and link.parent else item.host_interface),
+            _nic_of(item, link.parent, facts) if link and link.parent and item.kind != "veth" else item.host_interface),
         "local_interface": port.local_interface if port else None, "interface": item.interface,
         "mac_address": link.mac if link else None, "mtu": link.mtu if link else None,
         "addresses": sorted(t.cast(Address, o).address for o in carried),

@@ -54,6 +54,8 @@ class Attachment:
     forwarding: str = "auto"
     announce: bool = True
     state: str = "present"
+    peer: Attachment | None = None  # kind veth: the other end, which is an attachment too
+    far: bool = False  # it is such a peer
     where: str = ""  # how an error names the item: "attachments[2]: "
 
     @property
@@ -74,15 +76,40 @@ class Attachment:
         """Checks one item's options; raises PipeworkError. ``names``: the host's, of routing tables."""
         try:
             found = cls(**_normalized(params, names), where=where)
-            _check_together(found)
+            peer = params.get("peer")
+            _check_together(found, peer is not None)
+            if peer is None and found.kind == "veth" and found.state == "present":
+                raise PipeworkError("peer: kind veth needs it: the container at the other end, and its interface.")
+            if peer is not None and found.kind not in ("auto", "veth"):
+                raise PipeworkError(f"peer: kind {found.kind} does not have it; kind veth has.")
         except PipeworkError as error:
             raise PipeworkError(f"{where}{error}") from None
-        return dataclasses.replace(found, routes=placed(found.routes, where), rules=placed(found.rules, where))
+        found = dataclasses.replace(found, routes=placed(found.routes, where), rules=placed(found.rules, where))
+        return found if peer is None else found._with_peer(peer, names)
+
+    def _with_peer(self, params: Params, names: Names | None) -> Attachment:
+        """The same, and the other end of its pair."""
+        shared = {name: getattr(self, name) for name in ("append", "mtu", "announce", "state")}
+        given = {name: value for name, value in params.items() if value is not None}
+        if "runtime" not in given:
+            given = {"runtime": self.runtime, "runtime_user": self.runtime_user, **given}
+        peer = Attachment.from_params({**shared, **given, "kind": "dummy"}, f"{self.where}peer: ", names)
+        peer = dataclasses.replace(peer, kind="veth", far=True)
+        if peer.title == self.title and peer.runtime == self.runtime and peer.runtime_user == self.runtime_user:
+            raise self.refuse(f"peer: both ends would be {self.title}; give one of them another 'interface'.")
+        hosts = {address.split("/")[0] for address in self.addresses or ()}
+        twice = [each for each in peer.addresses or () if each.split("/")[0] in hosts]
+        if twice and self.state == "present":
+            raise peer.refuse(f"addresses: {twice[0]} is given to both ends; each needs its own.")
+        return dataclasses.replace(self, kind="veth", peer=peer)
 
 
 def attachments_from_params(params: Params, names: Names | None = None) -> list[Attachment]:
-    """The list of items, or the one that the top-level options describe; top-level options are the items' defaults."""
-    found = items_of(params, "attachments", functools.partial(Attachment.from_params, names=names))
+    """The list of items, or the one that the top-level options describe; top-level options are the items' defaults.
+
+    The far end of a pair follows the item that has it as its peer."""
+    listed = items_of(params, "attachments", functools.partial(Attachment.from_params, names=names))
+    found = [end for item in listed for end in (item, item.peer) if end is not None]
     refuse_clashes(found)
     return found
 
@@ -125,7 +152,8 @@ def _normalized(params: Params, names: Names | None) -> dict[str, t.Any]:
         return None if value is None or value == "" else value
 
     kind = given("kind") or "auto"
-    host_interface = host_interface_of(params)
+    # What a list's items have as a default is of no use to a pair between containers.
+    host_interface = host_interface_of(params) if kind != "veth" and params.get("peer") is None else None
     local_interface = given("local_interface")
     addresses = params.get("addresses")
     gateway = params.get("gateway")
@@ -176,10 +204,10 @@ def _addresses(values: t.Iterable[t.Any]) -> tuple[str, ...]:
     return tuple(address for address in found if address is not None)
 
 
-def _check_together(item: Attachment) -> None:
+def _check_together(item: Attachment, peered: bool) -> None:
     if item.state != "present":
         return
-    if item.host_interface is None and item.kind != "dummy":
+    if item.host_interface is None and item.kind not in ("dummy", "veth") and not peered:
         raise PipeworkError(
             "host_interface: say to what the container shall be attached: "
             "a bridge, a NIC, mac:<address of a NIC>, or dummy."

@@ -14,15 +14,19 @@ from ._model import (
     Address,
     Device,
     Link,
+    Mark,
     Nic,
     Port,
     Route,
     SpoofCheck,
     Sysctl,
     owner_fields,
+    pair_end,
 )
 from ._plan import KernelObject, Key, State
 from ._rules import Rule
+
+End = tuple[str, str]  # label, name
 
 
 @dataclasses.dataclass
@@ -39,6 +43,7 @@ class Facts:
     queues: list[KernelObject] = dataclasses.field(default_factory=list)  # where a bandwidth is, or may be
     spoof_checks: dict[str, str] = dataclasses.field(default_factory=dict)  # MAC addresses, by the ports' names
     no_spoof_checks: str | None = None  # why there can be none
+    pairs: dict[End, End] = dataclasses.field(default_factory=dict)  # of veths of ours between containers, both ways
     secret: bytes = b""  # what seals the aliases of lent NICs; in ``devices`` there are none without that seal
     rules: dict[str, list[Rule]] = dataclasses.field(default_factory=dict)  # where they may matter
 
@@ -70,7 +75,7 @@ class Facts:
         if device.type != "veth" or device.parent_index is None:
             return None
         end = self.by_index.get(device.parent_index)
-        if end is None or end.type != "veth" or end.parent_index != device.index:
+        if end is None or end.type != "veth" or end.parent_index != device.index or pair_end(end.owner):
             return None
         if end.parent_netnsid != self.nsids.get(label) or (device.parent_netnsid is None) != (label == HOST):
             return None
@@ -100,6 +105,25 @@ class Facts:
                 result.update((item.key, item) for item in t.cast("list[KernelObject]", items))
         return result
 
+    def _end(self, label: str, device: Device) -> str | None:
+        """The type of an end of a pair between containers: what its mark says, or the other end's."""
+        own = pair_end(device.owner) if device.type == "veth" else None
+        there = self.pairs.get((label, device.name))
+        others = pair_end(self.devices[there[0]][there[1]].owner) if there else None
+        if own is None and others is None:
+            return None
+        if own == others:  # the containers wrote that
+            return "pair" if there is None or (label, device.name) < there else "peer"
+        return "peer" if own == Mark.PEER or others == Mark.PAIR else "pair"
+
+    def halves(self, ends: t.Container[End] | None) -> list[tuple[str, Device]]:
+        """Ends of pairs of ours, of these or of all, whose other end is in a namespace that is not open."""
+        return [
+            (label, device) for label, devices in self.devices.items() for device in devices.values()
+            if pair_end(device.owner) and device.type == "veth" and (label, device.name) not in self.pairs
+            and device.parent_netnsid is not None and (ends is None or (label, device.name) in ends)
+        ]
+
     def _link(self, label: str, device: Device, end: Device | None) -> Link:
         owner = device.owner
         if end is not None:
@@ -107,11 +131,16 @@ class Facts:
             owner = (owner or UNFINISHED) if end.owner else None
         kind: str | None = device.type
         parent, nic = None, None
+        other = self.pairs.get((label, device.name))
+        across = end if end is not None or other is None else self.devices[other[0]][other[1]]
         lent = Nic.unpack(device.alias or "")
         if lent is not None and label == HOST and lent[1].name == device.name:
             owner, kind, nic = device.owner, "nic", lent[1]  # at home, but not all is as it was
         elif lent is not None:
             owner, kind, nic, parent = device.owner, "phys", lent[1], lent[1].name
+        elif end is None and self._end(label, device) is not None:
+            kind = self._end(label, device)
+            parent = "/".join(other) if other else None
         elif label == HOST and device.type != "bridge" and not device.owner:
             kind, owner = "nic", device.alias or ""
         elif device.type in (*ON_A_NIC, "vlan") and (device.parent_netnsid is None) == (label == HOST):
@@ -120,7 +149,7 @@ class Facts:
         return Link(
             label, device.name, type=kind, mac=None if follows else device.mac, mtu=device.mtu, up=device.up,
             owner=owner, parent=parent, settings=device.settings, peer=end.name if end else None,
-            peer_mac=end.mac if end else None, nic=nic,
+            peer_mac=across.mac if across else None, nic=nic,
         )
 
 

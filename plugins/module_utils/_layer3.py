@@ -10,7 +10,7 @@ import typing as t
 from ._attachment import Attachment
 from ._facts import link_key
 from ._model import PROTOCOL, TABLE_KEPT, TABLE_MAIN, Address, Route, default_metric, default_route
-from ._normalize import broadcast, family, on_link
+from ._normalize import MTU_MIN_IPV6, broadcast, family, on_link
 from ._plan import Absent, KernelObject, Key
 
 if t.TYPE_CHECKING:
@@ -98,3 +98,15 @@ def default_back(label: str, device: str, version: int, scene: Scene) -> t.Itera
         yield Absent(kept.key)
     else:
         yield Absent(default.key)
+
+
+def check_ipv6(item: Attachment, label: str, scene: Scene) -> None:
+    """The kernel drops all IPv6 addresses of an interface whose MTU becomes too small for them."""
+    if item.mtu is None or item.mtu >= MTU_MIN_IPV6:
+        return
+    for address in scene.carried[link_key(label, item.interface)]:
+        if isinstance(address, Address) and family(address.address) == 6:
+            raise item.refuse(
+                f"mtu: {item.mtu} is too small for IPv6, which needs at least {MTU_MIN_IPV6}, and {item.interface} has "
+                f"the address {address.address}; remove that one first."
+            )

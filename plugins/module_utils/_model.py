@@ -21,6 +21,7 @@ MARK = "pipework:"
 OWNER_AUTO = MARK + "auto"  # a bridge that pipework_attach made on the way
 OWNER_BRIDGE = MARK + "bridge"  # a bridge that pipework_bridge made
 UNFINISHED = MARK + "unfinished"  # what a killed run leaves: made, but not yet marked, or about to be deleted
+STAND_IN = "pwt"  # how the name begins that an interface has until it can have its own
 GROUP = 0x70697065  # the link group of what is unfinished
 GROUP_DELETE = GROUP + 1  # and of what is about to go, all at once
 PROTOCOL = 112  # of the routes that an attachment's gateway needs; in no rt_protos file of iproute2
@@ -29,6 +30,7 @@ PROTOCOL_ROUTE = 114  # of those of pipework_route and pipework_rule
 TABLE_MAIN = 254
 PREFERENCE_HIGH = 1  # of an IPv6 default route, RFC 4191
 TABLE_KEPT = 0x7077  # where the default route waits that ours replaced; no rule leads there
+PAIR_TYPES = ("pair", "peer")  # the ends of a veth pair between two containers
 ON_A_NIC = ("macvlan", "macvtap", "ipvlan")  # the types that stand on a NIC of the host
 BRIDGE_PORTS_MAX = 1023
 ALIAS_MAX = 255
@@ -66,7 +68,7 @@ class Device:
 @dataclasses.dataclass(frozen=True)
 class Link(KernelObject):
     """A network interface. type: veth, bridge, dummy, vlan, those of ON_A_NIC; phys for a lent NIC, nic for one at
-    home; None for any on the host that is there already."""
+    home; pair and peer, the ends of a veth between containers; None for any on the host that is there already."""
 
     KIND = "link"
     IDENTITY = ("ns", "ifname")
@@ -79,7 +81,8 @@ class Link(KernelObject):
     mtu: int | None = None
     up: bool | None = None
     owner: str | None = None  # our mark; of a NIC at home, the alias that somebody gave it, or ""
-    parent: str | None = None  # of those on a NIC: the NIC or its VLAN link, on the host; phys: the name it has there
+    parent: str | None = None  # of those on a NIC: the NIC or its VLAN link, on the host; phys: the name it has there;
+    # pair and peer: the other end, as docker:web1/eth1
     settings: dict[str, t.Any] | None = None  # of the type: a macvlan's mode, a bridge's timers (in seconds)
     peer: str | None = None  # veth: the name of the host end
     peer_mac: str | None = None  # and its address
@@ -97,6 +100,10 @@ class Link(KernelObject):
             return "uplink"
         if self.type == "vlan" and self.ns == HOST:
             return "vlan"
+        if self.type in PAIR_TYPES and self.parent is None:
+            return "half"  # the other end is in a namespace that is not looked at
+        if self.type == "peer":
+            return "peer"
         return self.type if self.type in ("bridge", "phys", "nic") else "link"
 
     def must_replace(self, observed: KernelObject) -> bool:
@@ -107,6 +114,10 @@ class Link(KernelObject):
         # A NIC that comes home has the mark of its attachment until the rest, its addresses too, is as it was.
         owner = {"phys": self.owner, "nic": None}.get(str(self.type), UNFINISHED)
         return dataclasses.replace(self, up=False, owner=owner)
+
+    @property
+    def carrier(self) -> Key | None:
+        return end_key(self.parent) if self.type == "peer" and self.parent else None
 
     def dying(self) -> Link:
         # Whoever stood on it may be finished on another one by the time that it goes.
@@ -361,6 +372,29 @@ def _seal(owner: str, fields: str, secret: bytes, kind: str | None) -> str:
     # With the kind, since a container can copy its NIC's alias to a veth of its own, but cannot make hardware.
     text = f"{kind or ''}|{owner}|{fields}".encode("utf-8", "surrogateescape")
     return hmac.new(secret, text, hashlib.sha256).hexdigest()[:16]
+
+
+class Mark:
+    """Which end of a pair between containers a mark stands on; the kind bridge has none of them."""
+
+    PAIR, PEER = "veth", "peer"
+
+
+def pair_mark(owner: str, end: str) -> str:
+    """The mark of one end of a pair between containers."""
+    return f"{owner}|{end}"
+
+
+def pair_end(owner: str | None) -> str | None:
+    """Which end a mark says it stands on."""
+    end = (owner or "").rpartition("|")[2]
+    return end if (owner or "").count("|") == 1 and end in (Mark.PAIR, Mark.PEER) else None
+
+
+def end_key(title: str) -> Key:
+    """The link that ``docker:web1/eth1`` means."""
+    label, _slash, ifname = title.rpartition("/")
+    return ("link", label, ifname)
 
 
 def owner_of(runtime: str, container: str, ident: str, interface: str) -> str:

@@ -170,9 +170,11 @@ class Netns:
 
     def nsid(self, other: Netns) -> int | None:
         """The number by which this namespace knows another, if it has had to do with it."""
-        if other is self:
-            return None
-        return _codec.decode_nsid(self._exchange([_codec.ask_nsid(other.fd)])[0][0])
+        return None if other is self else self.nsid_of(other.fd)
+
+    def nsid_of(self, fd: int) -> int | None:
+        """The same, of one that is open elsewhere."""
+        return _codec.decode_nsid(self._exchange([_codec.ask_nsid(fd)])[0][0])
 
     def lowers(self, host: Netns) -> set[int]:
         """The indexes of another namespace's interfaces that those of this one stand on."""

@@ -8,8 +8,8 @@ import os
 import typing as t
 
 from ._errors import PipeworkError
-from ._facts import Facts
-from ._model import HOST, Device, Sysctl, holds_nic, sealed
+from ._facts import End, Facts
+from ._model import HOST, UNFINISHED, Device, Sysctl, holds_nic, pair_end, sealed
 from ._netlink import Namespaces
 from ._source_routing import is_marked
 from ._sysctls import path_of
@@ -41,11 +41,29 @@ def observe(
         if label in rules or any(is_marked(route) for route in facts.routes.get(label, ())):
             facts.rules[label] = namespaces[label].rules()
         facts.nsids[label] = namespaces[HOST].nsid(namespaces[label])
+    facts.pairs = _pairs(namespaces, facts.devices)
     if vlans or any((device.settings or {}).get("vlan_filtering") for device in facts.host.values()):
         facts.vlans = namespaces[HOST].vlans()
         if facts.vlans is None and not os.path.isdir("/sys/module/bridge"):
             facts.vlans = {}  # the kernel has had no bridge so far, and loads what it needs for the first
     return facts
+
+
+def _pairs(namespaces: Namespaces, devices: dict[str, dict[str, Device]]) -> dict[End, End]:
+    """The ends of veths of ours that have their other end in another open namespace, or in the same one."""
+    all_of_them = [(label, device) for label, each in devices.items() for device in each.values()]
+    veths = [(label, device) for label, device in all_of_them if device.type == "veth" and device.parent_index]
+    ours = [(label, d) for label, d in veths if d.owner == UNFINISHED or pair_end(d.owner)]
+    ends: dict[tuple[int, int | None], list[tuple[str, Device]]] = {}
+    for label, device in veths if ours else ():
+        ends.setdefault((device.index, device.parent_index), []).append((label, device))
+    found: dict[End, End] = {}
+    for label, device in ours:
+        for there, other in ends.get((device.parent_index or 0, device.index), ()):
+            numbers = (namespaces[label].nsid(namespaces[there]), namespaces[there].nsid(namespaces[label]))
+            if numbers == (device.parent_netnsid, other.parent_netnsid) and (None not in numbers or label == there):
+                found[label, device.name], found[there, other.name] = (there, other.name), (label, device.name)
+    return found
 
 
 def observe_sysctls(namespaces: Namespaces, facts: Facts, label: str, device: str, names: t.Sequence[str]) -> None:

@@ -162,6 +162,8 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("uplink", "create"),
     ("vlan", "create"),
     ("link", "create"),
+    ("peer", "create"),
+    ("half", "create"),
     ("stray", "create"),
     ("phys", "create"),
     ("nic", "create"),
@@ -170,6 +172,8 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("uplink", "update"),  # before the VLAN link on it, which does not come up otherwise
     ("vlan", "update"),
     ("link", "update"),
+    ("peer", "update"),
+    ("half", "update"),
     ("stray", "update"),
     ("phys", "update"),
     ("address", "create"),
@@ -204,7 +208,9 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("address", "delete"),
     ("sysctl", "delete"),
     ("port", "delete"),
+    ("peer", "delete"),
     ("link", "delete"),
+    ("half", "delete"),
     ("vlan", "delete"),
     ("uplink", "delete"),
     ("bridge", "delete"),
@@ -231,11 +237,13 @@ def reconcile(desired: Desired, observed: State) -> Plan:
     gone = _closure(replaced | removed, observed)
     for key in [key for key, root in gone.items() if root in removed and key != root]:
         want = desired.get(key)
-        if isinstance(want, KernelObject) and want.over(observed[key]).carrier not in gone:
+        stays = isinstance(want, KernelObject) and not want.must_replace(observed[key])
+        if stays and t.cast(KernelObject, want).over(observed[key]).carrier not in gone:
             del gone[key]  # a route that leaves the link before that goes
 
+    early = replaced | {root for key, root in gone.items() if key in replaced}  # in the way of what is made anew
     for key, root in gone.items():
-        kind = "replaced" if root in replaced else observed[root].order_kind
+        kind = "replaced" if root in early else observed[root].order_kind
         last = observed[key].dying() if key in removed else observed[key]
         if last != observed[key]:
             add(Operation("update", observed[key], last), ORDER["dying", "update"])
@@ -250,7 +258,7 @@ def reconcile(desired: Desired, observed: State) -> Plan:
         if have is None or gone.get(key) == key:
             make(want)
         elif key in gone:
-            make(want.over(have))
+            make(want if want.must_replace(have) else want.over(have))
         elif want.differences(have):
             add(Operation("update", have, want.over(have)), ORDER[want.order_kind, "update"])
 

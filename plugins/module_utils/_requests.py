@@ -6,7 +6,7 @@ from __future__ import annotations
 import typing as t
 
 from . import _codec, _codec_port, _codec_route, _codec_rule
-from ._model import GROUP, HOST, UNFINISHED, Address, Link, Nic, Port, Route
+from ._model import GROUP, HOST, UNFINISHED, Address, Link, Nic, Port, Route, end_key
 from ._netlink import Namespaces
 from ._routes import ExactRoute
 from ._rules import Rule
@@ -17,13 +17,25 @@ Request = tuple[str, bytes]  # the namespace that it goes to, the message
 # -- links
 
 def create_link(_before: None, link: Link, namespaces: Namespaces) -> list[Request]:
+    namespaces[link.ns].forget(link.ifname)
+    if link.type == "pair":
+        _kind, there, peer = end_key(str(link.parent))
+        return [(there, _codec.new_link(
+            link.ifname, "veth", mac=link.mac, mtu=link.mtu, netns=namespaces[link.ns].fd, peer=peer,
+            peer_mac=link.peer_mac,
+        ))]
     target = None if link.ns == HOST else namespaces[link.ns].fd
     parent = namespaces[HOST].index(link.parent) if link.parent else None
-    namespaces[link.ns].forget(link.ifname)
     return [(HOST, _codec.new_link(
         link.ifname, str(link.type), mac=link.mac, mtu=link.mtu, settings=link.settings, parent=parent, netns=target,
         peer=link.peer, peer_mac=link.peer_mac,
     ))]
+
+
+def _create_peer(_before: None, link: Link, namespaces: Namespaces) -> list[Request]:
+    """It came with the other end."""
+    namespaces[link.ns].forget(link.ifname)
+    return []
 
 
 def _update_link(before: Link, after: Link, namespaces: Namespaces) -> list[Request]:
@@ -165,6 +177,8 @@ def _delete_rule(before: Rule, _after: None, _namespaces: Namespaces) -> list[Re
 ROUTES = ("way", "kept", "route")
 REQUESTS: dict[tuple[str, str], t.Callable[[t.Any, t.Any, Namespaces], list[Request]]] = {
     ("link", "create"): create_link, ("link", "update"): _update_link,
+    ("peer", "create"): _create_peer, ("peer", "update"): _update_link,
+    ("half", "create"): _leave_alone, ("half", "update"): _update_link,
     # Half a pair cannot be made again, nor is it missed.
     ("stray", "create"): _leave_alone, ("stray", "update"): _leave_alone,
     ("vlan", "create"): create_link, ("vlan", "update"): _update_link,

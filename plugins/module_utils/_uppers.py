@@ -7,9 +7,11 @@ all namespaces are looked into that a process is in, or that are mounted; where 
 """
 from __future__ import annotations
 
+import contextlib
 import os
 import typing as t
 
+from ._errors import PipeworkError
 from ._model import Device
 from ._netlink import Namespaces
 
@@ -42,6 +44,34 @@ def unused(devices: t.Sequence[Device], namespaces: Namespaces) -> tuple[list[De
         f"The VLAN link {device.name} stays, although nothing is known to use it: a network namespace could not be "
         f"looked into ({doubts[0]}). If it is not needed: ip link delete dev {device.name}" for device in left.values()
     ]
+
+
+def open_other_ends(halves: t.Sequence[tuple[str, Device]], namespaces: Namespaces) -> bool:
+    """Opens the namespaces in which pairs have their other ends, so that they can be made again if a run fails."""
+    wanted = {(label, device.parent_netnsid) for label, device in halves}
+    opened = False
+    for _words, path in _elsewhere(namespaces.inodes()) if wanted else ():
+        if path is None or not wanted:
+            continue
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            continue
+        found = {(label, number) for label, number in wanted if namespaces[label].nsid_of(fd) == number}
+        wanted -= found
+        if not found:
+            os.close(fd)
+            continue
+        with contextlib.suppress(PipeworkError):
+            namespaces.add(_label(path), fd)
+            opened = True
+    return opened
+
+
+def _label(path: str) -> str:
+    """How operations name such a namespace, as its runtime would."""
+    process = path.split("/")[2]
+    return f"pid:{process}" if path.startswith("/proc/") else f"netns:{path.removeprefix('/run/netns/')}"
 
 
 def _elsewhere(seen: set[int]) -> t.Iterator[tuple[str, str | None]]:

@@ -38,9 +38,10 @@ options:
       - V(phys) moves the network card itself. O(state=absent) brings it back with its old name, MTU, MAC address
         and addresses, also after the container has died.
       - V(dummy) makes an interface that leads nowhere.
+      - V(veth) makes a cable between two containers, or between two interfaces of one; see O(peer).
       - The default is V(auto).
     type: str
-    choices: [auto, bridge, macvlan, macvtap, ipvlan, phys, dummy]
+    choices: [auto, bridge, macvlan, macvtap, ipvlan, phys, dummy, veth]
   mode:
     description:
       - The mode of a macvlan or macvtap, V(bridge) by default, or of an ipvlan, V(l2) by default.
@@ -175,6 +176,30 @@ options:
   announce:
     description: Send gratuitous ARP and unsolicited neighbour advertisements after a change. The default is V(true).
     type: bool
+  peer:
+    description:
+      - The other end of the pair, for kind V(veth), which it makes the kind.
+      - Both ends belong to the attachment. O(mtu), O(append), O(announce) and O(state) are those of both;
+        O(host_interface) is not used. When either end goes, the kernel removes the other.
+      - With O(state=absent) the pair is removed by the definition of either end.
+    type: dict
+    suboptions:
+      container:
+        description: The container at the other end; with V(runtime=host) none. It may be the same container.
+        type: str
+        aliases: [guest]
+      runtime:
+        description: Who knows it. The default is the O(runtime) of the attachment.
+        type: str
+        choices: [auto, docker, podman, lxc, incus, containerd, nspawn, netns, pid, host]
+      runtime_user: {description: The user whose rootless engine knows it., type: str}
+      interface:
+        description: The interface's name there. The default is V(eth1).
+        type: str
+        aliases: [container_interface]
+      addresses: {description: Its addresses, as O(addresses)., type: list, elements: str, aliases: [address]}
+      gateway: {description: Its gateways, as O(gateway)., type: list, elements: str}
+      mac_address: {description: 'Its MAC address, as O(mac_address).', type: str, aliases: [mac]}
   state:
     description:
       - V(present) makes the attachment or changes it in place; V(absent) removes it.
@@ -196,7 +221,10 @@ options:
         choices: [auto, docker, podman, lxc, incus, containerd, cri, nspawn, netns, pid, host]
       runtime_user: {description: See O(runtime_user)., type: str}
       host_interface: {description: See O(host_interface)., type: str}
-      kind: {description: See O(kind)., type: str, choices: [auto, bridge, macvlan, macvtap, ipvlan, phys, dummy]}
+      kind:
+        description: See O(kind).
+        type: str
+        choices: [auto, bridge, macvlan, macvtap, ipvlan, phys, dummy, veth]
       mode: {description: See O(mode)., type: str, choices: [bridge, private, vepa, passthru, source, l2, l3, l3s]}
       interface: {description: See O(interface)., type: str, aliases: [container_interface]}
       local_interface: {description: See O(local_interface)., type: str}
@@ -228,6 +256,20 @@ options:
           burst: {description: See O(bandwidth.burst)., type: str}
       forwarding: {description: See O(forwarding)., type: str, choices: [auto, accept, unmanaged]}
       announce: {description: See O(announce)., type: bool}
+      peer:
+        description: See O(peer).
+        type: dict
+        suboptions:
+          container: {description: See O(peer.container)., type: str, aliases: [guest]}
+          runtime:
+            description: See O(peer.runtime).
+            type: str
+            choices: [auto, docker, podman, lxc, incus, containerd, nspawn, netns, pid, host]
+          runtime_user: {description: See O(peer.runtime_user)., type: str}
+          interface: {description: See O(peer.interface)., type: str, aliases: [container_interface]}
+          addresses: {description: See O(peer.addresses)., type: list, elements: str, aliases: [address]}
+          gateway: {description: See O(peer.gateway)., type: list, elements: str}
+          mac_address: {description: See O(peer.mac_address)., type: str, aliases: [mac]}
       state: {description: See O(state)., type: str, choices: [present, absent]}
   purge:
     description:
@@ -269,6 +311,16 @@ EXAMPLES = r"""
     attachments:
       - {container: web1, addresses: [203.0.113.157/24]}
       - {container: db1, addresses: [203.0.113.158/24]}
+
+- name: A cable between two containers, without a bridge
+  pipework.containers.pipework_attach:
+    container: web1
+    interface: eth2
+    addresses: [10.9.0.1/30]
+    peer:
+      container: db1
+      interface: eth2
+      addresses: [10.9.0.2/30]
 
 - name: Move a card into a container
   pipework.containers.pipework_attach:
@@ -358,7 +410,10 @@ attachments:
     container_id: {description: Its ID in the runtime., type: str, returned: always}
     runtime: {description: The runtime that knows it., type: str, returned: always}
     kind: {description: The kind that V(auto) stood for., type: str, returned: always}
-    host_interface: {description: The bridge or network card., type: str, returned: always}
+    host_interface:
+      description: The bridge or network card; null for kinds V(dummy) and V(veth) where none is given.
+      type: str
+      returned: always
     local_interface: {description: "The host's end, for kind V(bridge).", type: str, returned: always}
     interface: {description: The interface in the container., type: str, returned: always}
     mac_address:
@@ -372,6 +427,12 @@ attachments:
       description: The VLAN of frames without a tag, on a card or on a bridge that filters VLANs; else null.
       type: int
       returned: always
+    peer:
+      description:
+        - The other end, for kind V(veth); else null.
+        - Its C(container), C(container_id), C(runtime), C(interface), C(mac_address), C(addresses) and C(gateway).
+      type: dict
+      returned: always
     vlan_trunks: {description: The VLANs that pass with their tag., type: list, elements: str, returned: always}
     lease: {description: Not used yet., type: dict, returned: always}
 """
@@ -380,10 +441,17 @@ from ansible_collections.pipework.containers.plugins.module_utils._attach_job im
 from ansible_collections.pipework.containers.plugins.module_utils._module import CONTAINER, run_module
 
 PORT = {name: {"type": "bool"} for name in ("isolated", "hairpin", "learning", "mac_spoof_check")}
+PEER = {
+    **CONTAINER,
+    "interface": {"type": "str", "aliases": ["container_interface"]},
+    "addresses": {"type": "list", "elements": "str", "aliases": ["address"]},
+    "gateway": {"type": "list", "elements": "str"},
+    "mac_address": {"type": "str", "aliases": ["mac"]},
+}
 ITEM = {
     **CONTAINER,
     "host_interface": {"type": "str"},
-    "kind": {"type": "str", "choices": ["auto", "bridge", "macvlan", "macvtap", "ipvlan", "phys", "dummy"]},
+    "kind": {"type": "str", "choices": ["auto", "bridge", "macvlan", "macvtap", "ipvlan", "phys", "dummy", "veth"]},
     "mode": {"type": "str", "choices": ["bridge", "private", "vepa", "passthru", "source", "l2", "l3", "l3s"]},
     "interface": {"type": "str", "aliases": ["container_interface"]},
     "local_interface": {"type": "str"},
@@ -405,6 +473,7 @@ ITEM = {
     },
     "forwarding": {"type": "str", "choices": ["auto", "accept", "unmanaged"]},
     "announce": {"type": "bool"},
+    "peer": {"type": "dict", "options": PEER},
     "state": {"type": "str", "choices": ["present", "absent"]},
 }
 

@@ -17,10 +17,11 @@ from .._errors import PipeworkError
 from .._facts import Facts, link_key, port_key
 from .._model import HOST, Device, Link, Port
 from .._plan import State
-from . import bridge, dummy, ipvlan, macvlan, macvtap, phys
+from . import bridge, dummy, ipvlan, macvlan, macvtap, phys, veth
 
 KINDS: dict[str, types.ModuleType] = {
     "bridge": bridge, "macvlan": macvlan, "macvtap": macvtap, "ipvlan": ipvlan, "phys": phys, "dummy": dummy,
+    "veth": veth,
 }
 
 
@@ -34,6 +35,7 @@ class Site:
     ident: str
     facts: Facts
     state: State
+    other: tuple[str, str] | None  # label and interface of the other end, for kind veth
     mtus: t.Mapping[str, int]  # the smallest MTU that the run gives to ports of a bridge
 
     @property
