@@ -191,7 +191,7 @@ options:
       runtime:
         description: Who knows it. The default is the O(runtime) of the attachment.
         type: str
-        choices: [auto, docker, podman, lxc, incus, containerd, nspawn, netns, pid, host]
+        choices: [auto, docker, podman, lxc, incus, containerd, cri, nspawn, netns, pid, host]
       runtime_user: {description: The user whose rootless engine knows it., type: str}
       interface:
         description: The interface's name there. The default is V(eth1).
@@ -264,7 +264,7 @@ options:
           runtime:
             description: See O(peer.runtime).
             type: str
-            choices: [auto, docker, podman, lxc, incus, containerd, nspawn, netns, pid, host]
+            choices: [auto, docker, podman, lxc, incus, containerd, cri, nspawn, netns, pid, host]
           runtime_user: {description: See O(peer.runtime_user)., type: str}
           interface: {description: See O(peer.interface)., type: str, aliases: [container_interface]}
           addresses: {description: See O(peer.addresses)., type: list, elements: str, aliases: [address]}

@@ -147,7 +147,7 @@ options:
       runtime:
         description: See O(runtime).
         type: str
-        choices: [auto, docker, podman, lxc, incus, containerd, nspawn, netns, pid, host]
+        choices: [auto, docker, podman, lxc, incus, containerd, cri, nspawn, netns, pid, host]
       runtime_user: {description: See O(runtime_user)., type: str}
       destination: {description: See O(destination)., type: str, aliases: [to, dest]}
       family: {description: See O(family)., type: str, choices: [ipv4, ipv6]}

@@ -143,7 +143,7 @@ options:
       runtime:
         description: See O(runtime).
         type: str
-        choices: [auto, docker, podman, lxc, incus, containerd, nspawn, netns, pid, host]
+        choices: [auto, docker, podman, lxc, incus, containerd, cri, nspawn, netns, pid, host]
       runtime_user: {description: See O(runtime_user)., type: str}
       priority: {description: See O(priority)., type: int, aliases: [pref, preference]}
       family: {description: See O(family)., type: str, choices: [ipv4, ipv6]}

@@ -134,7 +134,7 @@ options:
       to_runtime:
         description: Who knows O(mirror.to_container). The default is O(runtime).
         type: str
-        choices: [auto, docker, podman, lxc, incus, containerd, nspawn, netns, pid, host]
+        choices: [auto, docker, podman, lxc, incus, containerd, cri, nspawn, netns, pid, host]
       to_runtime_user: {description: Whose rootless engine knows it. The default is O(runtime_user)., type: str}
       direction:
         description: >-
@@ -174,7 +174,7 @@ options:
       runtime:
         description: See O(runtime).
         type: str
-        choices: [auto, docker, podman, lxc, incus, containerd, nspawn, netns, pid, host]
+        choices: [auto, docker, podman, lxc, incus, containerd, cri, nspawn, netns, pid, host]
       runtime_user: {description: See O(runtime_user)., type: str}
       device: {description: See O(device)., type: str, aliases: [dev, interface]}
       netem: {description: See O(netem)., type: dict}
@@ -205,7 +205,7 @@ options:
           to_runtime:
             description: See O(mirror.to_runtime).
             type: str
-            choices: [auto, docker, podman, lxc, incus, containerd, nspawn, netns, pid, host]
+            choices: [auto, docker, podman, lxc, incus, containerd, cri, nspawn, netns, pid, host]
           to_runtime_user: {description: See O(mirror.to_runtime_user)., type: str}
           direction: {description: See O(mirror.direction)., type: str, choices: [both, ingress, egress]}
       duration: {description: See O(duration)., type: str}
