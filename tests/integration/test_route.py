@@ -308,7 +308,8 @@ def test_P32_names_of_tables_are_those_of_the_host(host: Host) -> None:
         os.makedirs("/run/etc/rt_tables.d")
         with open("/run/etc/rt_tables.d/ours.conf", "w", encoding="ascii") as handle:
             handle.write("# some\n0x65 uplink # a comment\n")
-        subprocess.run(["mount", "--bind", "/run/etc", "/etc/iproute2"], check=True)
+        there = next(path for path in ("/etc/iproute2", "/usr/share/iproute2") if os.path.isdir(path))
+        subprocess.run(["mount", "--bind", "/run/etc", there], check=True)
 
     host.call(write)
     assert route(host, {**NET, "table": "uplink"})["routes"][0]["table"] == 101
