@@ -110,7 +110,6 @@ def test_B2_both_ends_change_in_place(host: Host) -> None:
     assert "default via 10.4.0.9 dev eth9" in host.sh("ip", "route", ns="b")
 
 
-@pytest.mark.any_kernel
 def test_B7_to_another_peer_reversed_to_a_bridge_and_back(host: Host) -> None:
     before = host.snapshot()
     attach(host, **pair())
