@@ -10,11 +10,13 @@ import subprocess
 import threading
 import time
 import typing as t
+from collections.abc import Iterator
 
 import pytest
 
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 from ansible_collections.pipework.containers.plugins.module_utils._runtimes import docker, pid
+from tests.conftest import IMAGE
 from tests.integration.engines import NET, Deaf, end_stranger, eventually, find, take_number
 from tests.integration.lab import Host
 
@@ -87,6 +89,55 @@ def test_B14_process_number_taken_over_while_it_is_looked_up(monkeypatch: pytest
             pid.find(str(process.pid), None)
     assert end_stranger(process.pid) == ["lo"]
     os.waitpid(process.pid, 0)
+
+
+@pytest.fixture
+def container(host: Host, docker_client: t.Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[t.Any]:
+    """A container of the machine's engine, which the test's host sees."""
+    monkeypatch.setattr(docker, "SOCKET", f"/proc/{os.getpid()}/root{os.path.realpath(docker.SOCKET)}")
+    monkeypatch.setattr(docker, "_clients", {})
+    made = docker_client.containers.run(IMAGE, name=f"pwt{os.getpid()}-n", network_mode="none", detach=True)
+    try:
+        yield made
+    finally:
+        made.remove(force=True)
+
+
+def engine(*words: str) -> None:
+    subprocess.run(["docker", "--host", f"unix://{docker.SOCKET}", *words], capture_output=True, check=True)
+
+
+@pytest.mark.docker
+def test_B14_docker_container_started_anew_during_the_run(host: Host, container: t.Any) -> None:
+    def restart() -> None:
+        engine("restart", "--time", "0", container.name)
+
+    said = said_when(host, "port", restart, container=container.name, runtime="docker")
+    assert f"container: '{container.name}' {ENDED}" in said
+    assert host.links() == []
+    assert host.attach(container.name, runtime="docker", addresses=[f"{NET}.1/24"])["changed"]
+
+
+@pytest.mark.docker
+def test_B14_docker_process_number_taken_over_before_its_namespace_is_opened(
+    host: Host, container: t.Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    container.reload()
+    number, real, todo = container.attrs["State"]["Pid"], docker.enter, ["stop"]
+
+    def late(pid: int, belongs: t.Any) -> t.Any:
+        if todo:
+            engine(todo.pop(), "--time", "0", container.name)
+            take_number(pid)
+        return real(pid, belongs)
+
+    monkeypatch.setattr(docker, "enter", late)
+    try:
+        with pytest.raises(PipeworkError, match=r"is not running \(exited\).*Nothing was changed"):
+            host.attach(container.name, runtime="docker", addresses=[f"{NET}.1/24"])
+    finally:
+        assert end_stranger(number) == ["lo"]
+    assert host.links() == []
 
 
 def test_P39_docker_that_never_answers(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
