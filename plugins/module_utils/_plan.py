@@ -150,6 +150,7 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("spoof_check", "delete"),
     ("dying", "update"),  # before anything that is finished without it
     ("filter", "delete"),  # while the bridge or port is there that leads to it
+    ("ovs_leave", "delete"),  # while its interface is there, and free to be something else
     ("replaced", "delete"),
     ("stray", "delete"),  # its name may be wanted
     ("nic", "delete"),  # leaves for a container, or
@@ -185,6 +186,12 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("spoof_check of a new name", "create"),
     ("spoof_check of a new name", "update"),
     ("bridge", "update"),
+    ("ovs_bridge", "create"),  # these are one transaction, when all that comes is there and all that goes still is
+    ("ovs_port", "create"),
+    ("ovs_port", "update"),
+    ("ovs_bridge", "update"),
+    ("ovs_port", "delete"),
+    ("ovs_bridge", "delete"),
     ("route", "delete"),
     ("kept", "delete"),
     ("way", "delete"),
