@@ -24,7 +24,7 @@ if t.TYPE_CHECKING:
 PROGRAM = "ovs-vsctl"
 FOLDERS = ("/run/openvswitch", "/var/run/openvswitch", "/usr/local/var/run/openvswitch")
 READ_SECONDS = 10
-CHANGE_SECONDS, EACH_SECONDS = 30, 0.05
+CHANGE_SECONDS, EACH_SECONDS = 30, 0.3  # it takes its time over many
 MOST = 2000  # of operations in one command line
 
 

@@ -112,8 +112,7 @@ options:
     elements: str
   port:
     description:
-      - Options of the port on the bridge, for kind V(bridge). Of these, V(openvswitch) has V(isolated), and
-        V(mac_spoof_check) with the datapath of the kernel.
+      - Options of the port on the bridge, for kind V(bridge). Of these, V(openvswitch) has V(isolated).
         What is not given is left as it is.
     type: dict
     suboptions:

@@ -166,7 +166,7 @@ def test_B8_isolated_ports_reach_only_others(stage: Stage) -> None:
     changed = stage.attach({**B, "port": {"isolated": False}})
     assert [each["name"] for each in changed["operations"]] == [ends(done)[1]]
     assert stage.reaches("a", "10.7.0.2")
-    for option, words in (("hairpin", "vSwitch has no option hairpin"), ("mac_spoof_check", "the datapath netdev")):
+    for option, words in (("hairpin", "vSwitch has no option hairpin"), ("mac_spoof_check", "is not possible on")):
         with pytest.raises(PipeworkError, match=rf"port: .*{words}"):
             stage.run({**A, "port": {option: True}})
 

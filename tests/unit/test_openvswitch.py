@@ -270,7 +270,8 @@ def test_B2_a_port_leaves_before_its_interface_becomes_something_else() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"port": {"learning": False}}, "port: Open vSwitch has no option learning .*; isolated, mac_spoof_check it"),
+        ({"port": {"learning": False}}, "port: Open vSwitch has no option learning for a port; isolated it has"),
+        ({"port": {"mac_spoof_check": True}}, "port: mac_spoof_check is not possible on Open vSwitch; say false"),
         ({"local_interface": "foreign"}, "local_interface: foreign is a port of Open vSwitch on sw1 that is not ours"),
         ({"local_interface": "sw1"}, "local_interface: sw1 exists on the host"),
         ({"host_interface": "broken"}, "host_interface: the bridge broken does not work .*CONFIG_OPENVSWITCH"),

@@ -10,12 +10,13 @@ from .._normalize import stable_mac
 from .._ovs_rows import OvsBridge, OvsPort, Switch, check_name, no_datapath
 from .._plan import Absent, KernelObject
 from .._spoof_checks import OPTION as MAC_SPOOF_CHECK
+from .._spoof_checks import checked_mac
 from .bridge import pair
 
 if t.TYPE_CHECKING:
     from . import Site
 
-OPTIONS = ("isolated", MAC_SPOOF_CHECK)  # of a port; Open vSwitch has no others of these
+OPTIONS = ("isolated",)  # of a port; Open vSwitch has no others of these
 
 
 def wanted(site: Site) -> t.Iterator[KernelObject | Absent]:
@@ -24,18 +25,14 @@ def wanted(site: Site) -> t.Iterator[KernelObject | Absent]:
         raise item.refuse(f"host_interface: {item.host_interface}: {facts.no_switch}")
     options = dict(item.port or ())
     for name in options:
-        if name not in OPTIONS:
+        if name not in (*OPTIONS, MAC_SPOOF_CHECK):
             raise item.refuse(f"port: Open vSwitch has no option {name} for a port; {', '.join(OPTIONS)} it has.")
+    if checked_mac(site) is not None:  # also where it was switched on before, on another kind of bridge
+        raise item.refuse(f"port: {MAC_SPOOF_CHECK} is not possible on Open vSwitch; say false, or use a Linux bridge.")
     bridge = str(item.host_interface)
     if bridge.startswith("mac:"):
         bridge = site.parent().name
-    found = _bridge(site, facts.switch, bridge)
-    if options.get(MAC_SPOOF_CHECK) and found.datapath == "netdev":
-        raise item.refuse(
-            f"port: {MAC_SPOOF_CHECK}: {bridge} has the datapath netdev, and the kernel's filter does not see its "
-            "frames; leave it out, or use a bridge with the kernel's datapath."
-        )
-    yield found
+    yield _bridge(site, facts.switch, bridge)
     for each in pair(site, facts.host.get(bridge), bridge=""):
         yield each
         if isinstance(each, Port):
@@ -62,7 +59,7 @@ def _bridge(site: Site, switch: Switch, name: str) -> OvsBridge:
         raise item.refuse(f"host_interface: the bridge {name} does not work ({known.error}); {no_datapath(name)}.")
     if known.error:
         raise item.refuse(f"host_interface: the bridge {name} does not work: {known.error}.")
-    return OvsBridge(HOST, name, datapath=known.datapath)
+    return OvsBridge(HOST, name)
 
 
 def _check_port(site: Site, switch: Switch, name: str) -> None:
