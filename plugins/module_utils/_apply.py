@@ -11,7 +11,7 @@ import errno
 import itertools
 import typing as t
 
-from . import _codec, _filter, _spoofing
+from . import _codec, _filter, _ovs, _spoofing
 from ._errors import PipeworkError
 from ._model import GROUP_DELETE, HOST, STAND_IN, Address, FilterRule, Link, Port, SpoofCheck, Sysctl
 from ._netlink import KernelError, Namespaces
@@ -33,6 +33,7 @@ HARMLESS = {
 
 GONE = HARMLESS["delete"]
 DELETED_TOGETHER = {("link", "delete"), ("peer", "delete"), ("half", "delete"), ("stray", "delete"), ("vlan", "delete")}
+OVS = ("ovs_bridge", "ovs_port")  # what goes out in one transaction
 
 
 class OperationFailed(PipeworkError):
@@ -40,6 +41,7 @@ class OperationFailed(PipeworkError):
 
     def __init__(self, operation: Operation, error: Exception) -> None:
         self.number = getattr(error, "errno", None)
+        self.whole = bool(getattr(error, "whole", False))
         super().__init__(f"{operation} failed: {error}.{_lacking(operation, self.number)}")
 
 
@@ -93,7 +95,10 @@ def take_back(done: Plan, namespaces: Namespaces) -> str:
         rest: Plan = []
         try:
             _execute(batch, namespaces, back)
-        except Exception:  # pylint: disable=broad-except  # then one by one, to see which
+        except Exception as error:  # pylint: disable=broad-except  # then one by one, to see which
+            if getattr(error, "whole", False):
+                left.append(str(error).rstrip("."))
+                continue
             finished = {id(operation) for operation in back}
             rest = [operation for operation in batch if id(operation) not in finished]
         for operation in rest:
@@ -113,7 +118,12 @@ def take_back(done: Plan, namespaces: Namespaces) -> str:
 def _batches(plan: Plan, alone: bool) -> t.Iterator[Plan]:
     if alone:
         return ([operation] for operation in plan)
-    return (list(group) for _sort, group in itertools.groupby(plan, key=_sort))
+    return (list(group) for _sort, group in itertools.groupby(plan, key=_together))
+
+
+def _together(operation: Operation) -> tuple[str, str]:
+    sort = _sort(operation)
+    return ("ovs", "") if sort[0] in OVS else sort
 
 
 def _sort(operation: Operation) -> tuple[str, str]:
@@ -131,6 +141,8 @@ def _execute(batch: Plan, namespaces: Namespaces, done: Plan) -> None:
         _change_filter(work, done)
     elif isinstance(work[0].subject, SpoofCheck):
         _change_spoof_checks(work, done)
+    elif sort[0] in (*OVS, "ovs_leave"):
+        _change_switch(work, done)
     elif sort[0] == "sysctl":
         _write_sysctls(work, namespaces, done)
     elif sort[0] == "timer":
@@ -275,6 +287,21 @@ def _change_spoof_checks(work: Plan, done: Plan) -> None:
             _spoofing.change({check.local_interface: str(check.mac) for check in checks}, [])
     except PipeworkError as error:
         raise OperationFailed(work[0], error) from None
+    done.extend(work)
+
+
+def _change_switch(work: Plan, done: Plan) -> None:
+    """One transaction, which is done or not done as a whole."""
+    try:
+        _ovs.change(work)
+    except _ovs.Refused as error:
+        raise OperationFailed(work[0], error) from None
+    except PipeworkError as error:
+        done.extend(work)
+        raise OperationFailed(work[0], error) from None
+    except BaseException:
+        done.extend(work)  # nobody knows; to take it back does no harm
+        raise
     done.extend(work)
 
 

@@ -8,7 +8,7 @@ import collections
 import dataclasses
 import typing as t
 
-from . import _bandwidth, _kinds, _nic_vlan
+from . import _bandwidth, _kinds, _nic_vlan, _ovs_wish
 from ._attachment import KINDS_WITH, KINDS_WITH_MODE, Attachment
 from ._facts import Facts, link_key, port_key, whose
 from ._kinds.phys import home
@@ -34,6 +34,7 @@ from ._model import (
     owner_of,
 )
 from ._normalize import family
+from ._ovs_rows import OvsBridge, OvsPort
 from ._plan import Absent, Desired, KernelObject, Key, State
 from ._rooms import check_rooms, collect_bridges
 
@@ -126,6 +127,7 @@ def compile_wish(
             if gone not in wish.desired:
                 wish.want(Absent(gone))
     _hold_kept(scene, wish)
+    _ovs_wish.collect(targets, scene, wish, purge)
     check_rooms(targets, scene, wish)
     collect_bridges(scene, wish)
     return wish, scene.state
@@ -194,12 +196,12 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
             having = f"kinds {', '.join(kinds)} have" if len(kinds) > 1 else f"kind {kinds[0]} has"
             raise item.refuse(f"{option}: kind {kind} does not have it; {having}.")
     for wanted in _kinds.check_kind(kind).wanted(site):
-        shared = wanted.key[1] == HOST and wanted.key[0] == "link" and label != HOST
+        shared = wanted.key[1] == HOST and wanted.key[0] in ("link", OvsBridge.KIND) and label != HOST
         also = wish.desired.get(wanted.key)
         if isinstance(wanted, Link) and isinstance(also, Link):
             wanted = wanted.over(also)  # one attachment may want more of a bridge than another
         wish.want(wanted, own=not shared)
-        if isinstance(wanted, Port):
+        if isinstance(wanted, (Port, OvsPort)):
             wish.bridges.add(str(wanted.bridge))
         if isinstance(wanted, Link) and wanted.parent and wanted.type not in PAIR_TYPES:
             _claim(wanted, item, wish)
@@ -331,9 +333,8 @@ def _purge(scene: Scene, wish: Wish, in_scope: t.Callable[[str], bool]) -> None:
             continue
         port = scene.port(link.ns, link.ifname)
         device = scene.facts.devices[link.ns][link.ifname]
-        stands_on = link.parent or (port.bridge if port else None)
-        if stands_on is None and link.ns == HOST:
-            stands_on = scene.facts.host_name(device.master)
+        end = scene.facts.host.get(str(port.local_interface)) if port else device if link.ns == HOST else None
+        stands_on = link.parent or (scene.facts.bridge_under(end) if end else None)
         nic = _nic_vlan.nic_of(scene.facts, stands_on) if stands_on else "dummy"
         if in_scope(str(stands_on)) or in_scope(nic):
             _remove(link.ns, link.ifname, scene, wish)

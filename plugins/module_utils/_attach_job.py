@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import typing as t
 
-from . import _filter, _forwarding, _nic_vlan, _runtimes, _spoof_checks, _spoofing, _uppers, _vlans
+from . import _filter, _forwarding, _nic_vlan, _ovs, _runtimes, _spoof_checks, _spoofing, _uppers, _vlans
 from ._announce import News, announce
 from ._attach import Target, Wish, compile_wish
 from ._attachment import Attachment, Params, attachments_from_params, host_interface_of
@@ -15,11 +15,12 @@ from ._errors import PipeworkError
 from ._facts import Facts, link_key, port_key
 from ._guests import Request, open_guests
 from ._items import purges
-from ._kinds import named
+from ._kinds import named, wants_switch
 from ._model import HOST, OWNER_BRIDGE, TABLE_MAIN, Address, Link, Port, Route, default_metric
 from ._names import read_names
 from ._netlink import Namespaces
 from ._observe import observe, observe_sysctls
+from ._ovs_rows import OvsPort, port_row_key
 from ._plan import Absent, Plan, State
 from ._rooms import staying_ports
 from ._run import Picture
@@ -79,6 +80,7 @@ class AttachJob:
         self._observe_queues(facts, namespaces)
         checking = any((_spoof_checks.OPTION, True) in (item.port or ()) for item in self.items)
         facts.spoof_checks, facts.no_spoof_checks = _spoofing.observe(checking)
+        self._observe_switch(facts, namespaces)
         self.facts = facts
         scope = named(self.scope, facts) if self.scope else None
         in_scope = (lambda name: scope in (None, name)) if self.purge else None
@@ -100,6 +102,12 @@ class AttachJob:
             target.label for target in self.targets if target.label is not None
             and (target.item.state == "absent" or target.item.table is not None or target.item.rules is not None)
         }
+
+    def _observe_switch(self, facts: Facts, namespaces: Namespaces) -> None:
+        wanted = [target for target in self.targets if wants_switch(target.item, facts)]
+        facts.switch, facts.no_switch = _ovs.look(needed=bool(wanted))
+        if facts.switch is not None:
+            facts.pids = _ovs.pids(namespaces, (target.label for target in wanted if target.label is not None))
 
     def _observe_sysctls(self, facts: Facts, namespaces: Namespaces) -> None:
         for target in self.targets:
@@ -142,7 +150,7 @@ class AttachJob:
         policies: dict[str, str] = {}
         for target in self.targets:
             port = wish.desired.get(port_key(str(target.label), target.item.interface))
-            if isinstance(port, Port) and target.item.forwarding != "unmanaged":
+            if isinstance(port, Port) and port.bridge and target.item.forwarding != "unmanaged":
                 both = policies.get(str(port.bridge), "unmanaged"), target.item.forwarding
                 policies[str(port.bridge)] = max(both, key=_forwarding.STRENGTH.__getitem__)
         return policies
@@ -166,7 +174,8 @@ class AttachJob:
             if item.state != "present" or not item.announce or label is None:
                 continue
             port = state.get(port_key(label, item.interface))
-            if isinstance(port, Port) and port.bridge in lonely:
+            on_switch = _on_switch(port, state)
+            if isinstance(port, Port) and (on_switch.bridge if on_switch else port.bridge) in lonely:
                 continue
             if not touched & {link_key(label, item.interface), port_key(label, item.interface)}:
                 continue
@@ -180,12 +189,19 @@ class AttachJob:
         facts = t.cast(Facts, self.facts)
         created = [each.subject for each in plan if each.action == "create"]
         came = {item.local_interface for item in created if isinstance(item, Port)}
+        switch = facts.switch.members if facts.switch else {}
         addressed = {address.device for address in facts.addresses.get(HOST, ())}
         return {
             device.name for device in facts.host.values()
             if device.type == "bridge" and device.name not in addressed
             and all(port.name in came for port in facts.ports_of(device.name))
-        }
+        } | {name for name, ports in switch.items() if name not in addressed and came.issuperset(ports)}
+
+
+def _on_switch(port: t.Any, state: State) -> OvsPort | None:
+    """What the host's end of a pair is in Open vSwitch."""
+    found = state.get(port_row_key(str(port.local_interface))) if isinstance(port, Port) else None
+    return found if isinstance(found, OvsPort) else None
 
 
 def _result(target: Target, state: State, facts: Facts) -> dict[str, t.Any]:
@@ -193,20 +209,22 @@ def _result(target: Target, state: State, facts: Facts) -> dict[str, t.Any]:
     item, label = target.item, str(target.label)
     link = t.cast("Link | None", state.get(link_key(label, item.interface)))
     port = t.cast("Port | None", state.get(port_key(label, item.interface)))
+    row = _on_switch(port, state)
+    bridge, vlans = (row.bridge, row.vlans) if row else (port.bridge, port.vlans) if port else (None, None)
+    kinds = {**KINDS_SHOWN, "veth": "openvswitch"} if row else KINDS_SHOWN
     carried = [o for o in (state.get(a) for a in _addresses_of(item, label)) if o is not None]
     table = item.table or TABLE_MAIN
     gateways = [state.get(Route(label, v, "default", table, default_metric(v)).key) for v in (4, 6)]
     return {
         "container": target.name, "container_id": target.ident, "runtime": target.runtime,
-        "kind": KINDS_SHOWN.get(str(link.type), link.type) if link else None, "peer": None,
-        "host_interface": port.bridge if port else (
+        "kind": kinds.get(str(link.type), link.type) if link else None, "peer": None,
+        "host_interface": bridge or (
             _nic_of(item, link.parent, facts) if link and link.parent and item.kind != "veth" else item.host_interface),
         "local_interface": port.local_interface if port else None, "interface": item.interface,
         "mac_address": link.mac if link else None, "mtu": link.mtu if link else None,
         "addresses": sorted(t.cast(Address, o).address for o in carried),
         "gateway": [g.gateway for g in gateways if isinstance(g, Route) and g.device == item.interface and g.gateway],
-        "vlan": _vlans.native(port.vlans) if port else item.vlan,
-        "vlan_trunks": _vlans.tagged(port.vlans) if port else [], "lease": None,
+        "vlan": _vlans.native(vlans) if port else item.vlan, "vlan_trunks": _vlans.tagged(vlans), "lease": None,
     }
 
 

@@ -22,7 +22,8 @@ IPVLAN_MODES = ("l2", "l3", "l3s")
 PORT_OPTIONS = ("isolated", "hairpin", "learning", "mac_spoof_check")
 KINDS_WITH_MODE = {"macvlan": MACVLAN_MODES, "macvtap": MACVLAN_MODES, "ipvlan": IPVLAN_MODES}
 KINDS_WITH = {  # what only some kinds have
-    "vlan": ("bridge", "macvlan", "macvtap", "ipvlan"), "vlan_trunks": ("bridge",), "port": ("bridge",),
+    "vlan": ("bridge", "openvswitch", "macvlan", "macvtap", "ipvlan"), "vlan_trunks": ("bridge", "openvswitch"),
+    "port": ("bridge", "openvswitch"),
 }
 
 

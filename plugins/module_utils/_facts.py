@@ -23,6 +23,7 @@ from ._model import (
     owner_fields,
     pair_end,
 )
+from ._ovs_rows import Switch
 from ._plan import KernelObject, Key, State
 from ._rules import Rule
 
@@ -47,6 +48,10 @@ class Facts:
     secret: bytes = b""  # what seals the aliases of lent NICs; in ``devices`` there are none without that seal
     rules: dict[str, list[Rule]] = dataclasses.field(default_factory=dict)  # where they may matter
 
+    switch: Switch | None = None  # what Open vSwitch has; None: not asked, or it gave no answer
+    no_switch: str = ""  # and why
+    pids: dict[str, int] = dataclasses.field(default_factory=dict)  # of containers, by label, where it matters
+
     def __post_init__(self) -> None:
         self.by_index = {device.index: device for device in self.host.values()}
 
@@ -58,6 +63,15 @@ class Facts:
         """The name of a host's interface, by its index."""
         found = self.by_index.get(index) if index is not None else None
         return found.name if found else None
+
+    def bridge_under(self, end: Device) -> str | None:
+        """The bridge that an interface is a port of, be it Linux's or Open vSwitch's."""
+        port = self.switch.ports.get(end.name) if self.switch else None
+        return port.bridge if port else self.host_name(end.master)
+
+    def _linux_bridge(self, end: Device) -> str:
+        master = self.by_index.get(end.master) if end.master is not None else None
+        return "" if master is None or master.type == "openvswitch" else master.name
 
     def ports_of(self, bridge: str) -> list[Device]:
         """The ports of a bridge."""
@@ -93,13 +107,15 @@ class Facts:
                 found.append(link)
                 if end is not None and end.owner and link.type == "veth":
                     found.append(Port(
-                        HOST, f"{label}/{device.name}", local_interface=end.name, bridge=self.host_name(end.master),
+                        HOST, f"{label}/{device.name}", local_interface=end.name, bridge=self._linux_bridge(end),
                         mtu=end.mtu, up=end.up, owner=end.owner, settings=end.port, vlans=self.vlans_of(end),
                     ))
         found += [
             SpoofCheck(HOST, name, mac, active=name in self.host) for name, mac in self.spoof_checks.items()
         ]
         result: State = {item.key: item for item in (*found, *self.sysctls, *self.queues)}
+        if self.switch is not None:
+            result.update(self.switch.objects(self.host))
         for many in (self.addresses, self.routes):
             for items in many.values():
                 result.update((item.key, item) for item in t.cast("list[KernelObject]", items))
@@ -167,7 +183,7 @@ def whose(facts: Facts, label: str, device: Device) -> str:
         return f"it belongs to another attachment ({device.alias or device.owner})"
     end = facts.host_end(label, device)
     if end is not None:
-        bridge = facts.host_name(end.master)
+        bridge = facts.bridge_under(end)
         by = f" on the bridge {bridge}" if bridge else ""
         maker = "Docker's" if bridge == "docker0" or (bridge or "").startswith("br-") else "somebody else's"
         return f"it is {maker} veth, whose other end is {end.name}{by}"

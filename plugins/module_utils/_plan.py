@@ -154,6 +154,7 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("timer", "delete"),  # before what it would end
     ("tc_filter", "delete"),  # before the class that it leads to
     ("filter", "delete"),  # while the bridge or port is there that leads to it
+    ("ovs_leave", "delete"),  # while its interface is there, and free to be something else
     ("replaced", "delete"),
     ("stray", "delete"),  # its name may be wanted
     ("nic", "delete"),  # leaves for a container, or
@@ -200,6 +201,12 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("timer", "create"),
     ("timer", "update"),
     ("bridge", "update"),
+    ("ovs_bridge", "create"),  # these are one transaction, when all that comes is there and all that goes still is
+    ("ovs_port", "create"),
+    ("ovs_port", "update"),
+    ("ovs_bridge", "update"),
+    ("ovs_port", "delete"),
+    ("ovs_bridge", "delete"),
     ("rule", "delete"),
     *((kind, "delete") for kind in reversed(_TREE)),
     ("route", "delete"),

@@ -39,19 +39,20 @@ def uid_of(user: str) -> int:
         raise PipeworkError(f"runtime_user: there is no user {user!r} on the managed host.") from None
 
 
-def run(*argv: str, user: str | None = None) -> Done:
+def run(*argv: str, user: str | None = None, seconds: float | None = None) -> Done:
     """Runs a program, as another user if one is given. Raises PipeworkError where it cannot be run or does not end."""
+    limit = SECONDS if seconds is None else seconds
     environment = {**os.environ, "PATH": PATH, "LC_ALL": "C"}
     identity: dict[str, t.Any] = {}
     if user is not None:
         environment, identity = _become(user)
     try:
         done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False, cwd="/", env=environment,
+            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit, check=False, cwd="/", env=environment,
             encoding="utf-8", errors="surrogateescape", start_new_session=True, **identity,
         )
     except subprocess.TimeoutExpired:
-        raise NoEnd(f"{' '.join(argv)} did not end within {SECONDS:g} s.") from None
+        raise NoEnd(f"{' '.join(argv)} did not end within {limit:g} s.") from None
     except (OSError, ValueError) as error:
         raise PipeworkError(f"{argv[0]} cannot be run: {getattr(error, 'strerror', None) or error}.") from None
     lines = done.stderr.strip().splitlines() or done.stdout.strip().splitlines() or [f"exit code {done.returncode}"]

@@ -110,7 +110,7 @@ def _set_port(before: Port | None, after: Port, namespaces: Namespaces) -> list[
     index = host.index(str(old.local_interface))
     change = _mark(old.owner, after.owner)
     change.update({f: getattr(after, f) for f in ("mtu", "up") if getattr(after, f) != getattr(old, f)})
-    joins = after.bridge != old.bridge
+    joins = (after.bridge or "") != (old.bridge or "")
     if joins:
         change["master"] = host.index(after.bridge) if after.bridge else 0
     if after.local_interface != old.local_interface:
@@ -136,6 +136,8 @@ def _on_the_bridge(index: int, old: Port, after: Port, joins: bool) -> list[byte
 
 
 def _unset_port(before: Port, _after: None, namespaces: Namespaces) -> list[Request]:
+    if not before.bridge:
+        return []
     return [(HOST, _codec.set_link(namespaces[HOST].index(str(before.local_interface)), master=0))]
 
 

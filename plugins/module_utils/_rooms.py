@@ -28,7 +28,7 @@ def check_rooms(targets: t.Sequence[Target], scene: Scene, wish: Wish) -> None:
     come: collections.Counter[str] = collections.Counter()
     for key, wanted in wish.desired.items():
         have = scene.state.get(key)
-        if isinstance(wanted, Port) and not (isinstance(have, Port) and have.bridge == wanted.bridge):
+        if isinstance(wanted, Port) and wanted.bridge and not (isinstance(have, Port) and have.bridge == wanted.bridge):
             come[str(wanted.bridge)] += 1
     for bridge, count in come.items():
         if len(scene.facts.ports_of(bridge)) + count > BRIDGE_PORTS_MAX:

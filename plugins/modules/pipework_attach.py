@@ -8,8 +8,9 @@ module: pipework_attach
 short_description: Attach containers to bridges and network cards
 version_added: 0.1.0
 description:
-  - Gives a container an interface on a Linux bridge, on a network card (macvlan, or the card itself), or a dummy one,
-    with addresses, gateways, MAC address and MTU; changes in place what differs; and takes it away again.
+  - Gives a container an interface on a Linux bridge or one of Open vSwitch, on a network card (macvlan, or the card
+    itself), or a dummy one, with addresses, gateways, MAC address and MTU; changes in place what differs;
+    and takes it away again.
   - One task serves a whole host. With O(attachments) a thousand attachments are one module run.
   - What was changed is read back from the kernel and must be as wanted. When a step fails, the steps before it
     are taken back.
@@ -28,9 +29,13 @@ options:
     type: str
   kind:
     description:
-      - How to attach. V(auto) takes V(bridge) for a bridge and V(macvlan) for any other interface;
-        for one that does not exist, V(bridge) if its name starts with C(br) and V(dummy) if it starts with C(dummy).
+      - How to attach. V(auto) takes V(bridge) for a bridge, V(openvswitch) for one of Open vSwitch,
+        and V(macvlan) for any other interface; for one that does not exist, V(bridge) if its name starts with C(br),
+        V(openvswitch) if it starts with C(ovs), and V(dummy) if it starts with C(dummy).
       - V(bridge) makes a veth pair with one end on the bridge.
+      - V(openvswitch) makes the same pair, and a port of a bridge of Open vSwitch for the host's end, with the external
+        ids of the classic script. All that a run changes there is one transaction.
+        It needs C(ovs-vsctl) on the host, and finds a database that is elsewhere by C(OVS_RUNDIR) in the environment.
       - V(macvlan) makes an interface of its own MAC address on a network card, which stays on the host
         and can carry many.
       - V(macvtap) makes a macvlan that a virtual machine in the container can read and write frames on.
@@ -41,7 +46,7 @@ options:
       - V(veth) makes a cable between two containers, or between two interfaces of one; see O(peer).
       - The default is V(auto).
     type: str
-    choices: [auto, bridge, macvlan, macvtap, ipvlan, phys, dummy, veth]
+    choices: [auto, bridge, openvswitch, macvlan, macvtap, ipvlan, phys, dummy, veth]
   mode:
     description:
       - The mode of a macvlan or macvtap, V(bridge) by default, or of an ipvlan, V(l2) by default.
@@ -54,7 +59,7 @@ options:
     aliases: [container_interface]
   local_interface:
     description:
-      - The name of the host's end, for kind V(bridge).
+      - The name of the host's end, for kinds V(bridge) and V(openvswitch).
       - The default is a name made from the container and the interface that is the same each time
         and fits into 15 characters.
     type: str
@@ -115,20 +120,22 @@ options:
       - On a network card, for kinds V(macvlan), V(macvtap) and V(ipvlan), the interface then stands on the VLAN's link,
         such as C(eth0.10), which is made if the card has none for this VLAN, and goes with the last that uses it.
         A link that somebody else made is used and stays. Without the option the interface stands on the card itself.
-      - A bridge then has to filter VLANs. One that does not is made to, unless it has ports of others;
+      - A Linux bridge then has to filter VLANs. One that does not is made to, unless it has ports of others;
         see O(pipework.containers.pipework_bridge#module:vlan_filtering).
       - Without O(vlan) and O(vlan_trunks) the VLANs of a bridge's port are left as they are;
-        a new port is in the bridge's default VLAN.
+        a new port is in the bridge's default VLAN, or one of Open vSwitch in all of them.
     type: int
   vlan_trunks:
     description:
-      - The VLANs whose frames pass with their tag, as IDs and ranges such as V(200-210), for kind V(bridge).
+      - The VLANs whose frames pass with their tag, as IDs and ranges such as V(200-210), for kinds
+        V(bridge) and V(openvswitch).
       - With O(vlan) or this option, the two are all the VLANs of the port.
     type: list
     elements: str
   port:
     description:
-      - Options of the port on the bridge, for kind V(bridge). What is not given is left as it is.
+      - Options of the port on the bridge, for kind V(bridge). Of these, V(openvswitch) has V(isolated).
+        What is not given is left as it is.
     type: dict
     suboptions:
       isolated: {description: "Pass no frames from and to other isolated ports.", type: bool}
@@ -224,7 +231,7 @@ options:
       kind:
         description: See O(kind).
         type: str
-        choices: [auto, bridge, macvlan, macvtap, ipvlan, phys, dummy, veth]
+        choices: [auto, bridge, openvswitch, macvlan, macvtap, ipvlan, phys, dummy, veth]
       mode: {description: See O(mode)., type: str, choices: [bridge, private, vepa, passthru, source, l2, l3, l3s]}
       interface: {description: See O(interface)., type: str, aliases: [container_interface]}
       local_interface: {description: See O(local_interface)., type: str}
@@ -337,6 +344,14 @@ EXAMPLES = r"""
       - {container: db1, addresses: [192.168.20.1/24], vlan: 20, port: {isolated: true}}
       - {container: router1, vlan_trunks: [10, 20, 200-210]}
 
+- name: The same on Open vSwitch
+  pipework.containers.pipework_attach:
+    host_interface: ovsbr0
+    kind: openvswitch
+    attachments:
+      - {container: web1, addresses: [192.168.10.1/24], vlan: 10}
+      - {container: router1, vlan: 10, vlan_trunks: [20, 200-210]}
+
 - name: An interface that answers only for its own addresses
   pipework.containers.pipework_attach:
     container: web1
@@ -392,7 +407,7 @@ operations:
   contains:
     action: {description: "One of C(create), C(update) and C(delete).", type: str, returned: always}
     kind:
-      description: "One of C(link), C(port), C(address), C(route), C(rule), C(sysctl) and C(filter)."
+      description: "C(link), C(port), C(address), C(route), C(rule), C(sysctl), C(filter), C(ovs_bridge), C(ovs_port), …"
       type: str
       returned: always
     name: {description: "The object, such as C(docker:web1/eth1).", type: str, returned: always}
@@ -414,7 +429,7 @@ attachments:
       description: The bridge or network card; null for kinds V(dummy) and V(veth) where none is given.
       type: str
       returned: always
-    local_interface: {description: "The host's end, for kind V(bridge).", type: str, returned: always}
+    local_interface: {description: "The host's end of a veth pair.", type: str, returned: always}
     interface: {description: The interface in the container., type: str, returned: always}
     mac_address:
       description: Its MAC address; null in check mode where the kernel will choose one.
@@ -448,10 +463,11 @@ PEER = {
     "gateway": {"type": "list", "elements": "str"},
     "mac_address": {"type": "str", "aliases": ["mac"]},
 }
+KINDS = ["auto", "bridge", "openvswitch", "macvlan", "macvtap", "ipvlan", "phys", "dummy", "veth"]
 ITEM = {
     **CONTAINER,
     "host_interface": {"type": "str"},
-    "kind": {"type": "str", "choices": ["auto", "bridge", "macvlan", "macvtap", "ipvlan", "phys", "dummy", "veth"]},
+    "kind": {"type": "str", "choices": KINDS},
     "mode": {"type": "str", "choices": ["bridge", "private", "vepa", "passthru", "source", "l2", "l3", "l3s"]},
     "interface": {"type": "str", "aliases": ["container_interface"]},
     "local_interface": {"type": "str"},

@@ -17,7 +17,8 @@ RESULTS = CHECKOUT / ".cache" / "kernel"
 MODULES = "/usr/lib/uml/modules"
 MARKS = "kernel or any_kernel"
 # Not every distribution's UML has all of them as modules; the tests say what they miss.
-LOADED = "dummy veth bridge br_netfilter 8021q macvlan macvtap ipvlan tun ifb vxlan ip_tables iptable_filter nf_tables"
+LOADED = ("dummy veth bridge br_netfilter 8021q macvlan macvtap ipvlan tun ifb vxlan openvswitch "
+          "ip_tables iptable_filter nf_tables")
 NICS = 2
 MEMORY_MB = 1024
 

@@ -35,9 +35,10 @@ HARMLESS = {
 }
 PURE = {
     "_attach", "_attachment", "_bridge", "_commands", "_errors", "_facts", "_filter_rules", "_forwarding", "_items",
-    "_layer3", "_model", "_nic_vlan", "_normalize", "_plan", "_rooms", "_spoof_checks", "_sysctls", "_vlans",
     "_encap", "_options", "_route_words", "_routes", "_routing",
     "_command_line", "_routing_options", "_rules", "_ruling", "_source_routing",
+    "_layer3", "_model", "_nic_vlan", "_normalize", "_ovs_rows", "_ovs_wish", "_plan", "_rooms", "_spoof_checks",
+    "_sysctls", "_vlans",
 }
 # fmt: on
 PURE_FOLDERS = ("_grammar", "_kinds")

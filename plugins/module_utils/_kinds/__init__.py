@@ -17,12 +17,15 @@ from .._errors import PipeworkError
 from .._facts import Facts, link_key, port_key
 from .._model import HOST, Device, Link, Port
 from .._plan import State
-from . import bridge, dummy, ipvlan, macvlan, macvtap, phys, veth
+from . import bridge, dummy, ipvlan, macvlan, macvtap, openvswitch, phys, veth
 
 KINDS: dict[str, types.ModuleType] = {
-    "bridge": bridge, "macvlan": macvlan, "macvtap": macvtap, "ipvlan": ipvlan, "phys": phys, "dummy": dummy,
-    "veth": veth,
+    "bridge": bridge, "openvswitch": openvswitch, "macvlan": macvlan, "macvtap": macvtap, "ipvlan": ipvlan,
+    "phys": phys, "dummy": dummy, "veth": veth,
 }
+
+
+SWITCHED = ("openvswitch", "tun")  # what a bridge of Open vSwitch is for the kernel, in either datapath
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,14 +113,33 @@ def kind_of(item: Attachment, facts: Facts, link: Link | None) -> str:
         device = facts.host[host_interface(item, facts)]
         if device.type == "bridge":
             return "bridge"
-        if device.type == "openvswitch" or not device.ethernet:
-            what = "an Open vSwitch bridge" if device.ethernet else "not an Ethernet interface"
-            raise item.refuse(f"host_interface: {device.name} is {what}, which this version cannot attach to yet.")
+        if facts.switch is not None and device.name in facts.switch.bridges:
+            return "openvswitch"
+        if device.type == "openvswitch" and facts.switch is None:
+            raise item.refuse(
+                f"host_interface: {device.name} is of Open vSwitch, which cannot be asked: {facts.no_switch}"
+            )
+        if not device.ethernet:
+            raise item.refuse(
+                f"host_interface: {device.name} is not an Ethernet interface, which this version cannot attach to yet."
+            )
         return "macvlan"
-    for prefix, kind in (("br", "bridge"), ("dummy", "dummy")):
+    if facts.switch is not None and wanted in facts.switch.bridges:
+        return "openvswitch"  # which does not work, as it has no interface
+    for prefix, kind in (("br", "bridge"), ("ovs", "openvswitch"), ("dummy", "dummy")):
         if wanted.startswith(prefix):
             return kind
     raise item.refuse(unknown_interface(wanted, facts))
+
+
+def wants_switch(item: Attachment, facts: Facts) -> bool:
+    """Whether an attachment cannot be spoken about without Open vSwitch."""
+    if item.kind not in ("auto", "openvswitch"):
+        return False
+    name = str(item.host_interface)
+    device = facts.host.get(name)
+    kind = device.type if device is not None else None
+    return item.kind == "openvswitch" or kind in SWITCHED or (device is None and name.startswith("ovs"))
 
 
 def check_kind(kind: str) -> types.ModuleType:

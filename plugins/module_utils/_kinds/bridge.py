@@ -9,7 +9,7 @@ import typing as t
 
 from .._attachment import Attachment
 from .._facts import whose
-from .._model import BRIDGE_PORTS_MAX, HOST, OWNER_AUTO, UNFINISHED, Link, Port
+from .._model import BRIDGE_PORTS_MAX, HOST, OWNER_AUTO, UNFINISHED, Device, Link, Port
 from .._normalize import hashed_name, stable_mac
 from .._plan import Absent, KernelObject
 from .._spoof_checks import OPTION, checked_mac, spoof_check
@@ -30,14 +30,22 @@ def wanted(site: Site) -> t.Iterator[KernelObject | Absent]:
         yield dataclasses.replace(new_bridge(name, facts.host_seed, OWNER_AUTO), settings=_filtering(site, name))
     else:
         if bridge.type != "bridge":
-            what = bridge.type or "a network card"
+            what, right = bridge.type or "a network card", "macvlan or phys"
+            if facts.switch is not None and name in facts.switch.bridges:
+                what, right = "one of Open vSwitch", "openvswitch"
             raise item.refuse(
-                f"host_interface: {name} is not a bridge but {what}; kind macvlan or phys would be right for it."
+                f"host_interface: {name} is not a Linux bridge but {what}; kind {right} would be right for it."
             )
         owner = OWNER_AUTO if bridge.owner == UNFINISHED else None
         yield Link(HOST, name, type="bridge", up=True, owner=owner, settings=_filtering(site, name))
-    local = _local_interface(site)
-    mtu = item.mtu or site.inherited_mtu(bridge)
+    settings = {option: value for option, value in item.port or () if option != OPTION} or None
+    yield from pair(site, bridge, bridge=name, settings=settings, vlans=item.vlans)
+
+
+def pair(site: Site, parent: Device | None, **port: t.Any) -> t.Iterator[KernelObject | Absent]:
+    """A veth pair with the parent's MTU. ``port``: what the host's end is besides."""
+    item, local = site.item, _local_interface(site)
+    mtu = item.mtu or site.inherited_mtu(parent)
     checked = checked_mac(site)
     yield from _cleared(site, local)
     yield from spoof_check(site, local, checked)
@@ -46,8 +54,7 @@ def wanted(site: Site) -> t.Iterator[KernelObject | Absent]:
         site.label, item.interface, type="veth", mac=mac, mtu=mtu, up=True, owner=site.owner, peer=local,
     )
     yield Port(
-        HOST, f"{site.label}/{item.interface}", local_interface=local, bridge=name, mtu=mtu, up=True, owner=site.owner,
-        settings={name: value for name, value in item.port or () if name != OPTION} or None, vlans=item.vlans,
+        HOST, f"{site.label}/{item.interface}", local_interface=local, mtu=mtu, up=True, owner=site.owner, **port,
     )
 
 
