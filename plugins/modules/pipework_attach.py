@@ -407,7 +407,7 @@ operations:
   contains:
     action: {description: "One of C(create), C(update) and C(delete).", type: str, returned: always}
     kind:
-      description: "C(link), C(port), C(address), C(route), C(rule), C(sysctl), C(filter), C(ovs_bridge), C(ovs_port), …"
+      description: "C(link), C(port), C(address), C(route), C(rule), C(sysctl), C(filter), C(ovs_bridge), …"
       type: str
       returned: always
     name: {description: "The object, such as C(docker:web1/eth1).", type: str, returned: always}
