@@ -35,7 +35,7 @@ RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTM_GETNSID = 90
 REQUEST, ACK, DUMP, REPLACE, EXCL, CREATE = 1, 4, 0x300, 0x100, 0x200, 0x400
 AF_INET, AF_INET6 = 2, 10
-IFF_UP, IFF_LOOPBACK, IFF_RUNNING = 1, 8, 0x40
+IFF_UP, IFF_LOOPBACK, IFF_RUNNING, IFF_LOWER_UP = 1, 8, 0x40, 0x10000
 ARPHRD_ETHER = 1
 IFA_F_PERMANENT, IFA_F_TENTATIVE_BITS = 0x80, 0x40 | 0x08 | 0x20 | 0x01  # tentative, dadfailed, deprecated, secondary
 RT_SCOPE_LINK, RT_SCOPE_NOWHERE = 253, 255
@@ -127,7 +127,7 @@ def decode_device(raw: bytes) -> Device:
         parent_index=attrs("IFLA_LINK"),
         parent_netnsid=attrs("IFLA_LINK_NETNSID"), alias=_text(attrs("IFLA_IFALIAS")), group=attrs("IFLA_GROUP") or 0,
         settings=settings, ethernet=message["ifi_type"] == ARPHRD_ETHER, running=bool(message["flags"] & IFF_RUNNING),
-        port=decode_options(slim) if attrs("IFLA_MASTER") else None,
+        carrier=bool(message["flags"] & IFF_LOWER_UP), port=decode_options(slim) if attrs("IFLA_MASTER") else None,
     )
 
 

@@ -50,7 +50,8 @@ class Device:
     group: int = 0
     settings: dict[str, t.Any] | None = None
     ethernet: bool = True
-    running: bool = False  # up, and with a carrier
+    running: bool = False  # its operational state is up, or unknown as of those that have none
+    carrier: bool = False  # up, and with a carrier, also while it is not operational yet
     port: dict[str, bool] | None = None  # of a port of a bridge: its options
 
     @property

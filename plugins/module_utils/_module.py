@@ -3,6 +3,7 @@
 """Where the collection meets Ansible: check mode, diff, and the one place that turns an error into a failed task."""
 from __future__ import annotations
 
+import gc
 import json
 import traceback
 import typing as t
@@ -10,9 +11,10 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ._errors import PipeworkError
-from ._run import Job, run
+from ._run import run
 from ._runtimes import NAMES
 
+Work = t.Callable[..., "dict[str, t.Any]"]
 CONTAINER = {
     "container": {"type": "str", "aliases": ["guest"]},
     "runtime": {"type": "str", "choices": ["auto", *NAMES]},
@@ -20,7 +22,9 @@ CONTAINER = {
 }
 
 
-def run_module(argument_spec: dict[str, t.Any], job: t.Callable[[dict[str, t.Any]], Job], **constraints: t.Any) -> None:
+def run_module(
+    argument_spec: dict[str, t.Any], job: t.Callable[[dict[str, t.Any]], t.Any], work: Work = run, **constraints: t.Any
+) -> None:
     """A whole module: parses its options, does its job, and exits."""
     module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True, **constraints)
     try:
@@ -28,9 +32,10 @@ def run_module(argument_spec: dict[str, t.Any], job: t.Callable[[dict[str, t.Any
             prepared = job(module.params)
         except PipeworkError as error:
             raise PipeworkError(str(error), "Nothing was changed.") from None
-        result = run(prepared, check=module.check_mode)
+        result = work(prepared, check=module.check_mode)
     except PipeworkError as error:
-        module.fail_json(msg=str(error))
+        gc.freeze()
+        module.fail_json(msg=str(error), **error.results)
     except Exception as error:  # pylint: disable=broad-except  # a traceback is for -vvv, never for the reader of the output
         words = f"This should not have happened, please report it: {type(error).__name__}: {error}"
         module.fail_json(msg=words, exception=traceback.format_exc())
@@ -38,6 +43,7 @@ def run_module(argument_spec: dict[str, t.Any], job: t.Callable[[dict[str, t.Any
         module.warn(words)
     if module._diff:  # pylint: disable=protected-access  # the documented way to ask
         result["diff"] = {"before": _text(result["before"]), "after": _text(result["after"])}
+    gc.freeze()  # or the interpreter looks through all of pyroute2's classes once more as it ends, which takes 60 ms
     module.exit_json(**result)
 
 

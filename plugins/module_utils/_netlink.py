@@ -130,6 +130,17 @@ class Netns:
         self._indexes = {device.name: device.index for device in found}
         return {device.name: device for device in found}
 
+    def device(self, name: str) -> Device | None:
+        """One interface, None where there is none of the name."""
+        raw, error = self._exchange([_codec.ask_link(name)])[0]
+        if error is not None and error.errno != errno.ENODEV:
+            raise error
+        return None if error is not None else _codec.decode_device(raw)
+
+    def read(self, request: bytes) -> list[bytes]:
+        """A whole dump, as it comes."""
+        return self._dump(request)
+
     def addresses(self, names: dict[int, str]) -> list[Address]:
         """The addresses that somebody gave to interfaces, of which ``names`` tells the names."""
         return [

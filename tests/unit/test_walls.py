@@ -36,6 +36,7 @@ HARMLESS = {
 PURE = {
     "_attach", "_attachment", "_bridge", "_commands", "_errors", "_facts", "_filter_rules", "_forwarding", "_items",
     "_layer3", "_model", "_nic_vlan", "_normalize", "_plan", "_rooms", "_spoof_checks", "_sysctls", "_vlans",
+    "_wait",
 }
 # fmt: on
 PURE_FOLDERS = ("_grammar", "_kinds")
@@ -43,11 +44,11 @@ PURE_FOLDERS = ("_grammar", "_kinds")
 PURE_MAY_IMPORT = PURE | {"_filter", "_grammar", "_filter_iptables", "_filter_nft", "_kinds"}
 ONLY_IN = {
     "ansible": {"_module.py"},
-    "pyroute2": {"_codec.py"},
+    "pyroute2": {"_codec.py", "_codec_watch.py"},
     "docker": {"_runtimes/docker.py"},
     "podman": {"_runtimes/podman.py"},
     "subprocess": {"_filter.py", "_filter_iptables.py", "_filter_nft.py", "_program.py"},
-    "ctypes": {"_netlink.py"},
+    "ctypes": {"_inotify.py", "_netlink.py"},
 }
 
 
@@ -129,7 +130,7 @@ def test_the_pure_files_are_there() -> None:
 
 @pytest.mark.parametrize("path", FILES + MODULES, ids=name_of)
 def test_slow_imports_wait_until_they_are_needed(path: Path) -> None:
-    if path.name == "_codec.py":
+    if path.name.startswith("_codec"):
         return
     for node in tree_of(path).body:
         names = [a.name for a in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", None) or ""]
@@ -320,9 +321,9 @@ def test_choices_are_those_of_the_tables(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_items_take_what_the_top_level_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    for stem, many in (("pipework_attach", "attachments"), ("pipework_bridge", "bridges")):
+    for stem, many in (("pipework_attach", "attachments"), ("pipework_bridge", "bridges"), ("pipework_wait", "waits")):
         spec = specification(PLUGINS / "modules" / f"{stem}.py", monkeypatch)
-        alone = {many, "purge"} | ({"runtime", "runtime_user"} if many == "bridges" else set())
+        alone = {many, "purge", "timeout"} | ({"runtime", "runtime_user"} if many == "bridges" else set())
         assert {name: option for name, option in spec.items() if name not in alone} == spec[many]["options"]
         for option in spec[many]["options"].values():
             assert "default" not in option, "a default of an item would hide what the task says"
