@@ -123,7 +123,7 @@ waits:
     until: {description: What was waited for., type: str, returned: always}
     target: {description: Who was to be reached., type: str, returned: always}
     met: {description: Whether it has come true., type: bool, returned: always}
-    elapsed: {description: When it did, in seconds; null where it did not., type: float, returned: always}
+    elapsed: {description: "When it did, in seconds; null where it did not.", type: float, returned: always}
     saw:
       description:
         - What the kernel showed last. Always C(present); of an interface that is there C(carrier), C(up),
