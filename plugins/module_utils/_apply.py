@@ -11,9 +11,9 @@ import errno
 import itertools
 import typing as t
 
-from . import _codec, _filter, _spoofing
+from . import _codec, _dhcp, _filter, _spoofing
 from ._errors import PipeworkError
-from ._model import GROUP_DELETE, HOST, Address, FilterRule, Link, Port, SpoofCheck, Sysctl
+from ._model import GROUP_DELETE, HOST, Address, FilterRule, Lease, Link, Port, SpoofCheck, Sysctl
 from ._netlink import KernelError, Namespaces
 from ._plan import Operation, Plan, undo
 from ._requests import REQUESTS, Request, create_address, create_link
@@ -117,6 +117,11 @@ def _sort(operation: Operation) -> tuple[str, str]:
 
 def _execute(batch: Plan, namespaces: Namespaces, done: Plan) -> None:
     """Does operations of one sort. Those that succeed are added to ``done``, also when others fail."""
+    if isinstance(batch[0].subject, Lease):  # also one that goes with its interface: the server does not know
+        failure = _dhcp.change(batch, namespaces, done)
+        if failure is not None:
+            raise OperationFailed(failure[0], PipeworkError(str(failure[1]).rstrip(".")))
+        return
     work = [operation for operation in batch if not operation.implied]
     done.extend(operation for operation in batch if operation.implied)
     if not work:

@@ -3,9 +3,10 @@
 """The job behind pipework_attach: a whole list of attachments in one run."""
 from __future__ import annotations
 
+import time
 import typing as t
 
-from . import _filter, _forwarding, _nic_vlan, _runtimes, _spoof_checks, _spoofing, _uppers, _vlans
+from . import _dhcp, _filter, _forwarding, _nic_vlan, _runtimes, _spoof_checks, _spoofing, _uppers, _vlans
 from ._announce import News, announce
 from ._attach import Target, Wish, compile_wish
 from ._attachment import Attachment, Params, attachments_from_params, host_interface_of
@@ -14,9 +15,10 @@ from ._facts import Facts, link_key, port_key
 from ._guests import Request, open_guests
 from ._items import purges
 from ._kinds import named
+from ._leases import grant_of
 from ._model import HOST, OWNER_BRIDGE, TABLE_MAIN, Address, Link, Port, Route, default_metric
 from ._netlink import Namespaces
-from ._observe import observe, observe_sysctls
+from ._observe import observe, observe_leases, observe_sysctls
 from ._plan import Absent, Plan, State
 from ._rooms import staying_ports
 from ._run import Picture
@@ -57,6 +59,10 @@ class AttachJob:
         vlans = any(item.vlans is not None for item in self.items if item.state == "present")
         facts = observe(namespaces, routes_of_host=lending or on_host, lending=lending, vlans=vlans)
         self._observe_sysctls(facts, namespaces)
+        for target in self.targets:
+            if target.label is not None:
+                asked = target.item.dhcp is not None and target.item.state == "present"
+                observe_leases(namespaces, facts, target.label, target.item.interface, target.owner, asked)
         checking = any((_spoof_checks.OPTION, True) in (item.port or ()) for item in self.items)
         facts.spoof_checks, facts.no_spoof_checks = _spoofing.observe(checking)
         self.facts = facts
@@ -125,8 +131,9 @@ class AttachJob:
             if not touched & {link_key(label, item.interface), port_key(label, item.interface)}:
                 continue
             link = state[link_key(label, item.interface)]
-            if isinstance(link, Link) and link.mac and item.addresses:
-                news.append(News(label, item.interface, link.mac, item.addresses))
+            addresses = tuple(key[2].split(" ")[1] for key in _addresses_of(item, label, state))
+            if isinstance(link, Link) and link.mac and addresses:
+                news.append(News(label, item.interface, link.mac, addresses))
         announce(news, namespaces)
 
     def _lonely(self, plan: Plan) -> set[str]:
@@ -147,7 +154,7 @@ def _result(target: Target, state: State, facts: Facts) -> dict[str, t.Any]:
     item, label = target.item, str(target.label)
     link = t.cast("Link | None", state.get(link_key(label, item.interface)))
     port = t.cast("Port | None", state.get(port_key(label, item.interface)))
-    carried = [o for o in (state.get(a) for a in _addresses_of(item, label)) if o is not None]
+    carried = [o for o in (state.get(a) for a in _addresses_of(item, label, state)) if o is not None]
     gateways = [state.get(Route(label, v, "default", TABLE_MAIN, default_metric(v)).key) for v in (4, 6)]
     return {
         "container": target.name, "container_id": target.ident, "runtime": target.runtime,
@@ -159,7 +166,7 @@ def _result(target: Target, state: State, facts: Facts) -> dict[str, t.Any]:
         "addresses": sorted(t.cast(Address, o).address for o in carried),
         "gateway": [g.gateway for g in gateways if isinstance(g, Route) and g.device == item.interface and g.gateway],
         "vlan": _vlans.native(port.vlans) if port else item.vlan,
-        "vlan_trunks": _vlans.tagged(port.vlans) if port else [], "lease": None,
+        "vlan_trunks": _vlans.tagged(port.vlans) if port else [], "lease": _lease(label, item, state),
     }
 
 
@@ -168,5 +175,21 @@ def _nic_of(item: Attachment, stands_on: str, facts: Facts) -> str:
     return named(str(item.host_interface), facts) if item.vlan is not None else stands_on
 
 
-def _addresses_of(item: Attachment, label: str) -> list[t.Any]:
-    return [Address(label, item.interface, address).key for address in item.addresses or ()]
+def _lease(label: str, item: Attachment, state: State) -> dict[str, t.Any] | None:
+    """What a DHCP server has granted; None in check mode where only the server can tell."""
+    grant = grant_of(item, label, state)
+    if grant is None:
+        return None
+    moment = None if grant.expires is None else time.time() + grant.expires - _dhcp.clock()
+    return {
+        "client": item.dhcp, "address": grant.address, "server": grant.server, "router": grant.gateway,
+        "routes": [{"destination": to, "gateway": via} for to, via in grant.routes], "mtu": grant.mtu,
+        "dns": list(grant.dns), "domain": grant.domain,
+        "expires": moment and time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment)),
+    }
+
+
+def _addresses_of(item: Attachment, label: str, state: State) -> list[t.Any]:
+    grant = grant_of(item, label, state)
+    listed = (item.addresses or ()) + ((grant.address,) if grant else ())
+    return [Address(label, item.interface, address).key for address in dict.fromkeys(listed)]

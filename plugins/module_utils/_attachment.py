@@ -7,14 +7,16 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from . import _dhcp_lease, _sysctls, _vlans
 from . import _normalize as norm
-from . import _sysctls, _vlans
 from ._errors import PipeworkError
 from ._items import Params, container_of, items_of
 
 MACVLAN_MODES = ("bridge", "private", "vepa", "passthru", "source")
 IPVLAN_MODES = ("l2", "l3", "l3s")
 PORT_OPTIONS = ("isolated", "hairpin", "learning", "mac_spoof_check")
+DHCP_CLIENTS = ("builtin",)
+DHCP_SECONDS = 30.0
 KINDS_WITH_MODE = {"macvlan": MACVLAN_MODES, "macvtap": MACVLAN_MODES, "ipvlan": IPVLAN_MODES}
 KINDS_WITH = {  # what only some kinds have
     "vlan": ("bridge", "macvlan", "macvtap", "ipvlan"), "vlan_trunks": ("bridge",), "port": ("bridge",),
@@ -36,6 +38,10 @@ class Attachment:
     addresses: tuple[str, ...] | None = None
     append: bool = False
     gateway: tuple[str, ...] | None = None
+    dhcp: str | None = None
+    dhcp_options: tuple[str, ...] | None = None
+    dhcp_hostname: str | None = None
+    dhcp_timeout: float = DHCP_SECONDS
     mac_address: str | None = None
     mtu: int | None = None
     vlan: int | None = None
@@ -130,6 +136,7 @@ def _normalized(params: Params) -> dict[str, t.Any]:
         "addresses": None if addresses is None else _addresses(addresses),
         "append": bool(params.get("append")),
         "gateway": None if gateway is None else tuple(norm.address(g, "gateway") for g in gateway if str(g).strip()),
+        **_dhcp(params),
         "mac_address": None if given("mac_address") is None else norm.mac_address(params["mac_address"]),
         "mtu": None if given("mtu") is None else norm.mtu(params["mtu"]),
         "vlan": None if given("vlan") is None else _vlans.vlan_id(params["vlan"], "vlan"),
@@ -139,6 +146,20 @@ def _normalized(params: Params) -> dict[str, t.Any]:
         "forwarding": given("forwarding") or "auto",
         "announce": params.get("announce") is not False,
         "state": given("state") or "present",
+    }
+
+
+def _dhcp(params: Params) -> dict[str, t.Any]:
+    client, options, hostname = params.get("dhcp") or None, params.get("dhcp_options"), params.get("dhcp_hostname")
+    seconds = DHCP_SECONDS if params.get("dhcp_timeout") is None else float(params["dhcp_timeout"])
+    if client is not None and client not in DHCP_CLIENTS:
+        raise PipeworkError(f"dhcp: {client!r} is not one of {', '.join(DHCP_CLIENTS)}.")
+    if not 1 <= seconds <= 3600:
+        raise PipeworkError(f"dhcp_timeout: {seconds:g} is not possible; 1 to 3600 seconds would be right.")
+    return {
+        "dhcp": client, "dhcp_timeout": seconds,
+        "dhcp_options": None if options is None else _dhcp_lease.check_options(options),
+        "dhcp_hostname": None if hostname in (None, "") else _dhcp_lease.check_hostname(hostname),
     }
 
 
@@ -179,9 +200,12 @@ def _check_together(item: Attachment) -> None:
             raise PipeworkError(f"mode: kind {item.kind} has no modes; {', '.join(KINDS_WITH_MODE)} have.")
         if item.mode not in modes:
             raise PipeworkError(f"mode: {item.mode!r} is not a mode of {kind}; {', '.join(modes)} are.")
+    if item.dhcp is not None and item.kind == "dummy":
+        raise PipeworkError("dhcp: an interface that leads nowhere (kind dummy) reaches no server; leave it out.")
     _vlans.of_port(item.vlan, item.vlan_trunks)
     families = [norm.family(gateway) for gateway in item.gateway or ()]
     whole = {norm.family(address) for address in item.addresses or ()} if not item.append else {4, 6}
+    whole |= {4} if item.dhcp is not None else set()
     for version in (4, 6):
         if families.count(version) > 1:
             listed = ", ".join(g for g in item.gateway or () if norm.family(g) == version)

@@ -252,6 +252,8 @@ def _address(kind: int, flags: int, address: Address, index: int) -> bytes:
         attrs.append(("IFA_BROADCAST", address.broadcast))
     if address.flags:
         attrs.append(("IFA_FLAGS", address.flags))
+    if address.valid is not None:
+        attrs.append(("IFA_CACHEINFO", {"ifa_preferred": address.valid, "ifa_valid": address.valid}))
     return _message(
         ifaddrmsg, kind, flags, attrs, family=AF_INET6 if family(local) == 6 else AF_INET,
         prefixlen=int(length), scope=address.scope or 0, index=index,
@@ -260,6 +262,10 @@ def _address(kind: int, flags: int, address: Address, index: int) -> bytes:
 
 def new_address(address: Address, index: int) -> bytes:
     return _address(RTM_NEWADDR, REQUEST | ACK | CREATE | EXCL, address, index)
+
+
+def replace_address(address: Address, index: int) -> bytes:
+    return _address(RTM_NEWADDR, REQUEST | ACK | CREATE | REPLACE, address, index)
 
 
 def delete_address(address: Address, index: int) -> bytes:

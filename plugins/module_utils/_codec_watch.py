@@ -1,13 +1,27 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
-"""rtnetlink messages that only who waits has to do with, made and read with pyroute2's message classes."""
+"""rtnetlink messages that only who waits or borrows an address has to do with, by pyroute2's message classes."""
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import struct
 
-from ._codec import ACK, AF_INET, AF_INET6, CREATE, DUMP, REPLACE, REQUEST, RT_SCOPE_LINK, _message
+from ._codec import (
+    ACK,
+    AF_INET,
+    AF_INET6,
+    CREATE,
+    DUMP,
+    IFA_F_PERMANENT,
+    REPLACE,
+    REQUEST,
+    RT_SCOPE_LINK,
+    _message,
+    decode_address,
+)
+from ._model import Address
 from ._normalize import family
 from ._wait import Seen
 
@@ -37,6 +51,21 @@ def decode_seen(raw: bytes) -> Seen:
     )
     address = f"{attrs('IFA_LOCAL') or attrs('IFA_ADDRESS')}/{message['prefixlen']}"
     return Seen(address, state, local=message["family"] == AF_INET6 and message["scope"] >= RT_SCOPE_LINK)
+
+
+def is_lent_address(raw: bytes, index: int) -> bool:
+    """One of IPv4 that the kernel will remove when its time is over."""
+    family_, _length, flags, _scope, at = struct.unpack_from("=BBBBI", raw, 16)
+    return bool(family_ == AF_INET and at == index and not flags & IFA_F_PERMANENT)
+
+
+def decode_lent(raw: bytes, ns: str, name: str) -> Address:
+    message = ifaddrmsg(raw)
+    message.decode()
+    index = message["index"]
+    return dataclasses.replace(
+        decode_address(raw, ns, {index: name}), valid=int(message.get_attr("IFA_CACHEINFO")["ifa_valid"])
+    )
 
 
 @functools.cache

@@ -13,6 +13,7 @@ from ._model import (
     UNFINISHED,
     Address,
     Device,
+    Lease,
     Link,
     Nic,
     Port,
@@ -37,6 +38,8 @@ class Facts:
     sysctls: list[Sysctl] = dataclasses.field(default_factory=list)  # those that are wanted
     spoof_checks: dict[str, str] = dataclasses.field(default_factory=dict)  # MAC addresses, by the ports' names
     no_spoof_checks: str | None = None  # why there can be none
+    now: float = 0.0  # on the clock that leases expire by
+    leases: list[Lease] = dataclasses.field(default_factory=list)  # that are valid
     secret: bytes = b""  # what seals the aliases of lent NICs; in ``devices`` there are none without that seal
 
     def __post_init__(self) -> None:
@@ -91,7 +94,7 @@ class Facts:
         found += [
             SpoofCheck(HOST, name, mac, active=name in self.host) for name, mac in self.spoof_checks.items()
         ]
-        result: State = {item.key: item for item in (*found, *self.sysctls)}
+        result: State = {item.key: item for item in (*found, *self.sysctls, *self.leases)}
         for many in (self.addresses, self.routes):
             for items in many.values():
                 result.update((item.key, item) for item in t.cast("list[KernelObject]", items))

@@ -30,6 +30,7 @@ TABLE_KEPT = 0x7077  # where the default route waits that ours replaced; no rule
 ON_A_NIC = ("macvlan", "macvtap", "ipvlan")  # the types that stand on a NIC of the host
 BRIDGE_PORTS_MAX = 1023
 ALIAS_MAX = 255
+VALID_JITTER = 5  # seconds by which the kernel and a lease may differ
 IDENT = 12  # how much of a container's ID a mark holds
 
 
@@ -147,7 +148,7 @@ class Address(KernelObject):
 
     KIND = "address"
     IDENTITY = ("ns", "device", "address")
-    HINTS = frozenset({"scope", "peer", "flags"})
+    HINTS = frozenset({"scope", "peer", "flags", "valid"})
 
     device: str
     address: str  # 192.168.1.1/24
@@ -155,6 +156,7 @@ class Address(KernelObject):
     scope: int | None = None
     peer: str | None = None
     flags: int | None = None
+    valid: int | None = None  # seconds that are left of one that was lent; None for ever
 
     @property
     def name(self) -> str:
@@ -162,7 +164,12 @@ class Address(KernelObject):
 
     def differences(self, observed: KernelObject) -> frozenset[str]:
         # It is there or it is not: one without a broadcast address works as well, and is not worth losing routes.
-        return frozenset()
+        theirs = t.cast("Address", observed).valid
+        lent = self.valid is not None and (theirs is None or abs(theirs - self.valid) > VALID_JITTER)
+        return frozenset({"valid"} if lent else ())
+
+    def over(self, observed: KernelObject) -> KernelObject:
+        return dataclasses.replace(t.cast("Address", super().over(observed)), valid=self.valid)
 
     @property
     def carrier(self) -> Key:
@@ -241,6 +248,36 @@ class Sysctl(KernelObject):
     @property
     def name(self) -> str:
         return self.parameter.replace("IFNAME", self.device)
+
+    @property
+    def carrier(self) -> Key:
+        return ("link", self.ns, self.device)
+
+
+@dataclasses.dataclass(frozen=True)
+class Lease(KernelObject):
+    """What a DHCP client asked for and got. What it got becomes addresses and routes, when it is there."""
+
+    KIND = "lease"
+    IDENTITY = ("ns", "device")
+    HINTS = frozenset({"owner", "seconds", "grant"})
+
+    device: str
+    client: str | None = None
+    hostname: str | None = None
+    options: tuple[str, ...] | None = None
+    mac: str | None = None
+    owner: str | None = None  # the mark of its attachment
+    seconds: float | None = None  # how long to ask for it
+    grant: t.Any = None  # what was granted
+
+    @property
+    def name(self) -> str:
+        return self.device
+
+    def over(self, observed: KernelObject) -> KernelObject:
+        changed = t.cast("Lease", super().over(observed))
+        return dataclasses.replace(changed, owner=self.owner, seconds=self.seconds)
 
     @property
     def carrier(self) -> Key:

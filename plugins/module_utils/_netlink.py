@@ -16,7 +16,7 @@ import socket
 import struct
 import typing as t
 
-from . import _codec, _wire
+from . import _codec, _codec_watch, _wire
 from ._errors import PipeworkError
 from ._model import HOST, Address, Device, Route, fold_routes
 
@@ -146,6 +146,13 @@ class Netns:
         return [
             _codec.decode_address(raw, self.label, names)
             for raw in self._dump(_codec.dump_addresses()) if _codec.is_static_address(raw, names)
+        ]
+
+    def lent_addresses(self, device: Device) -> list[Address]:
+        """The IPv4 addresses of an interface that somebody gave to it for a time."""
+        return [
+            _codec_watch.decode_lent(raw, self.label, device.name)
+            for raw in self._dump(_codec.dump_addresses()) if _codec_watch.is_lent_address(raw, device.index)
         ]
 
     def routes(self, names: dict[int, str]) -> list[Route]:

@@ -7,9 +7,10 @@ import dataclasses
 import os
 import typing as t
 
+from . import _dhcp
 from ._errors import PipeworkError
 from ._facts import Facts
-from ._model import HOST, Device, Sysctl, holds_nic, sealed
+from ._model import HOST, Device, Lease, Sysctl, holds_nic, sealed
 from ._netlink import Namespaces
 from ._sysctls import path_of
 
@@ -39,6 +40,18 @@ def observe(namespaces: Namespaces, routes_of_host: bool = False, lending: bool 
         if facts.vlans is None and not os.path.isdir("/sys/module/bridge"):
             facts.vlans = {}  # the kernel has had no bridge so far, and loads what it needs for the first
     return facts
+
+
+def observe_leases(namespaces: Namespaces, facts: Facts, label: str, device: str, owner: str, asked: bool) -> None:
+    """Adds to the facts the lease of an attachment and, where there is or shall be one, the addresses that are lent."""
+    facts.now = _dhcp.clock()
+    there = facts.devices[label].get(device)
+    held = _dhcp.read(owner) if there is not None else None
+    if there is None or not (held or asked):
+        return
+    if held is not None and held[1].mac == there.mac:
+        facts.leases.append(Lease(label, device, mac=there.mac, owner=owner, grant=held[1], **held[0]))
+    facts.addresses[label] += namespaces[label].lent_addresses(there)
 
 
 def observe_sysctls(namespaces: Namespaces, facts: Facts, label: str, device: str, names: t.Sequence[str]) -> None:

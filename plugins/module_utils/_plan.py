@@ -149,6 +149,7 @@ def title(key: Key) -> str:
 ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("spoof_check", "delete"),
     ("dying", "update"),  # before anything that is finished without it
+    ("lease", "delete"),  # while there is somebody to say it to
     ("filter", "delete"),  # while the bridge or port is there that leads to it
     ("replaced", "delete"),
     ("stray", "delete"),  # its name may be wanted
@@ -185,6 +186,8 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("spoof_check of a new name", "create"),
     ("spoof_check of a new name", "update"),
     ("bridge", "update"),
+    ("lease", "create"),  # when frames pass
+    ("lease", "update"),
     ("route", "delete"),
     ("kept", "delete"),
     ("way", "delete"),

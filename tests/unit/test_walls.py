@@ -36,7 +36,7 @@ HARMLESS = {
 PURE = {
     "_attach", "_attachment", "_bridge", "_commands", "_errors", "_facts", "_filter_rules", "_forwarding", "_items",
     "_layer3", "_model", "_nic_vlan", "_normalize", "_plan", "_rooms", "_spoof_checks", "_sysctls", "_vlans",
-    "_wait",
+    "_wait", "_dhcp_lease", "_dhcp_message", "_leases",
 }
 # fmt: on
 PURE_FOLDERS = ("_grammar", "_kinds")
