@@ -25,6 +25,8 @@ options:
         attaches a container.
       - HOSTINTERFACE is the name of a bridge or a network card, C(mac:) and the address of a card, or C(dummy).
         Instead of an address, C(0/0) means none.
+      - C(--wait [-i NAME]) waits, when all other lines are done, until the interface C(eth1), or the one that is named,
+        is up where the module runs. After 300 seconds that is an error.
     type: str
   argv:
     description: The same as a list of words, which are taken as they are.
@@ -43,6 +45,7 @@ options:
     type: str
 seealso:
   - module: pipework.containers.pipework_attach
+  - module: pipework.containers.pipework_wait
 author:
   - pipework.containers contributors (@pipework)
 """
@@ -106,9 +109,20 @@ attachments:
   returned: success, when a line attaches
   type: list
   elements: dict
+waits:
+  description:
+    - What was waited for, as M(pipework.containers.pipework_wait) returns it.
+      In check mode only if nothing would be changed.
+  returned: success, when a line waits
+  type: list
+  elements: dict
+elapsed:
+  description: How long that took, in seconds.
+  returned: success, when a line waits
+  type: float
 """
 
-from ansible_collections.pipework.containers.plugins.module_utils._commands_job import CommandsJob
+from ansible_collections.pipework.containers.plugins.module_utils._commands_job import CommandsJob, carry_out
 from ansible_collections.pipework.containers.plugins.module_utils._module import CONTAINER, run_module
 
 
@@ -122,6 +136,7 @@ def main() -> None:
             "runtime_user": CONTAINER["runtime_user"],
         },
         CommandsJob,
+        work=carry_out,
     )
 
 

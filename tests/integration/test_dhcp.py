@@ -334,3 +334,16 @@ def test_P25_a_lease_file_that_somebody_changed_is_not_believed(segment: Host) -
         done = host.attach("a", **BUILTIN)
         assert [each["kind"] for each in done["operations"]] == ["lease"]
         assert not host.attach("a", **BUILTIN)["changed"]
+
+
+@pytest.mark.kernel
+def test_P20_interfaces_that_share_a_mac_address_get_different_leases(segment: Host) -> None:
+    host = segment
+    host.batch("link add nic type veth peer name cable\nlink set cable master br1\n")
+    host.batch("link set cable up\nlink set nic up\n")
+    items = [{"container": name, "kind": "ipvlan", "host_interface": "nic"} for name in ("a", "b")]
+    with server(host):
+        done = host.run(runtime="netns", dhcp="builtin", dhcp_timeout=30, attachments=items)
+        found = [each["lease"]["address"] for each in done["attachments"]]
+        assert len(set(found)) == 2 and len({each["mac_address"] for each in done["attachments"]}) == 1
+        assert not host.run(runtime="netns", dhcp="builtin", attachments=items)["changed"]
