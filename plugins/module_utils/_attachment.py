@@ -17,6 +17,7 @@ IPVLAN_MODES = ("l2", "l3", "l3s")
 PORT_OPTIONS = ("isolated", "hairpin", "learning", "mac_spoof_check")
 DHCP_CLIENTS = ("builtin",)
 DHCP_SECONDS = 30.0
+DHCP_SECONDS_MAX = 240  # less than other runs wait for the lock
 KINDS_WITH_MODE = {"macvlan": MACVLAN_MODES, "macvtap": MACVLAN_MODES, "ipvlan": IPVLAN_MODES}
 KINDS_WITH = {  # what only some kinds have
     "vlan": ("bridge", "macvlan", "macvtap", "ipvlan"), "vlan_trunks": ("bridge",), "port": ("bridge",),
@@ -154,8 +155,8 @@ def _dhcp(params: Params) -> dict[str, t.Any]:
     seconds = DHCP_SECONDS if params.get("dhcp_timeout") is None else float(params["dhcp_timeout"])
     if client is not None and client not in DHCP_CLIENTS:
         raise PipeworkError(f"dhcp: {client!r} is not one of {', '.join(DHCP_CLIENTS)}.")
-    if not 1 <= seconds <= 3600:
-        raise PipeworkError(f"dhcp_timeout: {seconds:g} is not possible; 1 to 3600 seconds would be right.")
+    if not 1 <= seconds <= DHCP_SECONDS_MAX:
+        raise PipeworkError(f"dhcp_timeout: {seconds:g} is not possible; 1 to {DHCP_SECONDS_MAX} seconds would be right.")
     return {
         "dhcp": client, "dhcp_timeout": seconds,
         "dhcp_options": None if options is None else _dhcp_lease.check_options(options),

@@ -97,7 +97,7 @@ options:
     description: The name that the server is told. The default is the container's name.
     type: str
   dhcp_timeout:
-    description: Seconds to wait for a server, 1 to 3600. The default is 30.
+    description: Seconds to wait for a server, 1 to 240. The default is 30.
     type: float
   mac_address:
     description:
