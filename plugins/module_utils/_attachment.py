@@ -156,7 +156,8 @@ def _dhcp(params: Params) -> dict[str, t.Any]:
     if client is not None and client not in DHCP_CLIENTS:
         raise PipeworkError(f"dhcp: {client!r} is not one of {', '.join(DHCP_CLIENTS)}.")
     if not 1 <= seconds <= DHCP_SECONDS_MAX:
-        raise PipeworkError(f"dhcp_timeout: {seconds:g} is not possible; 1 to {DHCP_SECONDS_MAX} seconds would be right.")
+        right = f"1 to {DHCP_SECONDS_MAX} seconds would be right"
+        raise PipeworkError(f"dhcp_timeout: {seconds:g} is not possible; {right}.")
     return {
         "dhcp": client, "dhcp_timeout": seconds,
         "dhcp_options": None if options is None else _dhcp_lease.check_options(options),
