@@ -40,10 +40,10 @@ def wanted_lease(
         options=item.dhcp_options or (), mac=item.mac_address, owner=owner, seconds=item.dhcp_timeout,
         grant=have.grant if have else None,
     )
-    link, now = (t.cast("Link | None", each.get(link_key(label, item.interface))) for each in (desired, state))
-    if link is None or item.mtu is not None:
+    link, now = (each.get(link_key(label, item.interface)) for each in (desired, state))
+    if not isinstance(link, Link) or item.mtu is not None:
         return
-    if have is None and now is not None:  # the next lease will tell
+    if have is None and isinstance(now, Link):  # the next lease will tell
         yield dataclasses.replace(link, mtu=now.mtu)
     elif have is not None and have.grant and have.grant.mtu:
         yield dataclasses.replace(link, mtu=min(have.grant.mtu, link.mtu or have.grant.mtu))
