@@ -11,7 +11,8 @@ import errno
 import itertools
 import typing as t
 
-from . import _codec, _filter, _ovs, _spoofing
+from . import _codec, _dhcp, _filter, _ovs, _spoofing
+from ._dhcp_lease import Lease
 from ._errors import PipeworkError
 from ._model import GROUP_DELETE, HOST, STAND_IN, Address, FilterRule, Link, Port, SpoofCheck, Sysctl
 from ._netlink import KernelError, Namespaces
@@ -132,6 +133,11 @@ def _sort(operation: Operation) -> tuple[str, str]:
 
 def _execute(batch: Plan, namespaces: Namespaces, done: Plan) -> None:
     """Does operations of one sort. Those that succeed are added to ``done``, also when others fail."""
+    if isinstance(batch[0].subject, Lease):  # also one that goes with its interface: the server does not know
+        failure = _dhcp.change(batch, namespaces, done)
+        if failure is not None:
+            raise OperationFailed(failure[0], PipeworkError(str(failure[1]).rstrip(".")))
+        return
     work = [operation for operation in batch if not operation.implied]
     done.extend(operation for operation in batch if operation.implied)
     if not work:

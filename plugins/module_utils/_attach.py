@@ -13,6 +13,7 @@ from ._attachment import KINDS_WITH, KINDS_WITH_MODE, Attachment
 from ._facts import Facts, link_key, port_key, whose
 from ._kinds.phys import home
 from ._layer3 import check_ipv6, default_back, layer3
+from ._leases import wanted_lease
 from ._model import (
     HOST,
     OWNER_AUTO,
@@ -218,6 +219,8 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
     port = site.port
     if port is not None and port.bridge and _bridge_of(wish, port.key) != port.bridge:
         wish.left.add(port.bridge)
+    for wanted in wanted_lease(item, label, target.name, target.owner, scene.state, wish.desired):
+        wish.want(wanted)
     for name, value in item.sysctls or ():
         wish.want(Sysctl(label, item.interface, name, value))
     for wanted in layer3(item, label, scene):

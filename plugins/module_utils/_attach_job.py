@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import time
 import typing as t
 
-from . import _filter, _forwarding, _nic_vlan, _ovs, _runtimes, _spoof_checks, _spoofing, _uppers, _vlans
+from . import _dhcp, _filter, _forwarding, _nic_vlan, _ovs, _runtimes, _spoof_checks, _spoofing, _uppers, _vlans
 from ._announce import News, announce
 from ._attach import Target, Wish, compile_wish
 from ._attachment import Attachment, Params, attachments_from_params, host_interface_of
@@ -16,10 +17,11 @@ from ._facts import Facts, link_key, port_key
 from ._guests import Request, open_guests
 from ._items import purges
 from ._kinds import named, wants_switch
+from ._leases import grant_of
 from ._model import HOST, OWNER_BRIDGE, TABLE_MAIN, Address, Link, Port, Route, default_metric
 from ._names import read_names
 from ._netlink import Namespaces
-from ._observe import observe, observe_sysctls
+from ._observe import observe, observe_leases, observe_sysctls
 from ._ovs_rows import OvsPort, port_row_key
 from ._plan import Absent, Plan, State
 from ._rooms import staying_ports
@@ -78,6 +80,10 @@ class AttachJob:
             facts = look()
         self._observe_sysctls(facts, namespaces)
         self._observe_queues(facts, namespaces)
+        for target in self.targets:
+            if target.label is not None:
+                asked = target.item.dhcp is not None and target.item.state == "present"
+                observe_leases(namespaces, facts, target.label, target.item.interface, target.owner, asked)
         checking = any((_spoof_checks.OPTION, True) in (item.port or ()) for item in self.items)
         facts.spoof_checks, facts.no_spoof_checks = _spoofing.observe(checking)
         self._observe_switch(facts, namespaces)
@@ -180,8 +186,9 @@ class AttachJob:
             if not touched & {link_key(label, item.interface), port_key(label, item.interface)}:
                 continue
             link = state[link_key(label, item.interface)]
-            if isinstance(link, Link) and link.mac and item.addresses:
-                news.append(News(label, item.interface, link.mac, item.addresses))
+            addresses = tuple(key[2].split(" ")[1] for key in _addresses_of(item, label, state))
+            if isinstance(link, Link) and link.mac and addresses:
+                news.append(News(label, item.interface, link.mac, addresses))
         announce(news, namespaces)
 
     def _lonely(self, plan: Plan) -> set[str]:
@@ -212,7 +219,7 @@ def _result(target: Target, state: State, facts: Facts) -> dict[str, t.Any]:
     row = _on_switch(port, state)
     bridge, vlans = (row.bridge, row.vlans) if row else (port.bridge, port.vlans) if port else (None, None)
     kinds = {**KINDS_SHOWN, "veth": "openvswitch"} if row else KINDS_SHOWN
-    carried = [o for o in (state.get(a) for a in _addresses_of(item, label)) if o is not None]
+    carried = [o for o in (state.get(a) for a in _addresses_of(item, label, state)) if o is not None]
     table = item.table or TABLE_MAIN
     gateways = [state.get(Route(label, v, "default", table, default_metric(v)).key) for v in (4, 6)]
     return {
@@ -224,7 +231,8 @@ def _result(target: Target, state: State, facts: Facts) -> dict[str, t.Any]:
         "mac_address": link.mac if link else None, "mtu": link.mtu if link else None,
         "addresses": sorted(t.cast(Address, o).address for o in carried),
         "gateway": [g.gateway for g in gateways if isinstance(g, Route) and g.device == item.interface and g.gateway],
-        "vlan": _vlans.native(vlans) if port else item.vlan, "vlan_trunks": _vlans.tagged(vlans), "lease": None,
+        "vlan": _vlans.native(vlans) if port else item.vlan, "vlan_trunks": _vlans.tagged(vlans),
+        "lease": _lease(label, item, state),
     }
 
 
@@ -233,5 +241,21 @@ def _nic_of(item: Attachment, stands_on: str, facts: Facts) -> str:
     return named(str(item.host_interface), facts) if item.vlan is not None else stands_on
 
 
-def _addresses_of(item: Attachment, label: str) -> list[t.Any]:
-    return [Address(label, item.interface, address).key for address in item.addresses or ()]
+def _lease(label: str, item: Attachment, state: State) -> dict[str, t.Any] | None:
+    """What a DHCP server has granted; None in check mode where only the server can tell."""
+    grant = grant_of(item, label, state)
+    if grant is None:
+        return None
+    moment = None if grant.expires is None else time.time() + grant.expires - _dhcp.clock()
+    return {
+        "client": item.dhcp, "address": grant.address, "server": grant.server, "router": grant.gateway,
+        "routes": [{"destination": to, "gateway": via} for to, via in grant.routes], "mtu": grant.mtu,
+        "dns": list(grant.dns), "domain": grant.domain,
+        "expires": moment and time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment)),
+    }
+
+
+def _addresses_of(item: Attachment, label: str, state: State) -> list[t.Any]:
+    grant = grant_of(item, label, state)
+    listed = (item.addresses or ()) + ((grant.address,) if grant else ())
+    return [Address(label, item.interface, address).key for address in dict.fromkeys(listed)]

@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import typing as t
 
-from . import _bandwidth, _sysctls, _vlans
+from . import _bandwidth, _dhcp_lease, _sysctls, _vlans
 from . import _normalize as norm
 from ._errors import PipeworkError
 from ._items import Params, container_of, items_of
@@ -20,6 +20,9 @@ from ._rules import RuleItem
 MACVLAN_MODES = ("bridge", "private", "vepa", "passthru", "source")
 IPVLAN_MODES = ("l2", "l3", "l3s")
 PORT_OPTIONS = ("isolated", "hairpin", "learning", "mac_spoof_check")
+DHCP_CLIENTS = ("builtin",)
+DHCP_SECONDS = 30.0
+DHCP_SECONDS_MAX = 240  # less than other runs wait for the lock
 KINDS_WITH_MODE = {"macvlan": MACVLAN_MODES, "macvtap": MACVLAN_MODES, "ipvlan": IPVLAN_MODES}
 KINDS_WITH = {  # what only some kinds have
     "vlan": ("bridge", "openvswitch", "macvlan", "macvtap", "ipvlan"), "vlan_trunks": ("bridge", "openvswitch"),
@@ -45,6 +48,10 @@ class Attachment:
     table: int | None = None
     routes: tuple[RouteItem, ...] | None = None
     rules: tuple[RuleItem, ...] | None = None
+    dhcp: str | None = None
+    dhcp_options: tuple[str, ...] | None = None
+    dhcp_hostname: str | None = None
+    dhcp_timeout: float = DHCP_SECONDS
     mac_address: str | None = None
     mtu: int | None = None
     vlan: int | None = None
@@ -170,6 +177,7 @@ def _normalized(params: Params, names: Names | None) -> dict[str, t.Any]:
         "addresses": None if addresses is None else _addresses(addresses),
         "append": bool(params.get("append")),
         "gateway": None if gateway is None else tuple(norm.address(g, "gateway") for g in gateway if str(g).strip()),
+        **_dhcp(params),
         "mac_address": None if given("mac_address") is None else norm.mac_address(params["mac_address"]),
         "mtu": None if given("mtu") is None else norm.mtu(params["mtu"]),
         "vlan": None if given("vlan") is None else _vlans.vlan_id(params["vlan"], "vlan"),
@@ -180,6 +188,21 @@ def _normalized(params: Params, names: Names | None) -> dict[str, t.Any]:
         "forwarding": given("forwarding") or "auto",
         "announce": params.get("announce") is not False,
         "state": given("state") or "present",
+    }
+
+
+def _dhcp(params: Params) -> dict[str, t.Any]:
+    client, options, hostname = params.get("dhcp") or None, params.get("dhcp_options"), params.get("dhcp_hostname")
+    seconds = DHCP_SECONDS if params.get("dhcp_timeout") is None else float(params["dhcp_timeout"])
+    if client is not None and client not in DHCP_CLIENTS:
+        raise PipeworkError(f"dhcp: {client!r} is not one of {', '.join(DHCP_CLIENTS)}.")
+    if not 1 <= seconds <= DHCP_SECONDS_MAX:
+        right = f"1 to {DHCP_SECONDS_MAX} seconds would be right"
+        raise PipeworkError(f"dhcp_timeout: {seconds:g} is not possible; {right}.")
+    return {
+        "dhcp": client, "dhcp_timeout": seconds,
+        "dhcp_options": None if options is None else _dhcp_lease.check_options(options),
+        "dhcp_hostname": None if hostname in (None, "") else _dhcp_lease.check_hostname(hostname),
     }
 
 
@@ -220,9 +243,14 @@ def _check_together(item: Attachment, peered: bool) -> None:
             raise PipeworkError(f"mode: kind {item.kind} has no modes; {', '.join(KINDS_WITH_MODE)} have.")
         if item.mode not in modes:
             raise PipeworkError(f"mode: {item.mode!r} is not a mode of {kind}; {', '.join(modes)} are.")
+    if item.dhcp is not None and item.kind == "dummy":
+        raise PipeworkError("dhcp: an interface that leads nowhere (kind dummy) reaches no server; leave it out.")
+    if item.dhcp is not None and item.table is not None:
+        raise PipeworkError("dhcp: the routes of a lease stand in the main table; leave 'table' or 'dhcp' out.")
     _vlans.of_port(item.vlan, item.vlan_trunks)
     families = [norm.family(gateway) for gateway in item.gateway or ()]
     whole = {norm.family(address) for address in item.addresses or ()} if not item.append else {4, 6}
+    whole |= {4} if item.dhcp is not None else set()
     for version in (4, 6):
         if families.count(version) > 1:
             listed = ", ".join(g for g in item.gateway or () if norm.family(g) == version)

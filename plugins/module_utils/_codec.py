@@ -32,7 +32,7 @@ RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_GETNSID = 90
 REQUEST, ACK, DUMP, REPLACE, EXCL, CREATE = 1, 4, 0x300, 0x100, 0x200, 0x400
 AF_INET, AF_INET6 = 2, 10
-IFF_UP, IFF_LOOPBACK, IFF_RUNNING = 1, 8, 0x40
+IFF_UP, IFF_LOOPBACK, IFF_RUNNING, IFF_LOWER_UP = 1, 8, 0x40, 0x10000
 ARPHRD_ETHER = 1
 IFA_F_PERMANENT, IFA_F_TENTATIVE_BITS = 0x80, 0x40 | 0x08 | 0x20 | 0x01  # tentative, dadfailed, deprecated, secondary
 RT_SCOPE_LINK = 253
@@ -123,7 +123,7 @@ def decode_device(raw: bytes) -> Device:
         parent_index=attrs("IFLA_LINK"),
         parent_netnsid=attrs("IFLA_LINK_NETNSID"), alias=_text(attrs("IFLA_IFALIAS")), group=attrs("IFLA_GROUP") or 0,
         settings=settings, ethernet=message["ifi_type"] == ARPHRD_ETHER, running=bool(message["flags"] & IFF_RUNNING),
-        port=decode_options(slim) if attrs("IFLA_MASTER") else None,
+        carrier=bool(message["flags"] & IFF_LOWER_UP), port=decode_options(slim) if attrs("IFLA_MASTER") else None,
     )
 
 
@@ -248,6 +248,8 @@ def _address(kind: int, flags: int, address: Address, index: int) -> bytes:
         attrs.append(("IFA_BROADCAST", address.broadcast))
     if address.flags:
         attrs.append(("IFA_FLAGS", address.flags))
+    if address.valid is not None:
+        attrs.append(("IFA_CACHEINFO", {"ifa_preferred": address.valid, "ifa_valid": address.valid}))
     return _message(
         ifaddrmsg, kind, flags, attrs, family=AF_INET6 if family(local) == 6 else AF_INET,
         prefixlen=int(length), scope=address.scope or 0, index=index,
@@ -256,6 +258,10 @@ def _address(kind: int, flags: int, address: Address, index: int) -> bytes:
 
 def new_address(address: Address, index: int) -> bytes:
     return _address(RTM_NEWADDR, REQUEST | ACK | CREATE | EXCL, address, index)
+
+
+def replace_address(address: Address, index: int) -> bytes:
+    return _address(RTM_NEWADDR, REQUEST | ACK | CREATE | REPLACE, address, index)
 
 
 def delete_address(address: Address, index: int) -> bytes:

@@ -14,7 +14,8 @@ from ._netlink import Namespaces
 from ._plan import Absent, Plan, State, title
 from ._route_job import RouteJob
 from ._rule_job import RuleJob
-from ._run import Job, Picture
+from ._run import Job, Picture, run
+from ._wait_job import WaitJob, wait
 
 
 class Part(t.NamedTuple):
@@ -38,8 +39,9 @@ class CommandsJob:
 
     def __init__(self, params: Params) -> None:
         self.commands = commands_of(params)
+        waits = [command for command in self.commands if command.line.module == "pipework_wait"]
         for command in self.commands:
-            if command.line.module not in PARTS:
+            if command.line.module not in PARTS and command not in waits:
                 what = f"'{command.line.module.partition('_')[2]}'"
                 raise PipeworkError(f"{command.where}: {what} is not available in this version.")
         self.lists: dict[str, list[Command]] = {}
@@ -48,24 +50,30 @@ class CommandsJob:
             mine = [command for command in self.commands if command.line.module == module]
             if mine:
                 self.lists[part.option] = mine
-                with self._naming_lines():
+                with self.naming_lines():
                     self.jobs.append(part.job({part.option: items_for(mine, params, part.known)}))
 
+        self.waiting: WaitJob | None = None
+        if waits:
+            self.lists["waits"] = waits
+            with self.naming_lines():
+                self.waiting = WaitJob({"waits": [command.line.params for command in waits]})
+
     @contextlib.contextmanager
-    def _naming_lines(self) -> t.Iterator[None]:
+    def naming_lines(self) -> t.Iterator[None]:
         try:
             yield
         except PipeworkError as error:
             raise PipeworkError(translated(error.message, self.lists), error.undone) from None
 
     def open(self, namespaces: Namespaces) -> None:
-        with self._naming_lines():
+        with self.naming_lines():
             for job in self.jobs:
                 job.open(namespaces)
 
     def picture(self, namespaces: Namespaces) -> Picture:
         whole = Picture({}, {}, set())
-        with self._naming_lines():
+        with self.naming_lines():
             for job in self.jobs:
                 if isinstance(job, RouteJob):
                     job.coming = list(whole.desired.values())
@@ -93,3 +101,17 @@ def _add(whole: Picture, part: Picture) -> None:
     for key, item in part.state.items():
         whole.state.setdefault(key, item)
     whole.shown.update(part.shown)
+
+
+def carry_out(job: CommandsJob, check: bool = False) -> dict[str, t.Any]:
+    """The lines that change something, and then those that wait; a check run does not wait for what it did not make."""
+    result = {"changed": False, "before": {}, "after": {}, "operations": []}
+    result.update(run(job, check) if job.jobs else job.results({}))
+    if job.waiting is not None and not (check and result["changed"]):
+        try:
+            with job.naming_lines():
+                waited = wait(job.waiting)
+        except PipeworkError as error:
+            raise PipeworkError(error.message, "What the other lines say is done." if job.jobs else None) from None
+        result.update(elapsed=waited["elapsed"], waits=waited["waits"])
+    return result

@@ -14,4 +14,5 @@ class PipeworkError(Exception):
     def __init__(self, message: str, undone: str | None = None) -> None:
         super().__init__(message if undone is None else f"{message} {undone}")
         self.message = message
+        self.results: dict[str, object] = {}  # what a failed task returns besides
         self.undone = undone

@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ._dhcp_lease import Lease
 from ._model import (
     HOST,
     ON_A_NIC,
@@ -45,6 +46,8 @@ class Facts:
     spoof_checks: dict[str, str] = dataclasses.field(default_factory=dict)  # MAC addresses, by the ports' names
     no_spoof_checks: str | None = None  # why there can be none
     pairs: dict[End, End] = dataclasses.field(default_factory=dict)  # of veths of ours between containers, both ways
+    now: float = 0.0  # on the clock that leases expire by
+    leases: list[Lease] = dataclasses.field(default_factory=list)  # that are valid
     secret: bytes = b""  # what seals the aliases of lent NICs; in ``devices`` there are none without that seal
     rules: dict[str, list[Rule]] = dataclasses.field(default_factory=dict)  # where they may matter
 
@@ -113,7 +116,7 @@ class Facts:
         found += [
             SpoofCheck(HOST, name, mac, active=name in self.host) for name, mac in self.spoof_checks.items()
         ]
-        result: State = {item.key: item for item in (*found, *self.sysctls, *self.queues)}
+        result: State = {item.key: item for item in (*found, *self.sysctls, *self.queues, *self.leases)}
         if self.switch is not None:
             result.update(self.switch.objects(self.host))
         for many in (self.addresses, self.routes):

@@ -8,7 +8,9 @@ import dataclasses
 import typing as t
 
 from ._attachment import Attachment
+from ._dhcp_lease import Grant
 from ._facts import link_key
+from ._leases import drops, grant_of, held, routes_of
 from ._model import PROTOCOL, TABLE_KEPT, TABLE_MAIN, Address, Route, default_metric, default_route
 from ._normalize import MTU_MIN_IPV6, broadcast, family, on_link
 from ._plan import Absent, KernelObject, Key
@@ -19,20 +21,33 @@ if t.TYPE_CHECKING:
 
 def layer3(item: Attachment, label: str, scene: Scene) -> t.Iterator[KernelObject | Absent]:
     """What an attachment wants of its interface, and Absent for what it does not want any more."""
-    have = [o for o in scene.carried[link_key(label, item.interface)] if isinstance(o, Address)]
+    found = [o for o in scene.carried[link_key(label, item.interface)] if isinstance(o, Address)]
+    have = [address for address in found if address.valid is None]
+    lent = [address for address in found if address.valid is not None]
     listed = item.addresses or ()
     wanted = {each: Address(label, item.interface, each, broadcast=broadcast(each)) for each in listed}
+    grant = grant_of(item, label, scene.state)
+    if grant is not None:
+        wanted[grant.address] = Address(
+            label, item.interface, grant.address, broadcast=broadcast(grant.address), valid=grant.left(scene.facts.now),
+        )
     yield from wanted.values()
+    given_back = drops(item) and held(label, item.interface, scene.state) is not None
+    if grant is not None or given_back:
+        yield from (Absent(address.key) for address in lent if address.address not in wanted)
     if item.addresses is not None and not item.append:
         yield from (Absent(address.key) for address in have if address.address not in wanted)
         have = []
+    reachable = tuple(wanted) + tuple(address.address for address in have)
     if item.table is not None:  # the gateways are there, see _source_routing
         for version in (4, 6) if item.gateway is not None else ():
             yield from default_back(label, item.interface, version, scene)
         yield from (Absent(way.key) for way in _ways(item, label, scene))
     elif item.gateway is not None:
-        reachable = tuple(wanted) + tuple(address.address for address in have)
-        yield from _gateways(item, label, reachable, scene)
+        yield from _gateways(item, label, reachable, scene, grant)
+    elif grant is not None or given_back:
+        lease = (grant.gateway,) if grant is not None and grant.gateway else ()
+        yield from _gateways(dataclasses.replace(item, gateway=lease), label, reachable, scene, grant, (4,))
 
 
 def _ways(item: Attachment, label: str, scene: Scene) -> list[Route]:
@@ -42,9 +57,15 @@ def _ways(item: Attachment, label: str, scene: Scene) -> list[Route]:
 
 
 def _gateways(
-    item: Attachment, label: str, addresses: tuple[str, ...], scene: Scene,
+    item: Attachment, label: str, addresses: tuple[str, ...], scene: Scene, grant: Grant | None,
+    versions: tuple[int, ...] = (4, 6),
 ) -> t.Iterator[KernelObject | Absent]:
     wanted: dict[Key, KernelObject] = {}
+    for route in routes_of(grant, label, item.interface) if grant is not None else ():
+        wanted[route.key] = route
+        if route.gateway and not on_link(route.gateway, addresses):
+            way = _host_route(label, route.gateway, item.interface)
+            wanted[way.key] = way
     for gateway in item.gateway or ():
         default = default_route(label, gateway, item.interface)
         wanted[default.key] = default
@@ -58,11 +79,11 @@ def _gateways(
             kept = dataclasses.replace(replaced, table=TABLE_KEPT)
             wanted[kept.key] = kept
     yield from wanted.values()
-    for version in (4, 6):
+    for version in versions:
         if version not in {family(gateway) for gateway in item.gateway or ()}:
             yield from default_back(label, item.interface, version, scene)
     for route in _our_routes(label, item.interface, scene):
-        if route.key not in wanted and route.destination != "default":
+        if route.key not in wanted and route.destination != "default" and route.family in versions:
             yield Absent(route.key)
 
 

@@ -34,6 +34,7 @@ PAIR_TYPES = ("pair", "peer")  # the ends of a veth pair between two containers
 ON_A_NIC = ("macvlan", "macvtap", "ipvlan")  # the types that stand on a NIC of the host
 BRIDGE_PORTS_MAX = 1023
 ALIAS_MAX = 255
+VALID_JITTER = 5  # seconds by which the kernel and a lease may differ
 IDENT = 12  # how much of a container's ID a mark holds
 
 
@@ -54,7 +55,8 @@ class Device:
     group: int = 0
     settings: dict[str, t.Any] | None = None
     ethernet: bool = True
-    running: bool = False  # up, and with a carrier
+    running: bool = False  # its operational state is up, or unknown as of those that have none
+    carrier: bool = False  # up, and with a carrier, also while it is not operational yet
     port: dict[str, bool] | None = None  # of a port of a bridge: its options
 
     @property
@@ -159,7 +161,7 @@ class Address(KernelObject):
 
     KIND = "address"
     IDENTITY = ("ns", "device", "address")
-    HINTS = frozenset({"scope", "peer", "flags"})
+    HINTS = frozenset({"scope", "peer", "flags", "valid"})
 
     device: str
     address: str  # 192.168.1.1/24
@@ -167,6 +169,7 @@ class Address(KernelObject):
     scope: int | None = None
     peer: str | None = None
     flags: int | None = None
+    valid: int | None = None  # seconds that are left of one that was lent; None for ever
 
     @property
     def name(self) -> str:
@@ -174,7 +177,12 @@ class Address(KernelObject):
 
     def differences(self, observed: KernelObject) -> frozenset[str]:
         # It is there or it is not: one without a broadcast address works as well, and is not worth losing routes.
-        return frozenset()
+        theirs = t.cast("Address", observed).valid
+        lent = self.valid is not None and (theirs is None or abs(theirs - self.valid) > VALID_JITTER)
+        return frozenset({"valid"} if lent else ())
+
+    def over(self, observed: KernelObject) -> KernelObject:
+        return dataclasses.replace(t.cast("Address", super().over(observed)), valid=self.valid)
 
     @property
     def carrier(self) -> Key:

@@ -3,6 +3,7 @@
 """Where the collection meets Ansible: check mode, diff, and the one place that turns an error into a failed task."""
 from __future__ import annotations
 
+import gc
 import json
 import traceback
 import typing as t
@@ -33,7 +34,8 @@ def run_module(
             raise PipeworkError(str(error), "Nothing was changed.") from None
         result = work(prepared, check=module.check_mode)
     except PipeworkError as error:
-        module.fail_json(msg=str(error))
+        gc.freeze()
+        module.fail_json(msg=str(error), **error.results)
     except Exception as error:  # pylint: disable=broad-except  # a traceback is for -vvv, never for the reader of the output
         words = f"This should not have happened, please report it: {type(error).__name__}: {error}"
         module.fail_json(msg=words, exception=traceback.format_exc())
@@ -41,6 +43,7 @@ def run_module(
         module.warn(words)
     if module._diff:  # pylint: disable=protected-access  # the documented way to ask
         result["diff"] = {"before": _text(result["before"]), "after": _text(result["after"])}
+    gc.freeze()  # or the interpreter looks through all of pyroute2's classes once more as it ends, which takes 60 ms
     module.exit_json(**result)
 
 

@@ -16,7 +16,7 @@ import socket
 import struct
 import typing as t
 
-from . import _codec, _codec_route, _codec_rule, _wire
+from . import _codec, _codec_route, _codec_rule, _codec_watch, _wire
 from ._errors import PipeworkError
 from ._model import HOST, Address, Device, Route, number_routes
 from ._rules import Rule
@@ -132,6 +132,17 @@ class Netns:
         self._indexes = {device.name: device.index for device in found}
         return {device.name: device for device in found}
 
+    def device(self, name: str) -> Device | None:
+        """One interface, None where there is none of the name."""
+        raw, error = self._exchange([_codec.ask_link(name)])[0]
+        if error is not None and error.errno != errno.ENODEV:
+            raise error
+        return None if error is not None else _codec.decode_device(raw)
+
+    def read(self, request: bytes) -> list[bytes]:
+        """A whole dump, as it comes."""
+        return self._dump(request)
+
     def addresses(self, names: dict[int, str]) -> list[Address]:
         """The addresses that somebody gave to interfaces, of which ``names`` tells the names."""
         return [
@@ -147,6 +158,13 @@ class Netns:
             _codec_route.decode_route(raw, self.label, known)
             for version in (4, 6) for raw in self._dump(_codec_route.dump_routes(version)) if matters(raw)
         )
+
+    def lent_addresses(self, device: Device) -> list[Address]:
+        """The IPv4 addresses of an interface that somebody gave to it for a time."""
+        return [
+            _codec_watch.decode_lent(raw, self.label, device.name)
+            for raw in self._dump(_codec.dump_addresses()) if _codec_watch.is_lent_address(raw, device.index)
+        ]
 
     def rules(self) -> list[Rule]:
         """The rules of policy routing, in the order in which the kernel looks at them."""

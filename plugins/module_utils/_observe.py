@@ -7,6 +7,8 @@ import dataclasses
 import os
 import typing as t
 
+from . import _dhcp
+from ._dhcp_lease import Lease
 from ._errors import PipeworkError
 from ._facts import End, Facts
 from ._model import HOST, UNFINISHED, Device, Sysctl, holds_nic, pair_end, sealed
@@ -64,6 +66,18 @@ def _pairs(namespaces: Namespaces, devices: dict[str, dict[str, Device]]) -> dic
             if numbers == (device.parent_netnsid, other.parent_netnsid) and (None not in numbers or label == there):
                 found[label, device.name], found[there, other.name] = (there, other.name), (label, device.name)
     return found
+
+
+def observe_leases(namespaces: Namespaces, facts: Facts, label: str, device: str, owner: str, asked: bool) -> None:
+    """Adds to the facts the lease of an attachment and, where there is or shall be one, the addresses that are lent."""
+    facts.now = _dhcp.clock()
+    there = facts.devices[label].get(device)
+    held = _dhcp.read(owner) if there is not None else None
+    if there is None or not (held or asked):
+        return
+    if held is not None and held[1].mac == there.mac:
+        facts.leases.append(Lease(label, device, mac=there.mac, owner=owner, grant=held[1], **held[0]))
+    facts.addresses[label] += namespaces[label].lent_addresses(there)
 
 
 def observe_sysctls(namespaces: Namespaces, facts: Facts, label: str, device: str, names: t.Sequence[str]) -> None:

@@ -153,6 +153,7 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("dying", "update"),  # before anything that is finished without it
     ("timer", "delete"),  # before what it would end
     ("tc_filter", "delete"),  # before the class that it leads to
+    ("lease", "delete"),  # while there is somebody to say it to
     ("filter", "delete"),  # while the bridge or port is there that leads to it
     ("ovs_leave", "delete"),  # while its interface is there, and free to be something else
     ("replaced", "delete"),
@@ -209,6 +210,8 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("ovs_bridge", "delete"),
     ("rule", "delete"),
     *((kind, "delete") for kind in reversed(_TREE)),
+    ("lease", "create"),  # when frames pass
+    ("lease", "update"),
     ("route", "delete"),
     ("kept", "delete"),
     ("way", "delete"),

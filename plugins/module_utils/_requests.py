@@ -147,6 +147,10 @@ def create_address(_before: None, after: Address, namespaces: Namespaces) -> lis
     return [(after.ns, _codec.new_address(after, namespaces[after.ns].index(after.device)))]
 
 
+def _replace_address(_before: Address, after: Address, namespaces: Namespaces) -> list[Request]:
+    return [(after.ns, _codec.replace_address(after, namespaces[after.ns].index(after.device)))]
+
+
 def _delete_address(before: Address, _after: None, namespaces: Namespaces) -> list[Request]:
     netns = namespaces[before.ns]
     if ":" not in before.address:
@@ -188,8 +192,9 @@ REQUESTS: dict[tuple[str, str], t.Callable[[t.Any, t.Any, Namespaces], list[Requ
     ("phys", "create"): _lend_nic, ("phys", "update"): _update_link, ("phys", "delete"): _return_nic,
     ("nic", "create"): _leave_alone, ("nic", "update"): _update_link, ("nic", "delete"): _leave_alone,
     ("port", "create"): _set_port, ("port", "update"): _set_port, ("port", "delete"): _unset_port,
-    ("address", "create"): create_address, ("address", "delete"): _delete_address,
     ("rule", "create"): _create_rule, ("rule", "delete"): _delete_rule,
+    ("address", "create"): create_address, ("address", "update"): _replace_address,
+    ("address", "delete"): _delete_address,
     **{(kind, "create"): _create_route for kind in ROUTES}, **{(kind, "update"): _replace_route for kind in ROUTES},
     **{(kind, "delete"): _delete_route for kind in ROUTES},
 }

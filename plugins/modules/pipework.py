@@ -27,6 +27,8 @@ options:
         Instead of an address, C(0/0) means none.
       - C(route CONTAINER WORDS) and C(rule CONTAINER WORDS) take what stands after C(ip route) and C(ip rule), see
         O(pipework.containers.pipework_route#module:cmd) and O(pipework.containers.pipework_rule#module:cmd).
+      - C(--wait [-i NAME]) waits, when all other lines are done, until the interface C(eth1), or the one that is named,
+        is up where the module runs. After 300 seconds that is an error.
     type: str
   argv:
     description: The same as a list of words, which are taken as they are.
@@ -47,6 +49,7 @@ seealso:
   - module: pipework.containers.pipework_attach
   - module: pipework.containers.pipework_route
   - module: pipework.containers.pipework_rule
+  - module: pipework.containers.pipework_wait
 author:
   - pipework.containers contributors (@pipework)
 """
@@ -121,9 +124,20 @@ rules:
   returned: success, when a line is about rules
   type: list
   elements: dict
+waits:
+  description:
+    - What was waited for, as M(pipework.containers.pipework_wait) returns it.
+      In check mode only if nothing would be changed.
+  returned: success, when a line waits
+  type: list
+  elements: dict
+elapsed:
+  description: How long that took, in seconds.
+  returned: success, when a line waits
+  type: float
 """
 
-from ansible_collections.pipework.containers.plugins.module_utils._commands_job import CommandsJob
+from ansible_collections.pipework.containers.plugins.module_utils._commands_job import CommandsJob, carry_out
 from ansible_collections.pipework.containers.plugins.module_utils._module import CONTAINER, run_module
 
 
@@ -137,6 +151,7 @@ def main() -> None:
             "runtime_user": CONTAINER["runtime_user"],
         },
         CommandsJob,
+        work=carry_out,
     )
 
 

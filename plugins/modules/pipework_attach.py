@@ -103,6 +103,29 @@ options:
       - The list is the whole set of the rules that this option made for the interface.
     type: list
     elements: dict
+  dhcp:
+    description:
+      - Who asks a DHCP server for an address. V(builtin) needs nothing, neither in the container nor on the host.
+      - What the server grants becomes an address with a lifetime, a default route unless O(gateway) is given,
+        the server's other routes, and the MTU unless O(mtu) is given. The module returns it as C(lease).
+        Name servers are returned and used nowhere.
+      - A lease that is valid is kept. It is asked for anew when it has expired, or when O(dhcp_hostname),
+        O(dhcp_options) or the MAC address change. Nobody stays to renew it.
+      - With O(state=absent), or with O(addresses) and without this, the lease is given back.
+    type: str
+    choices: [builtin]
+  dhcp_options:
+    description:
+      - Options for the server, each C(number=value) or one of C(requested-address=), C(lease-time=) (in seconds),
+        C(vendor-class=) and C(client-id=) with a value. Hexadecimal begins with C(0x).
+    type: list
+    elements: str
+  dhcp_hostname:
+    description: The name that the server is told. The default is the container's name.
+    type: str
+  dhcp_timeout:
+    description: Seconds to wait for a server, 1 to 240. The default is 30.
+    type: float
   mac_address:
     description:
       - The MAC address of the interface. V(U:) and any string gives an address that is the same each time
@@ -241,6 +264,10 @@ options:
       table: {description: See O(table)., type: str}
       routes: {description: See O(routes)., type: list, elements: dict}
       rules: {description: See O(rules)., type: list, elements: dict}
+      dhcp: {description: See O(dhcp)., type: str, choices: [builtin]}
+      dhcp_options: {description: See O(dhcp_options)., type: list, elements: str}
+      dhcp_hostname: {description: See O(dhcp_hostname)., type: str}
+      dhcp_timeout: {description: See O(dhcp_timeout)., type: float}
       mac_address: {description: See O(mac_address)., type: str, aliases: [mac]}
       mtu: {description: See O(mtu)., type: int}
       vlan: {description: See O(vlan)., type: int}
@@ -383,6 +410,13 @@ EXAMPLES = r"""
       - {container: web1, addresses: [192.168.1.1/24]}
       - {container: db1, addresses: [192.168.1.2/24]}
 
+- name: An address from a DHCP server on the card's network, the same one each time
+  pipework.containers.pipework_attach:
+    container: web1
+    host_interface: eth1
+    dhcp: builtin
+    mac_address: U:web1
+
 - name: Remove an attachment
   pipework.containers.pipework_attach:
     container: web1
@@ -449,7 +483,13 @@ attachments:
       type: dict
       returned: always
     vlan_trunks: {description: The VLANs that pass with their tag., type: list, elements: str, returned: always}
-    lease: {description: Not used yet., type: dict, returned: always}
+    lease:
+      description:
+        - What a DHCP server has granted, with O(dhcp). Null without, and in check mode where only the server can tell.
+        - C(client), C(address), C(server), C(router), C(routes) (each C(destination) and C(gateway)), C(mtu), C(dns),
+          C(domain) and C(expires) (null where it lasts for ever).
+      type: dict
+      returned: always
 """
 
 from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
@@ -477,6 +517,10 @@ ITEM = {
     "table": {"type": "str"},
     "routes": {"type": "list", "elements": "dict"},
     "rules": {"type": "list", "elements": "dict"},
+    "dhcp": {"type": "str", "choices": ["builtin"]},
+    "dhcp_options": {"type": "list", "elements": "str"},
+    "dhcp_hostname": {"type": "str"},
+    "dhcp_timeout": {"type": "float"},
     "mac_address": {"type": "str", "aliases": ["mac"]},
     "mtu": {"type": "int"},
     "vlan": {"type": "int"},

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._commands_job import CommandsJob
+from ansible_collections.pipework.containers.plugins.module_utils._commands_job import CommandsJob, carry_out
 from tests.integration.lab import Host, failing_at, refusal
 
 pytestmark = pytest.mark.root
@@ -139,7 +139,7 @@ def test_P47_B4_all_lines_or_none(host: Host) -> None:
         ("br1 apache 10.0.0.1", "Maybe you meant 10.0.0.1/24?"),
         ("br1 -i eth2 apache 10.0.0.1/24", "commands[1]: addresses: 10.0.0.1 is given to both"),
         ("eth2 mysql 10.0.0.1/24 nonsense", "commands[1]: 'eth2 mysql 10.0.0.1/24 nonsense': MAC address"),
-        ("br1 mysql dhclient", "DHCP (option 'dhcp'), which is not available in this version"),
+        ("br1 mysql dhclient", "dhcp: 'dhclient' is not one of builtin"),
     ],
 )
 def test_P47_one_bad_line_and_nothing_is_touched(host: Host, line: str, words: str) -> None:
@@ -160,3 +160,20 @@ def test_P47_the_module_itself(host: Host) -> None:
     wrong = host.module("pipework", {"cmd": "br1 apache 10.0.0.1/24; reboot", "runtime": "netns"})
     assert wrong["failed"] and "is for a shell" in wrong["msg"] and wrong["msg"].endswith("Nothing was changed.")
     assert host.module("pipework", {"runtime": "netns"})["failed"]
+
+
+def test_P18_P47_the_line_that_waits(host: Host) -> None:
+    def run(*lines: str, check: bool = False) -> dict[str, Any]:
+        return host.call(lambda: carry_out(CommandsJob({"runtime": "netns", "commands": list(lines)}), check=check))
+
+    lines = ("br1 apache 192.168.1.1/24", "pipework --wait -i eth2")
+    said = run(*lines, check=True)
+    assert said["changed"] and "waits" not in said  # for what is not there yet
+    result = run(*lines)
+    assert result["operations"] == said["operations"]
+    assert [(each["interface"], each["runtime"], each["met"]) for each in result["waits"]] == [("eth2", "host", True)]
+    alone = host.module("pipework", {"cmd": "--wait -i eth4"}, check=True)
+    assert alone["waits"][0]["met"] and not alone["changed"] and alone["lines"][0]["module"] == "pipework_wait"
+    work = host.start(lambda: carry_out(CommandsJob({"cmd": "--wait -i eth9"})))
+    host.batch("link add eth9 type veth peer name far9\nlink set far9 up\nlink set eth9 up\n")
+    assert work.wait()["waits"][0]["saw"]["up"]

@@ -5,6 +5,8 @@
 A runtime is a module with ``find(name, user)``, or ``find_many`` of a list of such pairs where that is quicker: a
 Found, or None where it does not know the name; NotRunning for a container that has no namespace now.
 ``installed(user)`` says whether it is worth asking, and ``running(user)`` the names of all that run.
+One that can tell when a container starts has ``watch(names, user, tell)``: it calls ``tell`` once it listens, and then
+each time that looking again may be worth it, and returns where it cannot go on.
 """
 from __future__ import annotations
 
@@ -59,6 +61,7 @@ class Found:
     fd: int
     user: str | None = None  # whose rootless engine it is
     exact: bool = True  # false where it was found by the beginning of its ID
+    pid: int | None = None  # the process whose end is the container's
 
     @property
     def lives(self) -> bool:
@@ -113,6 +116,13 @@ def find_all(wanted: t.Sequence[tuple[str, str | None, str | None]]) -> list[Fou
         else _known(runtime, name, answers[runtime][name, user][runtime])
         for runtime, name, user in wanted
     ]
+
+
+def at_once() -> None:
+    """From now on this process does not wait for containers that are just starting: it has another way to wait."""
+    for runtime in runtimes().values():
+        if hasattr(runtime, "START_SECONDS"):
+            setattr(runtime, "START_SECONDS", 0.0)  # noqa: B010
 
 
 def _ask(runtime: types.ModuleType, whos: list[Who]) -> list[Answer]:

@@ -115,7 +115,7 @@ def _find(name: str, spaces: dict[str, _Space]) -> Found | None:
     if fd is None:
         state = "its task has ended" if pid else state
         raise stopped(_full(place, shown), state, f"nerdctl --namespace {place} start {shown}", exact)
-    return Found("containerd", _full(place, shown), ident, fd, exact=exact)
+    return Found("containerd", _full(place, shown), ident, fd, exact=exact, pid=pid)
 
 
 def _full(space: str, name: str) -> str:

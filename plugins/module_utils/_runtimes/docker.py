@@ -66,6 +66,17 @@ def running(user: str | None) -> list[str]:
         raise Unavailable(f"runtime: {error}") from None
 
 
+def watch(_names: t.Sequence[str], user: str | None, tell: t.Callable[[], None]) -> None:
+    """Listens to the engine's own events, on a connection of its own."""
+    client = _connect(user)
+    since = int(time.time()) - 1  # those of the past do no harm
+    filters = {"type": "container", "event": ["start"]}
+    stream = _call(client.events, since=since, filters=filters)
+    tell()
+    for _event in stream:
+        tell()
+
+
 # -- the engine
 
 def _path(user: str) -> str:
@@ -83,25 +94,29 @@ def _socket(user: str | None) -> str:
 
 def _client(user: str | None) -> t.Any:
     if user not in _clients:
-        where: dict[str, t.Any] = {"base_url": f"unix://{_socket(user)}"}
-        try:
-            import docker
-        except ImportError as error:
-            also = "" if error.name == "docker" else f" ({error})"
-            raise Unavailable(
-                "Docker cannot be asked, because the Python library docker is missing on the managed host "
-                f"for {sys.executable}{also}; the package python3-docker or 'pip install docker' brings it."
-            ) from None
-        try:
-            if user is None:
-                where.update(docker.utils.kwargs_from_env())
-            _clients[user] = docker.APIClient(**where, version="auto", timeout=SECONDS)
-        except Exception as error:  # pylint: disable=broad-except  # the SDK raises what its HTTP library raises
-            given = os.environ.get("DOCKER_HOST") if user is None else None
-            hint = "is it running, and DOCKER_HOST right?" if given else "is it running?"
-            url = given or where["base_url"]
-            raise Unavailable(f"Docker does not answer at {url}: {_reason(error)}; {hint}") from None
+        _clients[user] = _connect(user)
     return _clients[user]
+
+
+def _connect(user: str | None) -> t.Any:
+    where: dict[str, t.Any] = {"base_url": f"unix://{_socket(user)}"}
+    try:
+        import docker
+    except ImportError as error:
+        also = "" if error.name == "docker" else f" ({error})"
+        raise Unavailable(
+            "Docker cannot be asked, because the Python library docker is missing on the managed host "
+            f"for {sys.executable}{also}; the package python3-docker or 'pip install docker' brings it."
+        ) from None
+    try:
+        if user is None:
+            where.update(docker.utils.kwargs_from_env())
+        return docker.APIClient(**where, version="auto", timeout=SECONDS)
+    except Exception as error:  # pylint: disable=broad-except  # the SDK raises what its HTTP library raises
+        given = os.environ.get("DOCKER_HOST") if user is None else None
+        hint = "is it running, and DOCKER_HOST right?" if given else "is it running?"
+        url = given or where["base_url"]
+        raise Unavailable(f"Docker does not answer at {url}: {_reason(error)}; {hint}") from None
 
 
 def _call(function: t.Callable[..., t.Any], *args: t.Any, **kwargs: t.Any) -> t.Any:
@@ -162,7 +177,7 @@ def _find(client: t.Any, listing: _Listing, name: str, user: str | None, deadlin
         state, shown = info["State"], info["Name"].lstrip("/")
         fd = _enter(info) if state.get("Pid") else None
         if fd is not None:
-            return Found("docker", shown, ident, fd, user, exact)
+            return Found("docker", shown, ident, fd, user, exact, state["Pid"])
         changing = state.get("Pid") or state.get("Status") in ("created", "restarting")
         if not changing or time.monotonic() > deadline:
             raise _no_namespace(shown, state, exact)

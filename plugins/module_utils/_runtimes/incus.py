@@ -151,7 +151,7 @@ def _open(key: Key, daemon: _Daemon, deadline: float) -> Found | None:
         fd = enter(pid, lambda number, _born: _belongs(number, key, daemon)) if pid > 0 else None
         if fd is not None:
             ident = (instance.get("config") or {}).get("volatile.uuid") or without_id(shown)
-            return Found("incus", shown, ident.replace("-", ""), fd)
+            return Found("incus", shown, ident.replace("-", ""), fd, pid=pid)
         if words in ("stopped", "error") or time.monotonic() > deadline:
             where = "" if key[0] == DEFAULT else f" --project {key[0]}"
             raise stopped(shown, words, f"{daemon.client} start {key[1]}{where}")

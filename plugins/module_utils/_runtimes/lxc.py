@@ -63,7 +63,7 @@ def _find(name: str, deadline: float) -> Found | None:
         # Its monitor still says so while the namespace is open: then it was its process when it was opened.
         fd = enter(pid, lambda number, _born: _ask(name)[1] == number) if pid else None
         if fd is not None:
-            return Found("lxc", name, without_id(name), fd)
+            return Found("lxc", name, without_id(name), fd, pid=pid)
         if state == "stopped" or time.monotonic() > deadline:
             raise stopped(name, state, f"lxc-start -n {name}")
         time.sleep(POLL_SECONDS)

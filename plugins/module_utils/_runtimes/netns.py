@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import os
+import typing as t
 
 from .._errors import PipeworkError
+from .._inotify import changes
 from . import Found, Held, NotRunning, open_namespace
 
 FOLDER = "/run/netns"
@@ -50,3 +52,17 @@ def running(_user: str | None) -> list[str]:
         return sorted(os.listdir(FOLDER))
     except OSError:
         return []
+
+
+def watch(names: t.Sequence[str], _user: str | None, tell: t.Callable[[], None]) -> None:
+    """Hears when a namespace gets its name, or loses it."""
+    for _change in changes(sorted({os.path.dirname(name) if name.startswith("/") else FOLDER for name in names})):
+        tell()
+
+
+def lasts(name: str, fd: int) -> bool:
+    """Whether a name still means the namespace that was opened by it."""
+    try:
+        return os.path.samestat(os.stat(name if name.startswith("/") else os.path.join(FOLDER, name)), os.fstat(fd))
+    except OSError:
+        return False

@@ -113,7 +113,7 @@ def _find(name: str, processes: dict[str, int], place: str) -> Found | None:
         return None
     root = f"{place}/{name}"
     fd = enter(processes[name], lambda pid, _born: root in _roots(pid))
-    return None if fd is None else Found("nspawn", name, without_id(name), fd)
+    return None if fd is None else Found("nspawn", name, without_id(name), fd, pid=processes[name])
 
 
 def _resting(name: str) -> PipeworkError | None:

@@ -28,7 +28,7 @@ def find(name: str, _user: str | None) -> Found:
     if not lives(pid, born):
         os.close(fd)
         raise NoContainer(f"container: process {pid} ended while it was looked up.")
-    return Found("pid", str(pid), str(born), Held(fd, lambda: lives(pid, born)))
+    return Found("pid", str(pid), str(born), Held(fd, lambda: lives(pid, born)), pid=pid)
 
 
 def start_time(pid: int) -> int:

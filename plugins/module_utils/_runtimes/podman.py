@@ -100,7 +100,7 @@ def _find(listing: dict[str, Container], name: str, user: str | None, late: bool
     exact, shown, container = name in idents or name == ident, names[ident], listing[ident]
     fd = _enter(container, user) if container.get("Pid") else None
     if fd is not None:
-        return Found("podman", shown, ident, fd, user, exact)
+        return Found("podman", shown, ident, fd, user, exact, container["Pid"])
     state = container.get("State") or "not running"
     if not late and (container.get("Pid") or state in ("created", "initialized")):
         raise _Wait

@@ -1,0 +1,251 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""Asks a DHCP server from inside a container's namespace, and keeps what it granted under /run/pipework/dhcp.
+
+Nothing is installed or run in the container, and no file of the host but those is written.
+"""
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import hashlib
+import os
+import shutil
+import socket
+import time
+import typing as t
+
+from . import _dhcp_message as dhcp
+from ._attachment import DHCP_SECONDS
+from ._dhcp_lease import Grant, Lease, granted, mac_text, option_of, unpack
+from ._errors import PipeworkError
+from ._netlink import Namespaces, Netns
+from ._plan import Operation
+
+FOLDER = "/run/pipework/dhcp"
+PAUSES = (0.5, 1.0, 2.0, 4.0)  # seconds until it is sent again; the last one stays
+REQUEST_SECONDS = 6.0  # for a server that has offered something, before others are asked
+AFTER_REFUSAL = 0.5
+AT_ONCE = 64
+ETH_P_IP = 0x0800
+
+
+def clock() -> float:
+    """Seconds since the host started, also while it slept. No change of the time of day touches a lease."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+# -- files
+
+def _folder(owner: str) -> str:
+    return os.path.join(FOLDER, hashlib.sha256(owner.encode("utf-8", "surrogateescape")).hexdigest()[:24])
+
+
+def read(owner: str) -> tuple[dict[str, t.Any], Grant] | None:
+    """What was asked for and granted to an attachment, by its mark; None where there is nothing valid."""
+    return _read(os.path.join(_folder(owner), "lease"))
+
+
+def _read(path: str) -> tuple[dict[str, t.Any], Grant] | None:
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), encoding="utf-8") as handle:
+            asked, grant = unpack(handle.read(1 << 16))
+    except (OSError, ValueError):
+        return None
+    left = grant.left(clock())
+    return (asked, grant) if left is None or left > 0 else None
+
+
+def _write(lease: Lease, grant: Grant) -> None:
+    os.makedirs(FOLDER, mode=0o700, exist_ok=True)
+    for name in os.listdir(FOLDER):  # of containers that are gone
+        if _read(os.path.join(FOLDER, name, "lease")) is None:
+            shutil.rmtree(os.path.join(FOLDER, name), ignore_errors=True)
+    folder = _folder(str(lease.owner))
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    asked = {"client": lease.client, "hostname": lease.hostname, "options": list(lease.options or ())}
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    with open(os.open(os.path.join(folder, "new"), flags, 0o600), "w", encoding="utf-8") as handle:
+        handle.write(grant.pack(asked))
+    os.rename(os.path.join(folder, "new"), os.path.join(folder, "lease"))
+
+
+def _remove(lease: Lease) -> None:
+    shutil.rmtree(_folder(str(lease.owner)), ignore_errors=True)
+    with contextlib.suppress(OSError):
+        os.rmdir(FOLDER)  # with the last one
+
+
+# -- operations
+
+Failure = t.Optional[tuple[Operation, Exception]]
+
+
+def change(work: t.Sequence[Operation], namespaces: Namespaces, done: list[Operation]) -> Failure:
+    """Leases that come, are asked for anew, or go; many at once. Returns one that failed, and why."""
+    wrong: Failure = None
+    opened = [(each, _open(each, namespaces)) for each in work]  # by the one thread that enters namespaces
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        for operation, answer in [(each, pool.submit(_one, each, sock)) for each, sock in opened]:
+            try:
+                grant = answer.result()
+                if grant is not None:
+                    _write(t.cast(Lease, operation.after), grant)
+                else:
+                    _remove(t.cast(Lease, operation.before))
+                done.append(operation)
+            except (PipeworkError, OSError) as error:
+                wrong = operation, error
+    return wrong
+
+
+class _Place(t.NamedTuple):
+    """An interface that a client speaks through. A failure to open it is kept, to be told in its turn."""
+
+    sock: socket.socket | None
+    mac: bytes
+    shared: bool = False  # its MAC address is that of others too
+    error: Exception | None = None
+
+
+def _open(operation: Operation, namespaces: Namespaces) -> _Place:
+    lease = t.cast(Lease, operation.subject)
+    try:
+        netns: Netns = namespaces[lease.ns]
+        device = netns.device(lease.device)
+        if device is None or not device.ethernet or not device.mac:
+            raise PipeworkError(f"dhcp: {lease.ns}/{lease.device} is no Ethernet interface.")
+        sock = netns.inside(lambda: _socket(lease.device))
+        return _Place(sock, bytes.fromhex(device.mac.replace(":", "")), device.type == "ipvlan")
+    except (PipeworkError, OSError) as error:
+        return _Place(None, b"", error=error)
+
+
+def _socket(name: str) -> socket.socket:
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.htons(ETH_P_IP))
+    try:
+        sock.bind((name, ETH_P_IP))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _one(operation: Operation, place: _Place) -> Grant | None:
+    """None for a lease that is given back. That is a courtesy: nobody answers, and a failure does not matter."""
+    lease = t.cast(Lease, operation.subject)
+    try:
+        if operation.action == "delete":
+            held = read(str(lease.owner))  # one that has just come does not know what was granted
+            grant = lease.grant or (held[1] if held else None)
+            if place.sock is not None and grant is not None:
+                with contextlib.suppress(OSError):
+                    place.sock.send(_release(lease, grant, place))
+            return None
+        if place.error is not None or place.sock is None:
+            raise place.error or OSError("no socket")
+        before = t.cast("Lease | None", operation.before)
+        return _Exchange(lease, place, before.grant if before else lease.grant).run()
+    finally:
+        if place.sock is not None:
+            place.sock.close()
+
+
+def _options(lease: Lease, place: _Place) -> dict[int, bytes]:
+    ident = f"{lease.owner}".encode("utf-8", "surrogateescape")
+    client = b"\x00" + hashlib.sha256(ident).digest()[:16] if place.shared else b"\x01" + place.mac
+    given = dict(option_of(each) for each in lease.options or ())
+    return {dhcp.CLIENT: client, dhcp.HOSTNAME: str(lease.hostname).encode("ascii", "replace"), **given}
+
+
+def _release(lease: Lease, grant: Grant, place: _Place) -> bytes:
+    server, own = socket.inet_aton(grant.server), socket.inet_aton(grant.address.split("/")[0])
+    options = {dhcp.SERVER: server, dhcp.CLIENT: _options(lease, place)[dhcp.CLIENT]}
+    data = dhcp.encode(dhcp.RELEASE, _number(), place.mac, options, own)
+    return dhcp.frame(data, place.mac, bytes.fromhex(grant.server_mac.replace(":", "")), own, server)
+
+
+def _number() -> int:
+    return int.from_bytes(os.urandom(4), "big")
+
+
+class _Exchange:
+    """One client asking until it has a lease, or the time is over."""
+
+    def __init__(self, lease: Lease, place: _Place, held: Grant | None) -> None:
+        self.lease, self.place = lease, place
+        self.options = _options(lease, place)
+        self.held = socket.inet_aton(held.address.split("/")[0]) if held else None
+        self.seconds = lease.seconds or DHCP_SECONDS  # one that comes back does not know how long it was asked for
+        self.end = time.monotonic() + self.seconds
+        self.sent = {dhcp.DISCOVER: 0, dhcp.REQUEST: 0}
+        self.heard = ""  # the last answer that was of no use, in words
+
+    def run(self) -> Grant:
+        wish = {} if self.held is None else {dhcp.REQUESTED: self.held}
+        while time.monotonic() < self.end:
+            xid = _number()
+            offer = self._ask(dhcp.DISCOVER, xid, {**wish, **self.options}, self.end, (dhcp.OFFER,))
+            if offer is None:
+                break
+            own = {code: value for code, value in self.options.items() if code != dhcp.REQUESTED}
+            request = {dhcp.REQUESTED: offer.address, dhcp.SERVER: offer.server or b"", **own}
+            until = min(self.end, time.monotonic() + REQUEST_SECONDS)
+            answer = self._ask(dhcp.REQUEST, xid, request, until, (dhcp.ACK, dhcp.NAK), offer)
+            if answer is not None and answer.kind == dhcp.ACK:
+                return granted(answer, clock())
+            if answer is not None:
+                wish = {}
+                time.sleep(AFTER_REFUSAL)
+        sent = f"{self.sent[dhcp.DISCOVER]} DHCPDISCOVER and {self.sent[dhcp.REQUEST]} DHCPREQUEST"
+        raise PipeworkError(
+            f"dhcp: no server gave an address within {self.seconds:g} s; sent were {sent} from "
+            f"{mac_text(self.place.mac)} as {self.lease.hostname!r}.{self.heard}"
+        )
+
+    def _ask(
+        self, kind: int, xid: int, options: t.Mapping[int, bytes], end: float, wanted: tuple[int, ...],
+        offer: dhcp.Message | None = None,
+    ) -> dhcp.Message | None:
+        """Sends until an answer comes that can be used."""
+        sock = t.cast(socket.socket, self.place.sock)
+        asked = {**options, dhcp.WANTED: dhcp.ASKED_FOR, dhcp.MAX_SIZE: (1472).to_bytes(2, "big")}
+        packet = dhcp.frame(dhcp.encode(kind, xid, self.place.mac, asked), self.place.mac)
+        for number in range(1 << 16):
+            if time.monotonic() >= end:
+                return None
+            with contextlib.suppress(BlockingIOError):
+                sock.send(packet)
+            self.sent[kind] += 1
+            again = min(end, time.monotonic() + PAUSES[min(number, len(PAUSES) - 1)])
+            while True:
+                left = again - time.monotonic()
+                if left <= 0:
+                    break
+                sock.settimeout(left)
+                try:
+                    message = dhcp.unframe(sock.recv(1 << 16))
+                except socket.timeout:
+                    break
+                if message is None or (message.xid, message.mac) != (xid, self.place.mac):
+                    continue
+                if message.kind in wanted and self._is_good(message, offer):
+                    return message
+        return None
+
+    def _is_good(self, message: dhcp.Message, offer: dhcp.Message | None) -> bool:
+        if offer is not None and message.server != offer.server:
+            return False
+        if message.kind == dhcp.NAK:
+            words = message.options.get(dhcp.MESSAGE, b"")[:80].decode("ascii", "replace")
+            self.heard = f" The server {socket.inet_ntoa(message.server or dhcp.NOWHERE)} refused it: {words!r}."
+            return True
+        if offer is not None and message.address != offer.address:
+            self.heard = " A server acknowledged another address than it had offered."
+            return False
+        try:
+            granted(message, 0)
+            return True
+        except PipeworkError as error:
+            self.heard = f" {str(error)[len('dhcp: '):].capitalize()}"
+            return False

@@ -1,0 +1,251 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""What a DHCP server has granted, checked before anything is done with it: anybody on a segment can answer. Pure."""
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import json
+import re
+import typing as t
+
+from . import _dhcp_message as dhcp
+from . import _normalize as norm
+from ._errors import PipeworkError
+from ._plan import KernelObject, Key
+
+SECONDS_MIN, FOREVER = 10, 0xFFFFFFFF
+MTU_MIN = 576  # what every host has to take (RFC 791)
+ROUTES_MAX, SERVERS_MAX = 64, 8
+WORD = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+NAMED = {
+    "requested-address": dhcp.REQUESTED, "lease-time": dhcp.SECONDS, "vendor-class": dhcp.VENDOR,
+    "client-id": dhcp.CLIENT,
+}
+OURS = (dhcp.HOSTNAME, dhcp.TYPE, dhcp.SERVER, dhcp.WANTED, dhcp.MAX_SIZE, dhcp.OVERLOAD, 0, dhcp.END)
+
+
+@dataclasses.dataclass(frozen=True)
+class Lease(KernelObject):
+    """What a DHCP client asked for and got. What it got becomes addresses and routes, when it is there."""
+
+    KIND = "lease"
+    IDENTITY = ("ns", "device")
+    HINTS = frozenset({"owner", "seconds", "grant"})
+
+    device: str
+    client: str | None = None
+    hostname: str | None = None
+    options: tuple[str, ...] | None = None
+    mac: str | None = None
+    owner: str | None = None  # the mark of its attachment
+    seconds: float | None = None  # how long to ask for it
+    grant: t.Any = None  # what was granted
+
+    @property
+    def name(self) -> str:
+        return self.device
+
+    def over(self, observed: KernelObject) -> KernelObject:
+        changed = t.cast("Lease", super().over(observed))
+        return dataclasses.replace(changed, owner=self.owner, seconds=self.seconds)
+
+    @property
+    def carrier(self) -> Key:
+        return ("link", self.ns, self.device)
+
+
+@dataclasses.dataclass(frozen=True)
+class Grant:
+    """A lease. ``expires``: on the clock that counts from the start of the host; None for one without end."""
+
+    address: str  # 192.168.1.7/24
+    server: str
+    server_mac: str
+    mac: str
+    expires: float | None = None
+    gateway: str | None = None
+    routes: tuple[tuple[str, str | None], ...] = ()  # destination and gateway
+    mtu: int | None = None
+    dns: tuple[str, ...] = ()
+    domain: str | None = None
+
+    def left(self, now: float) -> int | None:
+        """Whole seconds that it is valid for; None for ever."""
+        return None if self.expires is None else int(self.expires - now)
+
+    def pack(self, asked: t.Mapping[str, t.Any]) -> str:
+        """As it is kept in a file, with what was asked for."""
+        return json.dumps({"asked": asked, "grant": dataclasses.asdict(self)}, sort_keys=True)
+
+
+def unpack(text: str) -> tuple[dict[str, t.Any], Grant]:
+    """A lease from its file. Raises ValueError for what is none."""
+    try:
+        held = json.loads(text)
+        asked, grant = held["asked"], held["grant"]
+        expires = grant["expires"]
+        found = Grant(
+            address=str(norm.interface_address(grant["address"], "lease")),
+            server=norm.address(grant["server"], "lease"),
+            server_mac=norm.mac_address(grant["server_mac"]), mac=norm.mac_address(grant["mac"]),
+            expires=None if expires is None else float(expires),
+            gateway=None if grant["gateway"] is None else norm.address(grant["gateway"], "lease"),
+            routes=tuple(_route(to, via) for to, via in grant["routes"]),
+            mtu=None if grant["mtu"] is None else norm.mtu(grant["mtu"]),
+            dns=tuple(norm.address(each, "lease") for each in grant["dns"]), domain=_domain(grant["domain"] or ""),
+        )
+        return {
+            "client": str(asked["client"]), "hostname": str(asked["hostname"]),
+            "options": tuple(str(option) for option in asked["options"]),
+        }, found
+    except (PipeworkError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(str(error)) from None
+
+
+def _route(to: t.Any, via: t.Any) -> tuple[str, str | None]:
+    destination = "default" if to == "default" else str(ipaddress.IPv4Network(to))
+    return destination, None if via is None else norm.address(via, "lease")
+
+
+# -- what a server says
+
+def granted(message: dhcp.Message, now: float) -> Grant:
+    """The lease in an answer. Raises PipeworkError where it is of no use; what is odd beside it is left out."""
+    options = message.options
+    server = _unicast(message.server or b"")
+    if server is None:
+        raise PipeworkError("dhcp: a server answers without saying who it is.")
+    mask = options.get(dhcp.MASK, b"")
+    text = socket_text(message.address)
+    try:
+        length = ipaddress.IPv4Network(f"0.0.0.0/{socket_text(mask)}").prefixlen if len(mask) == 4 else 0
+        address = norm.interface_address(f"{text}/{length or _classful(message.address)}", "dhcp")
+        if _unicast(message.address) is None or address is None:
+            raise ValueError
+    except (PipeworkError, ValueError):
+        raise PipeworkError(
+            f"dhcp: the server {server} gives {text} with the mask {socket_text(mask) or 'of no value'}, "
+            "which cannot be the address of an interface."
+        ) from None
+    seconds = int.from_bytes(options.get(dhcp.SECONDS, b""), "big")
+    if seconds < SECONDS_MIN or len(options[dhcp.SECONDS]) != 4:
+        raise PipeworkError(f"dhcp: the server {server} gives {address} for {seconds} s, which is too short to use it.")
+    routes = _classless(options.get(dhcp.ROUTES), text)
+    routers = [each for each in _unicasts(options.get(dhcp.ROUTER, b"")) if each != text]
+    gateway: str | None = routers[0] if routers else None
+    if routes is not None:  # then the router does not count
+        gateway = next((via for to, via in routes if to == "default"), None)
+    mtu = int.from_bytes(options.get(dhcp.MTU, b""), "big") if len(options.get(dhcp.MTU, b"")) == 2 else 0
+    return Grant(
+        address=address, server=server, server_mac=mac_text(message.sender), mac=mac_text(message.mac),
+        expires=None if seconds == FOREVER else now + seconds, gateway=gateway,
+        routes=tuple((to, via) for to, via in routes or () if to != "default"),
+        mtu=mtu if mtu >= MTU_MIN else None, dns=tuple(_unicasts(options.get(dhcp.DNS, b""))[:SERVERS_MAX]),
+        domain=_domain(options.get(dhcp.DOMAIN, b"").rstrip(b"\0").decode("ascii", "replace")),
+    )
+
+
+def mac_text(mac: bytes) -> str:
+    return ":".join(f"{octet:02x}" for octet in mac)
+
+
+def socket_text(address: bytes) -> str:
+    return str(ipaddress.IPv4Address(address)) if len(address) == 4 else ""
+
+
+def _classful(address: bytes) -> int:
+    """What an address without a mask had in the days of classes (RFC 2131 leaves it to that)."""
+    return 8 if address[0] < 128 else 16 if address[0] < 192 else 24
+
+
+def _unicast(address: bytes) -> str | None:
+    """An address that a machine can have."""
+    if len(address) != 4:
+        return None
+    found = ipaddress.IPv4Address(address)
+    odd = found.is_multicast or found.is_unspecified or found.is_loopback or int(found) >> 28 == 15
+    return None if odd else str(found)
+
+
+def _unicasts(value: bytes) -> list[str]:
+    found = (_unicast(value[at:at + 4]) for at in range(0, len(value) - len(value) % 4, 4))
+    return [address for address in found if address is not None]
+
+
+def _classless(value: bytes | None, own: str) -> list[tuple[str, str | None]] | None:
+    """Routes of RFC 3442; None where there are none, or they cannot be read."""
+    if not value:
+        return None
+    found: dict[str, str | None] = {}
+    at = 0
+    while at < len(value):
+        length = value[at]
+        octets = (length + 7) // 8
+        if length > 32 or at + 1 + octets + 4 > len(value):
+            return None
+        network = ipaddress.IPv4Network((value[at + 1:at + 1 + octets].ljust(4, b"\0"), length), strict=False)
+        via = value[at + 1 + octets:at + 5 + octets]
+        gateway = _unicast(via)
+        at += 5 + octets
+        # One by the interface itself may be a route; one of the loopback or to a group is none.
+        usable = gateway not in (None, own) or via == dhcp.NOWHERE and length
+        if usable and not (length and (network.is_loopback or network.is_multicast)):
+            found.setdefault(str(network) if length else "default", gateway)
+    return list(found.items())[:ROUTES_MAX]
+
+
+def _domain(text: str) -> str | None:
+    """A domain's name, None for what is none: it may come to stand in files and in the output of programs."""
+    words = text.rstrip(".").split(".")
+    return ".".join(words) if len(text) < 254 and all(WORD.fullmatch(word) for word in words) else None
+
+
+# -- what is asked for
+
+def hostname_of(container: str) -> str:
+    """A container's name as a host's."""
+    word = re.sub(r"[^A-Za-z0-9_-]+", "-", container.rpartition("/")[2])[:63].strip("-")
+    return word or "container"
+
+
+def check_hostname(value: t.Any) -> str:
+    text = str(value)
+    if _domain(text) is None:
+        raise PipeworkError(
+            f"dhcp_hostname: {text!r} is not the name of a host; letters, digits and '-', such as web1, would be right."
+        )
+    return text
+
+
+def check_options(values: t.Iterable[t.Any]) -> tuple[str, ...]:
+    """``name=value`` or ``number=value`` each."""
+    found = tuple(str(value) for value in values)
+    codes = [option_of(each)[0] for each in found]
+    for code, each in zip(codes, found):
+        if codes.count(code) > 1:
+            raise PipeworkError(f"dhcp_options: {each!r} says again what another one says; once would be right.")
+    return found
+
+
+def option_of(text: str) -> tuple[int, bytes]:
+    """The number and value of an option: an address, seconds, hexadecimal after 0x, or text."""
+    name, equals, value = text.partition("=")
+    code = NAMED.get(name, int(name) if name.isascii() and name.isdigit() else -1)
+    if not equals or not value or not 0 < code < 255 or code in OURS:
+        raise PipeworkError(
+            f"dhcp_options: {text!r} is not an option that can be sent; number=value, or one of "
+            f"{', '.join(NAMED)} with '=' and its value, would be right (such as vendor-class=web)."
+        )
+    try:
+        if code == dhcp.REQUESTED:
+            data = ipaddress.IPv4Address(value).packed
+        elif code == dhcp.SECONDS:
+            data = int(value).to_bytes(4, "big")
+        else:
+            data = bytes.fromhex(value[2:]) if value.startswith("0x") else value.encode("utf-8", "surrogateescape")
+        if not 1 <= len(data) <= 64:
+            raise ValueError
+    except (ValueError, OverflowError):
+        raise PipeworkError(f"dhcp_options: {text!r}: the value is not one of this option, or too long.") from None
+    return code, data

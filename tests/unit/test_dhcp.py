@@ -1,0 +1,231 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""DHCP messages and leases: what is sent, and what is made of what a server says, whatever it says."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import struct
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.pipework.containers.plugins.module_utils import _dhcp_message as dhcp
+from ansible_collections.pipework.containers.plugins.module_utils._attachment import Attachment
+from ansible_collections.pipework.containers.plugins.module_utils._dhcp_lease import (
+    Grant,
+    check_hostname,
+    granted,
+    hostname_of,
+    option_of,
+    unpack,
+)
+from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+
+MAC = bytes.fromhex("020000000001")
+SERVER, OWN = bytes([10, 5, 0, 254]), bytes([10, 5, 0, 7])
+USUAL = {
+    dhcp.TYPE: bytes([dhcp.ACK]),
+    dhcp.SERVER: SERVER,
+    dhcp.MASK: bytes([255, 255, 255, 0]),
+    dhcp.SECONDS: struct.pack("!I", 600),
+    dhcp.ROUTER: SERVER,
+}
+
+
+def answer(options: dict[int, bytes], address: bytes = OWN) -> dhcp.Message:
+    return dhcp.Message(1, MAC, address, options, sender=b"\x02\0\0\0\0\x99")
+
+
+def lease(address: bytes = OWN, **options: bytes) -> Grant:
+    given_ = {getattr(dhcp, name): value for name, value in options.items()}
+    return granted(answer({**USUAL, **given_}, address), now=1000)
+
+
+def reply(data: bytes) -> bytes:
+    """A client's message as a server's."""
+    return b"\x02" + data[1:]
+
+
+def test_P20_a_message_goes_there_and_back() -> None:
+    data = dhcp.encode(dhcp.DISCOVER, 77, MAC, {dhcp.HOSTNAME: b"web1"})
+    assert len(data) >= 300 and data[10] & 0x80  # to be answered by broadcast
+    packet = dhcp.frame(reply(data), MAC)
+    assert dhcp.unframe(packet) is None  # it goes to the server's port
+    turned = packet[:34] + struct.pack("!HH", 67, 68) + packet[38:]
+    found = dhcp.unframe(turned)
+    assert found is not None
+    assert (found.xid, found.mac, found.kind, found.sender) == (77, MAC, dhcp.DISCOVER, MAC)
+    assert found.options[dhcp.HOSTNAME] == b"web1"
+    assert dhcp.decode(data) is None  # a client speaks
+
+
+@given(st.binary(max_size=700))
+def test_P20_no_packet_makes_it_stumble(noise: bytes) -> None:
+    dhcp.unframe(noise)
+    whole = reply(dhcp.encode(dhcp.ACK, 1, MAC, {}))[:240] + noise
+    found = dhcp.decode(whole)
+    if found is not None:
+        with contextlib.suppress(PipeworkError):  # and nothing else
+            granted(found, 0)
+
+
+@given(st.dictionaries(st.integers(1, 254), st.binary(max_size=255), max_size=12), st.binary(min_size=4, max_size=4))
+def test_P20_no_options_make_it_stumble(options: dict[int, bytes], address: bytes) -> None:
+    with contextlib.suppress(PipeworkError):  # and nothing else
+        found = granted(answer({**USUAL, **options}, address), 0)
+        _asked, again = unpack(found.pack({"client": "builtin", "hostname": "a", "options": []}))
+        assert again == found
+
+
+def test_P20_options_in_parts_and_in_other_fields() -> None:
+    data = reply(dhcp.encode(dhcp.ACK, 1, MAC, {}))
+    parts = bytes([dhcp.OVERLOAD, 1, 3, dhcp.DOMAIN, 3]) + b"exa" + bytes([dhcp.DOMAIN, 4]) + b"mple" + b"\xff"
+    sname, file = bytes([dhcp.HOSTNAME, 1]) + b"x\xff", bytes([dhcp.MTU, 2, 5, 0, 255])
+    whole = data[:44] + sname.ljust(64, b"\0") + file.ljust(128, b"\0") + data[236:240] + parts
+    found = dhcp.decode(whole)
+    assert found is not None
+    assert found.options[dhcp.DOMAIN] == b"example"
+    assert found.options[dhcp.HOSTNAME] == b"x" and found.options[dhcp.MTU] == b"\x05\0"
+    assert dhcp.decode(data[:240] + bytes([dhcp.DOMAIN, 200]) + b"short") is None
+
+
+def test_P20_what_a_lease_says() -> None:
+    found = lease(DNS=SERVER * 2, DOMAIN=b"example.org", MTU=b"\x05\x78")
+    assert (found.address, found.server, found.gateway, found.mtu) == ("10.5.0.7/24", "10.5.0.254", "10.5.0.254", 1400)
+    assert (found.dns, found.domain, found.expires) == (("10.5.0.254", "10.5.0.254"), "example.org", 1600)
+    assert (found.mac, found.server_mac) == ("02:00:00:00:00:01", "02:00:00:00:00:99")
+    assert found.left(1590.5) == 9
+    assert lease(SECONDS=b"\xff" * 4).expires is None
+    assert lease(MASK=b"").address == "10.5.0.7/8"
+
+
+def test_P20_routes_go_before_the_router() -> None:
+    routes = bytes([24, 172, 16, 9, 10, 5, 0, 1, 0, 10, 5, 0, 2, 32, 10, 9, 9, 9, 0, 0, 0, 0])
+    found = lease(ROUTES=routes)
+    assert found.gateway == "10.5.0.2"
+    assert found.routes == (("172.16.9.0/24", "10.5.0.1"), ("10.9.9.9/32", None))
+    assert lease(ROUTES=bytes([24, 172, 16, 9, 10, 5, 0, 1])).gateway is None
+    for broken in (bytes([33, 1, 2, 3, 4, 5]), bytes([24, 172]), bytes([0, 10, 5])):
+        assert lease(ROUTES=broken).gateway == "10.5.0.254"
+    odd = bytes([8, 127, 10, 5, 0, 1, 4, 224, 10, 5, 0, 1, 0, 127, 0, 0, 1, 0, 0, 0, 0, 0])
+    assert (lease(ROUTES=odd).routes, lease(ROUTES=odd).gateway) == ((), None)
+
+
+@pytest.mark.parametrize(
+    ("options", "address", "words"),
+    [
+        ({dhcp.SERVER: b"\xe0\0\0\x01"}, OWN, "without saying who it is"),
+        ({dhcp.SERVER: b""}, OWN, "without saying who it is"),
+        ({dhcp.MASK: b"\xff\0\xff\0"}, OWN, "cannot be the address of an interface"),
+        ({dhcp.MASK: bytes(4)}, b"\xe0\0\0\x01", "cannot be the address of an interface"),
+        ({}, bytes(4), "cannot be the address of an interface"),
+        ({}, b"\x7f\0\0\x01", "cannot be the address of an interface"),
+        ({}, bytes([10, 5, 0, 255]), "cannot be the address of an interface"),
+        ({dhcp.SECONDS: bytes(4)}, OWN, "for 0 s, which is too short"),
+        ({dhcp.SECONDS: b"\xff" * 8}, OWN, "too short"),
+    ],
+)
+def test_P20_a_hostile_answer_is_of_no_use(options: dict[int, bytes], address: bytes, words: str) -> None:
+    with pytest.raises(PipeworkError, match=words):
+        granted(answer({**USUAL, **options}, address), 0)
+
+
+def test_P24_what_is_odd_beside_the_address_is_left_out() -> None:
+    found = lease(
+        DOMAIN=b"example.org;reboot",
+        ROUTER=b"\x7f\0\0\x01" + OWN + b"\x0a",
+        DNS=b"\xe0\0\0\x01" + SERVER,
+        MTU=b"\0\x44",
+    )
+    assert (found.domain, found.gateway, found.dns, found.mtu) == (None, None, ("10.5.0.254",), None)
+
+
+def test_P25_a_file_that_was_tampered_with_holds_no_lease() -> None:
+    asked = {"client": "builtin", "hostname": "a", "options": ["vendor-class=x"]}
+    text = lease(DOMAIN=b"example.org").pack(asked)
+    assert unpack(text) == ({**asked, "options": ("vendor-class=x",)}, lease(DOMAIN=b"example.org"))
+    held = json.loads(text)
+    for field, value in (
+        ("address", "10.5.0.7"),
+        ("address", None),
+        ("gateway", "$(reboot)"),
+        ("routes", [["default via", None]]),
+        ("routes", 7),
+        ("dns", [1]),
+        ("mac", "../x"),
+        ("mtu", 9),
+        ("expires", "soon"),
+    ):
+        with pytest.raises(ValueError, match=r"^(?s:.*)$"):
+            unpack(json.dumps({**held, "grant": {**held["grant"], field: value}}))
+    for broken in ("", "[]", "{}", '{"asked": {}}', "\0"):
+        with pytest.raises(ValueError, match=r"^(?s:.*)$"):
+            unpack(broken)
+
+
+@pytest.mark.parametrize(
+    ("container", "hostname"),
+    [
+        ("web1", "web1"),
+        ("k8s.io/web$(x)", "web-x"),
+        ("/home/me/web 1", "web-1"),
+        ("ü", "container"),
+        ("a" * 80, "a" * 63),
+    ],
+)
+def test_P23_the_containers_name_as_a_hosts(container: str, hostname: str) -> None:
+    assert hostname_of(container) == hostname
+
+
+def test_P23_a_hostname_is_one() -> None:
+    assert check_hostname("web1.example.org") == "web1.example.org"
+    for wrong in ("web 1", "-web", "web;reboot", "a" * 64, "a..b"):
+        with pytest.raises(PipeworkError, match=r"dhcp_hostname: .* is not the name of a host"):
+            check_hostname(wrong)
+
+
+@pytest.mark.parametrize(
+    ("text", "option"),
+    [
+        ("requested-address=10.5.0.7", (50, OWN)),
+        ("lease-time=600", (51, struct.pack("!I", 600))),
+        ("vendor-class=web", (60, b"web")),
+        ("61=0x01ab", (61, b"\x01\xab")),
+        ("77=a=b", (77, b"a=b")),
+    ],
+)
+def test_P22_options_are_words_with_a_value(text: str, option: tuple[int, bytes]) -> None:
+    assert option_of(text) == option
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["-f", "", "60", "60=", "0=x", "255=x", "53=x", "12=x", "-x hostname:a", "61=0xabc", "lease-time=-1", "50=web1"]
+    + ["77=" + "x" * 65, "²=x"],
+)
+def test_P22_what_is_none_is_refused(text: str) -> None:
+    with pytest.raises(PipeworkError, match="dhcp_options: "):
+        option_of(text)
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"dhcp": "magic"}, "dhcp: 'magic' is not one of builtin"),
+        ({"dhcp": "builtin", "kind": "dummy"}, "reaches no server"),
+        ({"dhcp": "builtin", "dhcp_timeout": 0}, "dhcp_timeout: 0 is not possible"),
+        ({"dhcp_options": ["60=a", "vendor-class=b"]}, "says again what another one says"),
+    ],
+)
+def test_P20_bad_options_are_refused(params: dict[str, Any], words: str) -> None:
+    with pytest.raises(PipeworkError, match=words):
+        Attachment.from_params({"container": "a", "host_interface": "br1", **params})
+
+
+def test_P20_a_gateway_can_be_reached_from_an_address_that_dhcp_brings() -> None:
+    params = {"container": "a", "host_interface": "br1", "dhcp": "builtin", "addresses": [], "gateway": ["10.5.0.1"]}
+    assert Attachment.from_params(params).gateway == ("10.5.0.1",)
