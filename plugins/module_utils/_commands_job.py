@@ -15,6 +15,7 @@ from ._plan import Absent, Plan, State, title
 from ._route_job import RouteJob
 from ._rule_job import RuleJob
 from ._run import Job, Picture
+from ._tc_job import TcJob
 
 
 class Part(t.NamedTuple):
@@ -30,6 +31,7 @@ PARTS = {
     "pipework_attach": Part("attachments", OF_ATTACHMENTS, AttachJob),
     "pipework_route": Part("routes", OF_COMMANDS, RouteJob),
     "pipework_rule": Part("rules", OF_COMMANDS, RuleJob),
+    "pipework_tc": Part("interfaces", OF_COMMANDS, TcJob),
 }
 
 
@@ -67,7 +69,7 @@ class CommandsJob:
         whole = Picture({}, {}, set())
         with self._naming_lines():
             for job in self.jobs:
-                if isinstance(job, RouteJob):
+                if isinstance(job, (RouteJob, TcJob)):
                     job.coming = list(whole.desired.values())
                 _add(whole, job.picture(namespaces))
         return whole
