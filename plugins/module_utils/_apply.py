@@ -11,7 +11,7 @@ import errno
 import itertools
 import typing as t
 
-from . import _codec, _filter, _ovs, _spoofing
+from . import _codec, _filter, _ovs, _spoofing, _wireless
 from ._errors import PipeworkError
 from ._model import GROUP_DELETE, HOST, STAND_IN, Address, FilterRule, Link, Port, SpoofCheck, Sysctl
 from ._netlink import KernelError, Namespaces
@@ -19,6 +19,7 @@ from ._normalize import hashed_name
 from ._plan import Operation, Plan, undo
 from ._requests import REQUESTS, Request, create_address, create_link
 from ._sysctls import path_of
+from ._vfs import Vf, VfAddress
 from ._vlans import KERNEL_OPTION
 
 Step = t.Callable[[Operation], None]
@@ -50,6 +51,10 @@ def _lacking(operation: Operation, number: int | None) -> str:
     link = operation.subject
     if isinstance(link, Link) and operation.action == "create" and (link.type, number) == ("vlan", errno.EEXIST):
         return f" The link of this VLAN of {link.parent} is in another network namespace."
+    if isinstance(link, (Vf, VfAddress)) and number in (errno.EOPNOTSUPP, errno.EPROTONOSUPPORT):
+        return f" The driver of {link.pf} does not set this for its virtual functions."
+    if _wireless.moves(operation):
+        return " The driver of this wireless NIC does not let it move." if number == errno.EOPNOTSUPP else ""
     if operation.action == "create" and number == errno.ENOENT and link.KIND in ("qdisc", "tc_filter"):
         from ._tc_model import lacking
 
@@ -58,7 +63,8 @@ def _lacking(operation: Operation, number: int | None) -> str:
         return ""
     if (link.settings or {}).get("vlan_filtering"):
         return f" With VLANs it needs {KERNEL_OPTION}."
-    option, module = {"vlan": ("VLAN_8021Q", "8021q")}.get(str(link.type), (str(link.type).upper(), link.type))
+    odd = {"vlan": ("VLAN_8021Q", "8021q"), "ipoib": ("INFINIBAND_IPOIB", "ib_ipoib")}
+    option, module = odd.get(str(link.type), (str(link.type).upper(), link.type))
     return (
         f" This kernel has no interfaces of type {link.type}: it needs CONFIG_{option}, "
         f"built in or as a module ('modprobe {module}')."
@@ -150,7 +156,20 @@ def _execute(batch: Plan, namespaces: Namespaces, done: Plan) -> None:
     elif sort in DELETED_TOGETHER:
         _delete_links(work, namespaces, done)
     else:
-        _request(work, _encoder(sort), namespaces, done)
+        moving = [operation for operation in work if _wireless.moves(operation)]
+        rest = [operation for operation in work if operation not in moving] if moving else work
+        if rest:
+            _request(rest, _encoder(sort), namespaces, done)
+        for operation in moving:
+            _move_radio(operation, namespaces, done)
+
+
+def _move_radio(operation: Operation, namespaces: Namespaces, done: Plan) -> None:
+    try:
+        _wireless.carry(operation, namespaces)
+    except KernelError as error:
+        raise OperationFailed(operation, error) from None
+    done.append(operation)
 
 
 def _change_timers(work: Plan, namespaces: Namespaces, done: Plan) -> None:

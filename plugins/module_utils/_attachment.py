@@ -20,10 +20,13 @@ from ._rules import RuleItem
 MACVLAN_MODES = ("bridge", "private", "vepa", "passthru", "source")
 IPVLAN_MODES = ("l2", "l3", "l3s")
 PORT_OPTIONS = ("isolated", "hairpin", "learning", "mac_spoof_check")
-KINDS_WITH_MODE = {"macvlan": MACVLAN_MODES, "macvtap": MACVLAN_MODES, "ipvlan": IPVLAN_MODES}
+IPOIB_MODES = ("datagram", "connected")
+KINDS_WITH_MODE = {
+    "macvlan": MACVLAN_MODES, "macvtap": MACVLAN_MODES, "ipvlan": IPVLAN_MODES, "ipoib": IPOIB_MODES,
+}
 KINDS_WITH = {  # what only some kinds have
-    "vlan": ("bridge", "openvswitch", "macvlan", "macvtap", "ipvlan"), "vlan_trunks": ("bridge", "openvswitch"),
-    "port": ("bridge", "openvswitch"),
+    "vlan": ("bridge", "openvswitch", "macvlan", "macvtap", "ipvlan", "sriov"),
+    "vlan_trunks": ("bridge", "openvswitch"), "port": ("bridge", "openvswitch", "sriov"), "pkey": ("ipoib",),
 }
 
 
@@ -49,6 +52,8 @@ class Attachment:
     mtu: int | None = None
     vlan: int | None = None
     vlan_trunks: tuple[str, ...] | None = None
+    vf: int | None = None
+    pkey: int | None = None
     port: tuple[tuple[str, bool], ...] | None = None
     sysctls: tuple[tuple[str, str], ...] | None = None
     bandwidth: _bandwidth.Bandwidth | None = None
@@ -158,7 +163,7 @@ def _normalized(params: Params, names: Names | None) -> dict[str, t.Any]:
     local_interface = given("local_interface")
     addresses = params.get("addresses")
     gateway = params.get("gateway")
-    interface = norm.interface_name(given("interface") or "eth1", "interface")
+    interface = norm.interface_name(given("interface") or _default_name(params), "interface")
     return {
         **container_of(params),
         **routing_options(params, interface, names),
@@ -174,6 +179,8 @@ def _normalized(params: Params, names: Names | None) -> dict[str, t.Any]:
         "mtu": None if given("mtu") is None else norm.mtu(params["mtu"]),
         "vlan": None if given("vlan") is None else _vlans.vlan_id(params["vlan"], "vlan"),
         "vlan_trunks": None if params.get("vlan_trunks") is None else _vlans.trunks(params["vlan_trunks"]),
+        "vf": None if given("vf") is None else _vf(params["vf"]),
+        "pkey": None if given("pkey") is None else norm.partition_key(params["pkey"]),
         "port": _port(params.get("port") or {}),
         "sysctls": _sysctls.from_option(params.get("sysctls") or {}) or None,
         "bandwidth": _bandwidth.from_option(params.get("bandwidth")),
@@ -191,6 +198,22 @@ def host_interface_of(params: Params) -> str | None:
     if str(value).startswith("mac:"):
         return "mac:" + norm.mac_address(str(value)[4:], "host_interface")
     return norm.interface_name(value, "host_interface")
+
+
+def _default_name(params: Params) -> str:
+    """As in the classic script."""
+    infiniband = params.get("pkey") or str(params.get("host_interface") or "").startswith("ib")
+    return "ib0" if params.get("kind") == "ipoib" or params.get("kind") in (None, "auto") and infiniband else "eth1"
+
+
+def _vf(value: t.Any) -> int:
+    try:
+        number = int(str(value))
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise PipeworkError(f"vf: {value!r} is not the number of a virtual function; the first one is 0.")
+    return number
 
 
 def _port(options: Params) -> tuple[tuple[str, bool], ...] | None:
@@ -215,11 +238,15 @@ def _check_together(item: Attachment, peered: bool) -> None:
         )
     if item.mode is not None:
         kind = item.kind if item.kind != "auto" else "macvlan"
-        modes = KINDS_WITH_MODE.get(kind)
+        modes = MACVLAN_MODES + IPOIB_MODES if item.kind == "auto" else KINDS_WITH_MODE.get(kind)
         if modes is None:
             raise PipeworkError(f"mode: kind {item.kind} has no modes; {', '.join(KINDS_WITH_MODE)} have.")
         if item.mode not in modes:
             raise PipeworkError(f"mode: {item.mode!r} is not a mode of {kind}; {', '.join(modes)} are.")
+    if item.vf is not None and item.kind not in ("auto", "sriov"):
+        raise PipeworkError(f"vf: kind {item.kind} has no virtual functions; kind sriov has.")
+    if item.vf is None and item.kind == "sriov":
+        raise PipeworkError("vf: say which virtual function of the card it shall be; the first one is 0.")
     _vlans.of_port(item.vlan, item.vlan_trunks)
     families = [norm.family(gateway) for gateway in item.gateway or ()]
     whole = {norm.family(address) for address in item.addresses or ()} if not item.append else {4, 6}

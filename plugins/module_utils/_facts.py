@@ -26,6 +26,7 @@ from ._model import (
 from ._ovs_rows import Switch
 from ._plan import KernelObject, Key, State
 from ._rules import Rule
+from ._vfs import Card, objects
 
 End = tuple[str, str]  # label, name
 
@@ -44,6 +45,8 @@ class Facts:
     queues: list[KernelObject] = dataclasses.field(default_factory=list)  # where a bandwidth is, or may be
     spoof_checks: dict[str, str] = dataclasses.field(default_factory=dict)  # MAC addresses, by the ports' names
     no_spoof_checks: str | None = None  # why there can be none
+    wireless: dict[int, int] = dataclasses.field(default_factory=dict)  # the host's, by index: which NIC's each is
+    cards: dict[str, Card] = dataclasses.field(default_factory=dict)  # with virtual functions, as far as they matter
     pairs: dict[End, End] = dataclasses.field(default_factory=dict)  # of veths of ours between containers, both ways
     secret: bytes = b""  # what seals the aliases of lent NICs; in ``devices`` there are none without that seal
     rules: dict[str, list[Rule]] = dataclasses.field(default_factory=dict)  # where they may matter
@@ -113,7 +116,7 @@ class Facts:
         found += [
             SpoofCheck(HOST, name, mac, active=name in self.host) for name, mac in self.spoof_checks.items()
         ]
-        result: State = {item.key: item for item in (*found, *self.sysctls, *self.queues)}
+        result: State = {item.key: item for item in (*found, *self.sysctls, *self.queues, *objects(self.cards))}
         if self.switch is not None:
             result.update(self.switch.objects(self.host))
         for many in (self.addresses, self.routes):
@@ -159,7 +162,7 @@ class Facts:
             parent = "/".join(other) if other else None
         elif label == HOST and device.type != "bridge" and not device.owner:
             kind, owner = "nic", device.alias or ""
-        elif device.type in (*ON_A_NIC, "vlan") and (device.parent_netnsid is None) == (label == HOST):
+        elif device.type in (*ON_A_NIC, "vlan", "ipoib") and (device.parent_netnsid is None) == (label == HOST):
             parent = self.host_name(device.parent_index)
         follows = kind == "vlan" and label == HOST  # its MAC address is its NIC's
         return Link(
