@@ -11,16 +11,16 @@ import errno
 import itertools
 import typing as t
 
-from . import _codec, _dhcp, _filter, _ovs, _spoofing
+from . import _codec, _dhcp, _filter, _ovs, _spoofing, _wireless
 from ._dhcp_lease import Lease
 from ._errors import PipeworkError
-from ._model import GROUP_DELETE, HOST, STAND_IN, Address, FilterRule, Link, Port, SpoofCheck, Sysctl
+from ._model import GROUP_DELETE, HOST, STAND_IN, Address, FilterRule, Link, Port, SpoofCheck
 from ._netlink import KernelError, Namespaces
 from ._normalize import hashed_name
 from ._plan import Operation, Plan, undo
+from ._refusals import lacking
 from ._requests import REQUESTS, Request, create_address, create_link
-from ._sysctls import path_of
-from ._vlans import KERNEL_OPTION
+from ._sysctls import Sysctl, path_of
 
 Step = t.Callable[[Operation], None]
 
@@ -43,27 +43,7 @@ class OperationFailed(PipeworkError):
     def __init__(self, operation: Operation, error: Exception) -> None:
         self.number = getattr(error, "errno", None)
         self.whole = bool(getattr(error, "whole", False))
-        super().__init__(f"{operation} failed: {error}.{_lacking(operation, self.number)}")
-
-
-def _lacking(operation: Operation, number: int | None) -> str:
-    """What to do where the kernel does not know a type of interface."""
-    link = operation.subject
-    if isinstance(link, Link) and operation.action == "create" and (link.type, number) == ("vlan", errno.EEXIST):
-        return f" The link of this VLAN of {link.parent} is in another network namespace."
-    if operation.action == "create" and number == errno.ENOENT and link.KIND in ("qdisc", "tc_filter"):
-        from ._tc_model import lacking
-
-        return lacking(link)
-    if operation.action != "create" or number != errno.EOPNOTSUPP or not isinstance(link, Link):
-        return ""
-    if (link.settings or {}).get("vlan_filtering"):
-        return f" With VLANs it needs {KERNEL_OPTION}."
-    option, module = {"vlan": ("VLAN_8021Q", "8021q")}.get(str(link.type), (str(link.type).upper(), link.type))
-    return (
-        f" This kernel has no interfaces of type {link.type}: it needs CONFIG_{option}, "
-        f"built in or as a module ('modprobe {module}')."
-    )
+        super().__init__(f"{operation} failed: {error}.{lacking(operation, self.number)}")
 
 
 def apply(plan: Plan, namespaces: Namespaces, step: Step | None = None) -> None:
@@ -156,7 +136,20 @@ def _execute(batch: Plan, namespaces: Namespaces, done: Plan) -> None:
     elif sort in DELETED_TOGETHER:
         _delete_links(work, namespaces, done)
     else:
-        _request(work, _encoder(sort), namespaces, done)
+        moving = [operation for operation in work if _wireless.moves(operation)]
+        rest = [operation for operation in work if operation not in moving] if moving else work
+        if rest:
+            _request(rest, _encoder(sort), namespaces, done)
+        for operation in moving:
+            _move_radio(operation, namespaces, done)
+
+
+def _move_radio(operation: Operation, namespaces: Namespaces, done: Plan) -> None:
+    try:
+        _wireless.carry(operation, namespaces)
+    except KernelError as error:
+        raise OperationFailed(operation, error) from None
+    done.append(operation)
 
 
 def _change_timers(work: Plan, namespaces: Namespaces, done: Plan) -> None:

@@ -27,7 +27,6 @@ from ._model import (
     Nic,
     Port,
     Route,
-    Sysctl,
     default_metric,
     end_key,
     owner_fields,
@@ -38,6 +37,7 @@ from ._normalize import family
 from ._ovs_rows import OvsBridge, OvsPort
 from ._plan import Absent, Desired, KernelObject, Key, State
 from ._rooms import check_rooms, collect_bridges
+from ._sysctls import Sysctl
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,6 +192,8 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
     kind = _kinds.kind_of(item, facts, site.link)
     if item.mode is not None and kind not in KINDS_WITH_MODE:
         raise item.refuse(f"mode: kind {kind} has no modes; {', '.join(KINDS_WITH_MODE)} have.")
+    if item.mode is not None and item.mode not in KINDS_WITH_MODE[kind]:
+        raise item.refuse(f"mode: {item.mode!r} is not a mode of {kind}; {', '.join(KINDS_WITH_MODE[kind])} are.")
     for option, kinds in KINDS_WITH.items():
         if getattr(item, option) is not None and kind not in kinds:
             having = f"kinds {', '.join(kinds)} have" if len(kinds) > 1 else f"kind {kinds[0]} has"
@@ -207,14 +209,14 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
         if isinstance(wanted, Link) and wanted.parent and wanted.type not in PAIR_TYPES:
             _claim(wanted, item, wish)
             wish.standing.add(wanted.parent)
-    if site.link is not None and site.link.type == "phys" and kind != "phys":
+    if site.link is not None and site.link.type == "phys" and kind not in _kinds.MOVING:
         for wanted in home(facts, site.link):
             wish.want(wanted, own=False)
     if site.link is not None and site.link.parent:
         wish.vacated.add(site.link.parent)
         if site.link.type in PAIR_TYPES:
             wish.parted.add(end_key(site.link.parent))
-    if scene.lent and kind != "phys":
+    if scene.lent and kind not in _kinds.MOVING:
         _absent_remains(target.runtime, target.known_as, item, scene, wish, only=scene.lent)
     port = site.port
     if port is not None and port.bridge and _bridge_of(wish, port.key) != port.bridge:
@@ -241,7 +243,7 @@ def _claim(link: Link, item: Attachment, wish: Wish) -> None:
     """A NIC carries many macvlans, or moves into one container."""
     parent = str(link.parent)
     other = wish.users.setdefault(parent, item)
-    if other is not item and "phys" in (item.kind, other.kind):
+    if other is not item and (link.type == "phys" or set(_kinds.MOVING) & {item.kind, other.kind}):
         raise item.refuse(
             f"host_interface: {parent} is wanted by {other.title} and by {item.title}, but it can only move into one "
             "container, and then carries nothing on the host."
@@ -337,7 +339,8 @@ def _purge(scene: Scene, wish: Wish, in_scope: t.Callable[[str], bool]) -> None:
         port = scene.port(link.ns, link.ifname)
         device = scene.facts.devices[link.ns][link.ifname]
         end = scene.facts.host.get(str(port.local_interface)) if port else device if link.ns == HOST else None
-        stands_on = link.parent or (scene.facts.bridge_under(end) if end else None)
+        card = link.nic.vf.pf if link.nic and link.nic.vf else None
+        stands_on = card or link.parent or (scene.facts.bridge_under(end) if end else None)
         nic = _nic_vlan.nic_of(scene.facts, stands_on) if stands_on else "dummy"
         if in_scope(str(stands_on)) or in_scope(nic):
             _remove(link.ns, link.ifname, scene, wish)

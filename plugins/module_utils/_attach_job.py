@@ -8,7 +8,19 @@ import functools
 import time
 import typing as t
 
-from . import _dhcp, _filter, _forwarding, _nic_vlan, _ovs, _runtimes, _spoof_checks, _spoofing, _uppers, _vlans
+from . import (
+    _dhcp,
+    _filter,
+    _forwarding,
+    _nic_vlan,
+    _ovs,
+    _runtimes,
+    _spoof_checks,
+    _spoofing,
+    _uppers,
+    _vlans,
+    _wireless,
+)
 from ._announce import News, announce
 from ._attach import Target, Wish, compile_wish
 from ._attachment import Attachment, Params, attachments_from_params, host_interface_of
@@ -18,15 +30,17 @@ from ._guests import Request, open_guests
 from ._items import purges
 from ._kinds import named, wants_switch
 from ._leases import grant_of
-from ._model import HOST, OWNER_BRIDGE, TABLE_MAIN, Address, Link, Port, Route, default_metric
+from ._model import HOST, OWNER_BRIDGE, TABLE_MAIN, Address, Link, Nic, Port, Route, default_metric
 from ._names import read_names
 from ._netlink import Namespaces
 from ._observe import observe, observe_leases, observe_sysctls
+from ._observe_cards import observe_cards
 from ._ovs_rows import OvsPort, port_row_key
 from ._plan import Absent, Plan, State
 from ._rooms import staying_ports
 from ._run import Picture
 from ._source_routing import wish_routing
+from ._vfs import Vf
 
 KINDS_SHOWN = {"veth": "bridge", "pair": "veth", "peer": "veth"}
 OF_A_PEER = ("container", "container_id", "runtime", "interface", "mac_address", "addresses", "gateway")
@@ -67,7 +81,7 @@ class AttachJob:
                 namespaces.add(answer.label, answer.fd)
 
     def picture(self, namespaces: Namespaces) -> Picture:
-        lending = any(item.kind == "phys" and item.state == "present" for item in self.items)
+        lending = any((item.kind == "phys" or item.vf is not None) and item.state == "present" for item in self.items)
         on_host = any(item.runtime == "host" for item in self.items)
         vlans = any(item.vlans is not None for item in self.items if item.state == "present")
         look = functools.partial(
@@ -78,6 +92,9 @@ class AttachJob:
         concerned = None if self.purge else {(str(each.label), each.item.interface) for each in self.targets}
         if _uppers.open_other_ends(facts.halves(concerned), namespaces):
             facts = look()
+        if lending:
+            facts.wireless = _wireless.observe(namespaces)
+        observe_cards(namespaces, facts, self._cards(facts))
         self._observe_sysctls(facts, namespaces)
         self._observe_queues(facts, namespaces)
         for target in self.targets:
@@ -108,6 +125,13 @@ class AttachJob:
             target.label for target in self.targets if target.label is not None
             and (target.item.state == "absent" or target.item.table is not None or target.item.rules is not None)
         }
+
+    def _cards(self, facts: Facts) -> set[str]:
+        """The host interfaces whose virtual functions a run has to do with."""
+        wanted = {str(item.host_interface) for item in self.items if item.vf is not None and item.state == "present"}
+        found = {named(name, facts) for name in wanted}
+        nics = [Nic.unpack(device.alias or "") for each in facts.devices.values() for device in each.values()]
+        return found | {nic.vf.pf for _owner, nic in filter(None, nics) if nic.vf is not None}
 
     def _observe_switch(self, facts: Facts, namespaces: Namespaces) -> None:
         wanted = [target for target in self.targets if wants_switch(target.item, facts)]
@@ -216,6 +240,8 @@ def _result(target: Target, state: State, facts: Facts) -> dict[str, t.Any]:
     item, label = target.item, str(target.label)
     link = t.cast("Link | None", state.get(link_key(label, item.interface)))
     port = t.cast("Port | None", state.get(port_key(label, item.interface)))
+    vf = link.nic.vf if link and link.nic else None
+    through = t.cast("Vf | None", state.get(Vf(HOST, vf.pf, vf.number).key)) if vf else None
     row = _on_switch(port, state)
     bridge, vlans = (row.bridge, row.vlans) if row else (port.bridge, port.vlans) if port else (None, None)
     kinds = {**KINDS_SHOWN, "veth": "openvswitch"} if row else KINDS_SHOWN
@@ -224,15 +250,15 @@ def _result(target: Target, state: State, facts: Facts) -> dict[str, t.Any]:
     gateways = [state.get(Route(label, v, "default", table, default_metric(v)).key) for v in (4, 6)]
     return {
         "container": target.name, "container_id": target.ident, "runtime": target.runtime,
-        "kind": kinds.get(str(link.type), link.type) if link else None, "peer": None,
-        "host_interface": bridge or (
+        "kind": "sriov" if vf else kinds.get(str(link.type), link.type) if link else None, "peer": None,
+        "host_interface": vf.pf if vf else bridge or (
             _nic_of(item, link.parent, facts) if link and link.parent and item.kind != "veth" else item.host_interface),
         "local_interface": port.local_interface if port else None, "interface": item.interface,
         "mac_address": link.mac if link else None, "mtu": link.mtu if link else None,
         "addresses": sorted(t.cast(Address, o).address for o in carried),
         "gateway": [g.gateway for g in gateways if isinstance(g, Route) and g.device == item.interface and g.gateway],
-        "vlan": _vlans.native(vlans) if port else item.vlan, "vlan_trunks": _vlans.tagged(vlans),
-        "lease": _lease(label, item, state),
+        "vlan": _vlans.native(vlans) if port else through.vlan or None if through else item.vlan,
+        "vlan_trunks": _vlans.tagged(vlans), "lease": _lease(label, item, state),
     }
 
 

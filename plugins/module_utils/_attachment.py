@@ -23,10 +23,13 @@ PORT_OPTIONS = ("isolated", "hairpin", "learning", "mac_spoof_check")
 DHCP_CLIENTS = ("builtin",)
 DHCP_SECONDS = 30.0
 DHCP_SECONDS_MAX = 240  # less than other runs wait for the lock
-KINDS_WITH_MODE = {"macvlan": MACVLAN_MODES, "macvtap": MACVLAN_MODES, "ipvlan": IPVLAN_MODES}
+IPOIB_MODES = ("datagram", "connected")
+KINDS_WITH_MODE = {
+    "macvlan": MACVLAN_MODES, "macvtap": MACVLAN_MODES, "ipvlan": IPVLAN_MODES, "ipoib": IPOIB_MODES,
+}
 KINDS_WITH = {  # what only some kinds have
-    "vlan": ("bridge", "openvswitch", "macvlan", "macvtap", "ipvlan"), "vlan_trunks": ("bridge", "openvswitch"),
-    "port": ("bridge", "openvswitch"),
+    "vlan": ("bridge", "openvswitch", "macvlan", "macvtap", "ipvlan", "sriov"),
+    "vlan_trunks": ("bridge", "openvswitch"), "port": ("bridge", "openvswitch", "sriov"), "pkey": ("ipoib",),
 }
 
 
@@ -56,6 +59,8 @@ class Attachment:
     mtu: int | None = None
     vlan: int | None = None
     vlan_trunks: tuple[str, ...] | None = None
+    vf: int | None = None
+    pkey: int | None = None
     port: tuple[tuple[str, bool], ...] | None = None
     sysctls: tuple[tuple[str, str], ...] | None = None
     bandwidth: _bandwidth.Bandwidth | None = None
@@ -165,7 +170,7 @@ def _normalized(params: Params, names: Names | None) -> dict[str, t.Any]:
     local_interface = given("local_interface")
     addresses = params.get("addresses")
     gateway = params.get("gateway")
-    interface = norm.interface_name(given("interface") or "eth1", "interface")
+    interface = norm.interface_name(given("interface") or _default_name(params), "interface")
     return {
         **container_of(params),
         **routing_options(params, interface, names),
@@ -182,6 +187,8 @@ def _normalized(params: Params, names: Names | None) -> dict[str, t.Any]:
         "mtu": None if given("mtu") is None else norm.mtu(params["mtu"]),
         "vlan": None if given("vlan") is None else _vlans.vlan_id(params["vlan"], "vlan"),
         "vlan_trunks": None if params.get("vlan_trunks") is None else _vlans.trunks(params["vlan_trunks"]),
+        "vf": None if given("vf") is None else _vf(params["vf"]),
+        "pkey": None if given("pkey") is None else norm.partition_key(params["pkey"]),
         "port": _port(params.get("port") or {}),
         "sysctls": _sysctls.from_option(params.get("sysctls") or {}) or None,
         "bandwidth": _bandwidth.from_option(params.get("bandwidth")),
@@ -216,6 +223,22 @@ def host_interface_of(params: Params) -> str | None:
     return norm.interface_name(value, "host_interface")
 
 
+def _default_name(params: Params) -> str:
+    """As in the classic script."""
+    infiniband = params.get("pkey") or str(params.get("host_interface") or "").startswith("ib")
+    return "ib0" if params.get("kind") == "ipoib" or params.get("kind") in (None, "auto") and infiniband else "eth1"
+
+
+def _vf(value: t.Any) -> int:
+    try:
+        number = int(str(value))
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise PipeworkError(f"vf: {value!r} is not the number of a virtual function; the first one is 0.")
+    return number
+
+
 def _port(options: Params) -> tuple[tuple[str, bool], ...] | None:
     for name in options:
         if name not in PORT_OPTIONS:
@@ -238,7 +261,7 @@ def _check_together(item: Attachment, peered: bool) -> None:
         )
     if item.mode is not None:
         kind = item.kind if item.kind != "auto" else "macvlan"
-        modes = KINDS_WITH_MODE.get(kind)
+        modes = MACVLAN_MODES + IPOIB_MODES if item.kind == "auto" else KINDS_WITH_MODE.get(kind)
         if modes is None:
             raise PipeworkError(f"mode: kind {item.kind} has no modes; {', '.join(KINDS_WITH_MODE)} have.")
         if item.mode not in modes:
@@ -247,6 +270,10 @@ def _check_together(item: Attachment, peered: bool) -> None:
         raise PipeworkError("dhcp: an interface that leads nowhere (kind dummy) reaches no server; leave it out.")
     if item.dhcp is not None and item.table is not None:
         raise PipeworkError("dhcp: the routes of a lease stand in the main table; leave 'table' or 'dhcp' out.")
+    if item.vf is not None and item.kind not in ("auto", "sriov"):
+        raise PipeworkError(f"vf: kind {item.kind} has no virtual functions; kind sriov has.")
+    if item.vf is None and item.kind == "sriov":
+        raise PipeworkError("vf: say which virtual function of the card it shall be; the first one is 0.")
     _vlans.of_port(item.vlan, item.vlan_trunks)
     families = [norm.family(gateway) for gateway in item.gateway or ()]
     whole = {norm.family(address) for address in item.addresses or ()} if not item.append else {4, 6}

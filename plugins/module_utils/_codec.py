@@ -33,7 +33,7 @@ RTM_GETNSID = 90
 REQUEST, ACK, DUMP, REPLACE, EXCL, CREATE = 1, 4, 0x300, 0x100, 0x200, 0x400
 AF_INET, AF_INET6 = 2, 10
 IFF_UP, IFF_LOOPBACK, IFF_RUNNING, IFF_LOWER_UP = 1, 8, 0x40, 0x10000
-ARPHRD_ETHER = 1
+ARPHRD_ETHER, ARPHRD_INFINIBAND = 1, 32
 IFA_F_PERMANENT, IFA_F_TENTATIVE_BITS = 0x80, 0x40 | 0x08 | 0x20 | 0x01  # tentative, dadfailed, deprecated, secondary
 RT_SCOPE_LINK = 253
 RTEXT_FILTER_SKIP_STATS = 8
@@ -106,6 +106,13 @@ def _slimmed(raw: bytes, header: int, wanted: frozenset[int]) -> bytes:
     return struct.pack("=I", len(slim)) + slim[4:]
 
 
+def decode_attributes(raw: bytes, wanted: frozenset[int]) -> t.Callable[[str], t.Any]:
+    """The wanted attributes of a link, by name."""
+    message = ifinfmsg(_slimmed(raw, 32, wanted))
+    message.decode()
+    return t.cast("t.Callable[[str], t.Any]", message.get_attr)
+
+
 def decode_device(raw: bytes) -> Device:
     slim = _slimmed(raw, 32, _DEVICE_ATTRIBUTES)
     message = ifinfmsg(slim)
@@ -117,13 +124,16 @@ def decode_device(raw: bytes) -> Device:
     if kind in DECODERS:
         data = info.get_attr("IFLA_INFO_DATA")
         settings = DECODERS[kind](data) if data is not None else {}
+    infiniband = message["ifi_type"] == ARPHRD_INFINIBAND
     return Device(
-        index=message["index"], name=_text(attrs("IFLA_IFNAME")), type=kind, mac=attrs("IFLA_ADDRESS"),
+        index=message["index"], name=_text(attrs("IFLA_IFNAME")), type=kind,
+        mac=None if infiniband else attrs("IFLA_ADDRESS"),
         mtu=attrs("IFLA_MTU"), up=bool(message["flags"] & IFF_UP), master=attrs("IFLA_MASTER"),
         parent_index=attrs("IFLA_LINK"),
         parent_netnsid=attrs("IFLA_LINK_NETNSID"), alias=_text(attrs("IFLA_IFALIAS")), group=attrs("IFLA_GROUP") or 0,
-        settings=settings, ethernet=message["ifi_type"] == ARPHRD_ETHER, running=bool(message["flags"] & IFF_RUNNING),
-        carrier=bool(message["flags"] & IFF_LOWER_UP), port=decode_options(slim) if attrs("IFLA_MASTER") else None,
+        settings=settings, infiniband=infiniband, ethernet=message["ifi_type"] == ARPHRD_ETHER,
+        running=bool(message["flags"] & IFF_RUNNING), carrier=bool(message["flags"] & IFF_LOWER_UP),
+        port=decode_options(slim) if attrs("IFLA_MASTER") else None,
     )
 
 

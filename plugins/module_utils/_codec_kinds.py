@@ -50,9 +50,14 @@ def _vlan_settings(data: t.Any) -> dict[str, t.Any]:
     return {"vlan_id": data.get_attr("IFLA_VLAN_ID"), "vlan_protocol": VLAN_PROTOCOLS.get(number, number)}
 
 
+def _ipoib_settings(data: t.Any) -> dict[str, t.Any]:
+    found = {"pkey": data.get_attr("IFLA_IPOIB_PKEY"), "mode": data.get_attr("IFLA_IPOIB_MODE")}
+    return {name: value for name, value in found.items() if value is not None}
+
+
 DECODERS: dict[str, t.Callable[[t.Any], dict[str, t.Any]]] = {
     "bridge": _bridge_settings, "macvlan": _macvlan_settings, "macvtap": _macvlan_settings, "ipvlan": _ipvlan_settings,
-    "vlan": _vlan_settings,
+    "vlan": _vlan_settings, "ipoib": _ipoib_settings,
 }
 
 
@@ -61,6 +66,8 @@ def settings_attrs(kind: str | None, settings: dict[str, t.Any]) -> list[tuple[s
         mode = settings.get("mode")
         value = IPVLAN_MODES.index(mode) if kind == "ipvlan" and mode else mode
         return [] if mode is None else [(f"IFLA_{str(kind).upper()}_MODE", value)]
+    if kind == "ipoib":
+        return [(f"IFLA_IPOIB_{name.upper()}", settings[name]) for name in ("pkey", "mode") if name in settings]
     if kind == "vlan":
         return [("IFLA_VLAN_ID", settings["vlan_id"])]
     seconds = [(BRIDGE_SECONDS[n], round(v * USER_HZ)) for n, v in settings.items() if n in BRIDGE_SECONDS]

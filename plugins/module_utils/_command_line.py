@@ -10,7 +10,9 @@ from ._errors import PipeworkError
 from ._grammar.command import Command
 from ._items import Params
 
-BESIDE = ("container", "runtime", "runtime_user", "cmd", "passthrough", "state", "purge", "routes", "rules")
+BESIDE = (
+    "container", "runtime", "runtime_user", "cmd", "passthrough", "state", "purge", "routes", "rules", "interfaces",
+)
 
 
 def said(params: Params, parse: t.Callable[[t.Any], Command], defaults: t.Collection[str]) -> tuple[str, Params]:

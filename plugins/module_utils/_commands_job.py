@@ -15,6 +15,7 @@ from ._plan import Absent, Plan, State, title
 from ._route_job import RouteJob
 from ._rule_job import RuleJob
 from ._run import Job, Picture, run
+from ._tc_job import TcJob
 from ._wait_job import WaitJob, wait
 
 
@@ -31,6 +32,7 @@ PARTS = {
     "pipework_attach": Part("attachments", OF_ATTACHMENTS, AttachJob),
     "pipework_route": Part("routes", OF_COMMANDS, RouteJob),
     "pipework_rule": Part("rules", OF_COMMANDS, RuleJob),
+    "pipework_tc": Part("interfaces", OF_COMMANDS, TcJob),
 }
 
 
@@ -75,7 +77,7 @@ class CommandsJob:
         whole = Picture({}, {}, set())
         with self.naming_lines():
             for job in self.jobs:
-                if isinstance(job, RouteJob):
+                if isinstance(job, (RouteJob, TcJob)):
                     job.coming = list(whole.desired.values())
                 _add(whole, job.picture(namespaces))
         return whole

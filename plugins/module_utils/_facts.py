@@ -20,13 +20,14 @@ from ._model import (
     Port,
     Route,
     SpoofCheck,
-    Sysctl,
     owner_fields,
     pair_end,
 )
 from ._ovs_rows import Switch
 from ._plan import KernelObject, Key, State
 from ._rules import Rule
+from ._sysctls import Sysctl
+from ._vfs import Card, objects
 
 End = tuple[str, str]  # label, name
 
@@ -45,6 +46,8 @@ class Facts:
     queues: list[KernelObject] = dataclasses.field(default_factory=list)  # where a bandwidth is, or may be
     spoof_checks: dict[str, str] = dataclasses.field(default_factory=dict)  # MAC addresses, by the ports' names
     no_spoof_checks: str | None = None  # why there can be none
+    wireless: dict[int, int] = dataclasses.field(default_factory=dict)  # the host's, by index: which NIC's each is
+    cards: dict[str, Card] = dataclasses.field(default_factory=dict)  # with virtual functions, as far as they matter
     pairs: dict[End, End] = dataclasses.field(default_factory=dict)  # of veths of ours between containers, both ways
     now: float = 0.0  # on the clock that leases expire by
     leases: list[Lease] = dataclasses.field(default_factory=list)  # that are valid
@@ -116,7 +119,8 @@ class Facts:
         found += [
             SpoofCheck(HOST, name, mac, active=name in self.host) for name, mac in self.spoof_checks.items()
         ]
-        result: State = {item.key: item for item in (*found, *self.sysctls, *self.queues, *self.leases)}
+        found += self.queues
+        result: State = {item.key: item for item in (*found, *self.sysctls, *self.leases, *objects(self.cards))}
         if self.switch is not None:
             result.update(self.switch.objects(self.host))
         for many in (self.addresses, self.routes):
@@ -162,7 +166,7 @@ class Facts:
             parent = "/".join(other) if other else None
         elif label == HOST and device.type != "bridge" and not device.owner:
             kind, owner = "nic", device.alias or ""
-        elif device.type in (*ON_A_NIC, "vlan") and (device.parent_netnsid is None) == (label == HOST):
+        elif device.type in (*ON_A_NIC, "vlan", "ipoib") and (device.parent_netnsid is None) == (label == HOST):
             parent = self.host_name(device.parent_index)
         follows = kind == "vlan" and label == HOST  # its MAC address is its NIC's
         return Link(

@@ -15,6 +15,7 @@ import typing as t
 
 from ._normalize import family
 from ._plan import KernelObject, Key
+from ._vf_record import VirtualFunction, escaped, unescaped
 
 HOST = "host"
 MARK = "pipework:"
@@ -55,6 +56,7 @@ class Device:
     group: int = 0
     settings: dict[str, t.Any] | None = None
     ethernet: bool = True
+    infiniband: bool = False  # its address is longer than those here, and nobody's to give: ``mac`` is None
     running: bool = False  # its operational state is up, or unknown as of those that have none
     carrier: bool = False  # up, and with a carrier, also while it is not operational yet
     port: dict[str, bool] | None = None  # of a port of a bridge: its options
@@ -109,8 +111,11 @@ class Link(KernelObject):
         return self.type if self.type in ("bridge", "phys", "nic") else "link"
 
     def must_replace(self, observed: KernelObject) -> bool:
-        mine, theirs = ((link.settings or {}).get("mode") for link in (self, t.cast("Link", observed)))
-        return super().must_replace(observed) or (mine is not None and mine != theirs and "passthru" in (mine, theirs))
+        mine, theirs = (link.settings or {} for link in (self, t.cast("Link", observed)))
+        if "pkey" in mine and mine["pkey"] != theirs.get("pkey"):
+            return True
+        modes = mine.get("mode"), theirs.get("mode")
+        return super().must_replace(observed) or (modes[0] is not None and modes[0] != modes[1] and "passthru" in modes)
 
     def newborn(self) -> Link:
         # A NIC that comes home has the mark of its attachment until the rest, its addresses too, is as it was.
@@ -262,26 +267,6 @@ def number_routes(routes: t.Iterable[Route]) -> list[Route]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Sysctl(KernelObject):
-    """A kernel parameter of one interface. It comes with it; to create it is to set it for the first time."""
-
-    KIND = "sysctl"
-    IDENTITY = ("ns", "device", "parameter")
-
-    device: str
-    parameter: str  # net.ipv4.conf.IFNAME.arp_ignore
-    value: str | None = None
-
-    @property
-    def name(self) -> str:
-        return self.parameter.replace("IFNAME", self.device)
-
-    @property
-    def carrier(self) -> Key:
-        return ("link", self.ns, self.device)
-
-
-@dataclasses.dataclass(frozen=True)
 class FilterRule(KernelObject):
     """A rule of ours in one chain of the host's packet filter, which lets frames pass inside one bridge."""
 
@@ -346,12 +331,14 @@ class Nic:
     up: bool
     addresses: tuple[str, ...] = ()
     alias: str = ""
+    vf: VirtualFunction | None = None  # of which card it is one, and what that card said about it
+    wireless: bool = False
 
     def pack(self, owner: str, secret: bytes, kind: str | None = None) -> str:
         """The alias that remembers both the owner and the NIC."""
-        state = "up" if self.up else "down"
+        state = ("up" if self.up else "down") + "~" * self.wireless + (self.vf.pack() if self.vf else "")
         listed = ",".join(self.addresses)
-        fields = "|".join([_escaped(self.name), str(self.mtu), self.mac or "", state, listed, self.alias])
+        fields = "|".join([escaped(self.name), str(self.mtu), self.mac or "", state, listed, self.alias])
         return f"{owner}|{_seal(owner, fields, secret, kind)}|{fields}"
 
     @classmethod
@@ -361,7 +348,10 @@ class Nic:
             return None
         owner, _tag, name, mtu, mac, state, addresses, rest = alias.split("|", 7)
         listed = tuple(address for address in addresses.split(",") if address)
-        return owner, cls(_unescaped(name), int(mtu), mac or None, state == "up", listed, rest)
+        state, _slash, packed = state.partition("/")
+        vf = VirtualFunction.unpack(packed) if packed else None
+        up, wireless = state.startswith("up"), state.endswith("~")
+        return owner, cls(unescaped(name), int(mtu), mac or None, up, listed, rest, vf, wireless)
 
 
 def holds_nic(alias: str) -> bool:
@@ -407,7 +397,7 @@ def end_key(title: str) -> Key:
 
 def owner_of(runtime: str, container: str, ident: str, interface: str) -> str:
     """The mark of an attachment's links: ``pipework:docker:web1:3f2a9c41d0b7:eth1``. Odd names go in as a hash."""
-    return MARK + ":".join((runtime, name_token(container), ident[:IDENT], _escaped(interface)))
+    return MARK + ":".join((runtime, name_token(container), ident[:IDENT], escaped(interface)))
 
 
 def owner_fields(owner: str | None) -> tuple[str, str, str, str] | None:
@@ -415,16 +405,7 @@ def owner_fields(owner: str | None) -> tuple[str, str, str, str] | None:
     fields = (owner or "").split("|")[0].split(":", 4)
     if len(fields) != 5 or fields[0] + ":" != MARK:
         return None
-    return fields[1], fields[2], fields[3], _unescaped(fields[4])
-
-
-def _escaped(name: str) -> str:
-    """An interface may be called ``a|b``, but ``|`` separates what an alias holds."""
-    return name.replace("%", "%25").replace("|", "%7C")
-
-
-def _unescaped(name: str) -> str:
-    return name.replace("%7C", "|").replace("%25", "%")
+    return fields[1], fields[2], fields[3], unescaped(fields[4])
 
 
 def name_token(container: str) -> str:

@@ -16,10 +16,11 @@ import socket
 import struct
 import typing as t
 
-from . import _codec, _codec_route, _codec_rule, _codec_watch, _wire
+from . import _codec, _codec_route, _codec_rule, _codec_vf, _codec_watch, _wire
 from ._errors import PipeworkError
 from ._model import HOST, Address, Device, Route, number_routes
 from ._rules import Rule
+from ._vf_record import VirtualFunction
 
 CLONE_NEWNET = 0x40000000
 LOOPBACK = 1  # the index of lo, in each namespace
@@ -186,6 +187,13 @@ class Netns:
                 raise
             return None
 
+    def functions(self, name: str) -> list[VirtualFunction]:
+        """The virtual functions of a card, as the card knows them."""
+        raw, error = self._exchange([_codec_vf.ask_vfs(name)])[0]
+        if error:
+            raise error
+        return _codec_vf.decode_vfs(raw, name)
+
     def nsid(self, other: Netns) -> int | None:
         """The number by which this namespace knows another, if it has had to do with it."""
         return None if other is self else self.nsid_of(other.fd)
@@ -286,7 +294,7 @@ class Netns:
                 if not 0 <= place < len(messages):
                     continue
                 if kind == NLMSG_ERROR:
-                    answers[place] = (answers[place][0], _error_of(raw, flags))
+                    answers[place] = (answers[place][0], error_of(raw, flags))
                     waiting -= 1
                 else:
                     answers[place] = (raw, None)
@@ -309,7 +317,7 @@ class Netns:
                     if kind == NLMSG_DONE:
                         done = True
                     elif kind == NLMSG_ERROR:
-                        error = _error_of(raw, flags)
+                        error = error_of(raw, flags)
                         if error is not None:
                             raise error
                     else:
@@ -340,7 +348,7 @@ def _rtnetlink() -> socket.socket:
     return sock
 
 
-def _error_of(raw: bytes, flags: int) -> KernelError | None:
+def error_of(raw: bytes, flags: int) -> KernelError | None:
     number = -struct.unpack_from("=i", raw, 16)[0]
     if number == 0:
         return None

@@ -140,6 +140,18 @@ def interface_name(value: object, option: str) -> str:
     return text
 
 
+def partition_key(value: object) -> int:
+    """Of InfiniBand: 16 bits, of which the first says whether the member is a full one; the rest is not 0."""
+    text = str(value).strip()
+    found = int(text, 0) if re.fullmatch(r"0[xX][0-9a-fA-F]+|0|[1-9][0-9]*", text, re.ASCII) else 0
+    if not 0 < found <= 0xFFFF or found == 0x8000:
+        raise PipeworkError(
+            f"pkey: {text!r} is not a partition key; 0x0001 to 0xffff would be right, but not 0x8000. "
+            "Without 0x it is a decimal number."
+        )
+    return found
+
+
 def mtu(value: object, option: str = "mtu") -> int:
     """Bytes, 68 to 65535."""
     number = integer(value, option)

@@ -11,10 +11,10 @@ from . import _dhcp
 from ._dhcp_lease import Lease
 from ._errors import PipeworkError
 from ._facts import End, Facts
-from ._model import HOST, UNFINISHED, Device, Sysctl, holds_nic, pair_end, sealed
+from ._model import HOST, UNFINISHED, Device, holds_nic, pair_end, sealed
 from ._netlink import Namespaces
 from ._source_routing import is_marked
-from ._sysctls import path_of
+from ._sysctls import Sysctl, path_of
 
 SECRET = "/run/pipework/secret"
 

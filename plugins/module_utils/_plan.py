@@ -158,10 +158,12 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("ovs_leave", "delete"),  # while its interface is there, and free to be something else
     ("replaced", "delete"),
     ("stray", "delete"),  # its name may be wanted
+    ("vf_address", "delete"),  # or the function keeps that address
     ("nic", "delete"),  # leaves for a container, or
     ("phys", "delete"),  # comes home
     ("bridge", "create"),
     ("uplink", "create"),
+    ("uplink", "update"),  # before VLAN links on it go up, and its virtual functions move: neither does otherwise
     ("vlan", "create"),
     ("link", "create"),
     ("peer", "create"),
@@ -169,9 +171,9 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("stray", "create"),
     ("phys", "create"),
     ("nic", "create"),
+    ("vf", "update"),  # while it is down
     ("sysctl", "create"),  # before the link is up and has addresses
     ("sysctl", "update"),
-    ("uplink", "update"),  # before the VLAN link on it, which does not come up otherwise
     ("vlan", "update"),
     ("link", "update"),
     ("peer", "update"),
@@ -181,6 +183,7 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("address", "create"),
     ("address", "update"),
     ("nic", "update"),  # is home when it has its addresses
+    ("vf_address", "create"),  # when the function has it
     ("way", "create"),  # to a gateway
     ("way", "update"),
     ("kept", "create"),  # before the route of which it is the copy

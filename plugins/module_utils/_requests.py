@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import typing as t
 
-from . import _codec, _codec_port, _codec_route, _codec_rule
+from . import _codec, _codec_port, _codec_route, _codec_rule, _codec_vf
 from ._model import GROUP, HOST, UNFINISHED, Address, Link, Nic, Port, Route, end_key
 from ._netlink import Namespaces
 from ._routes import ExactRoute
 from ._rules import Rule
+from ._vfs import Vf, VfAddress
 
 Request = tuple[str, bytes]  # the namespace that it goes to, the message
 
@@ -102,6 +103,25 @@ def _leave_alone(_before: t.Any, _after: t.Any, _namespaces: Namespaces) -> list
     return []
 
 
+# -- virtual functions, through their cards
+
+def _set_vf(before: Vf, after: Vf, namespaces: Namespaces) -> list[Request]:
+    tagged = (after.vlan, after.qos) != (before.vlan, before.qos)
+    check = after.spoof_check if after.spoof_check != before.spoof_check else None
+    return [(HOST, _codec_vf.set_vf(
+        namespaces[HOST].index(after.pf), after.number, vlan=(after.vlan or 0, after.qos or 0) if tagged else None,
+        spoof_check=check,
+    ))]
+
+
+def _give_address(_before: None, after: VfAddress, namespaces: Namespaces) -> list[Request]:
+    return [(HOST, _codec_vf.set_vf(namespaces[HOST].index(after.pf), after.number, mac=after.mac))]
+
+
+def _free_address(before: VfAddress, _after: None, namespaces: Namespaces) -> list[Request]:
+    return [(HOST, _codec_vf.set_vf(namespaces[HOST].index(before.pf), before.number, mac=_codec_vf.NO_MAC))]
+
+
 # -- ports
 
 def _set_port(before: Port | None, after: Port, namespaces: Namespaces) -> list[Request]:
@@ -191,6 +211,8 @@ REQUESTS: dict[tuple[str, str], t.Callable[[t.Any, t.Any, Namespaces], list[Requ
     ("bridge", "create"): create_link, ("bridge", "update"): _update_link, ("bridge", "delete"): _delete_bridge,
     ("phys", "create"): _lend_nic, ("phys", "update"): _update_link, ("phys", "delete"): _return_nic,
     ("nic", "create"): _leave_alone, ("nic", "update"): _update_link, ("nic", "delete"): _leave_alone,
+    ("vf", "update"): _set_vf,
+    ("vf_address", "create"): _give_address, ("vf_address", "delete"): _free_address,
     ("port", "create"): _set_port, ("port", "update"): _set_port, ("port", "delete"): _unset_port,
     ("rule", "create"): _create_rule, ("rule", "delete"): _delete_rule,
     ("address", "create"): create_address, ("address", "update"): _replace_address,

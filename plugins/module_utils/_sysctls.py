@@ -3,15 +3,37 @@
 """The option ``sysctls``: kernel parameters of one interface, by names in which IFNAME stands for its name. Pure."""
 from __future__ import annotations
 
+import dataclasses
 import re
 import typing as t
 
 from ._errors import PipeworkError
+from ._plan import KernelObject, Key
 
 PLACEHOLDER = "IFNAME"
 KNOWN = ("net.ipv4.conf", "net.ipv6.conf", "net.ipv4.neigh", "net.ipv6.neigh", "net.mpls.conf")
 NAME = re.compile(rf"({'|'.join(re.escape(each) for each in KNOWN)})\.(.+)\.([a-z0-9_]+)")
 VALUE_MAX = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Sysctl(KernelObject):
+    """A kernel parameter of one interface. It comes with it; to create it is to set it for the first time."""
+
+    KIND = "sysctl"
+    IDENTITY = ("ns", "device", "parameter")
+
+    device: str
+    parameter: str  # net.ipv4.conf.IFNAME.arp_ignore
+    value: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.parameter.replace("IFNAME", self.device)
+
+    @property
+    def carrier(self) -> Key:
+        return ("link", self.ns, self.device)
 
 
 def from_option(option: t.Mapping[t.Any, t.Any]) -> tuple[tuple[str, str], ...]:

@@ -8,7 +8,7 @@ import typing as t
 from . import _tc_timer
 from ._guests import Place, open_guests
 from ._items import Params
-from ._model import HOST
+from ._model import HOST, Device, Link
 from ._netlink import Namespaces
 from ._observe import observe
 from ._plan import Desired, Plan, State
@@ -17,7 +17,7 @@ from ._tc_mirror import spot_of
 from ._tc_model import Qdisc, Timer, qdisc_key
 from ._tc_observe import observe_tc
 from ._tc_options import TcItem, items_from_params
-from ._tc_wish import wanted
+from ._tc_wish import check_verb, wanted
 
 
 class TcJob:
@@ -27,6 +27,7 @@ class TcJob:
         self.items = items_from_params(params)
         self.places: list[Place] = []
         self.targets: dict[int, Place] = {}  # of mirrors
+        self.coming: list[t.Any] = []  # what the same run makes besides
 
     def open(self, namespaces: Namespaces) -> None:
         self.places = open_guests(self.items, namespaces)
@@ -41,6 +42,10 @@ class TcJob:
 
     def picture(self, namespaces: Namespaces) -> Picture:
         facts = observe(namespaces)
+        for link in self.coming:
+            if isinstance(link, Link) and link.ns in facts.devices:
+                coming = Device(0, link.ifname, link.type, link.mac, link.mtu or 0, up=True)
+                facts.devices[link.ns].setdefault(link.ifname, coming)
         used: dict[str, set[str]] = {}
         for item, place in self._there():
             used.setdefault(str(place.label), set()).add(item.device)
@@ -60,6 +65,7 @@ class TcJob:
         for item, place in self._there():
             target = self.targets.get(id(item.mirror))
             for want in wanted(item, str(place.label), target.label if target else None, facts, state):
+                check_verb(item, want, state)
                 desired[want.key] = want
         return Picture(state, desired, set(desired))
 

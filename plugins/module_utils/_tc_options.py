@@ -9,7 +9,9 @@ import typing as t
 
 from . import _normalize as norm
 from . import _tc_tree
+from ._command_line import said
 from ._errors import PipeworkError
+from ._grammar import tc
 from ._items import Params, container_of, items_of
 from ._tc import AT_THE_DOOR, QDISCS
 from ._tc_model import DISTRIBUTIONS, DOOR, OURS, ROOT, Qdisc
@@ -63,6 +65,7 @@ class TcItem:
     force: bool = False
     state: str = "present"
     where: str = ""
+    verb: str = ""  # of a command line: add, change, replace, del
 
     @property
     def title(self) -> str:
@@ -76,7 +79,8 @@ class TcItem:
     def from_params(cls, params: Params, where: str = "") -> TcItem:
         """Checks one item's options; raises PipeworkError."""
         try:
-            return cls(**_normalized(params, where), where=where)
+            verb, params = said(params, tc.parse, ("device",))
+            return cls(**_normalized(params, where), where=where, verb=verb)
         except PipeworkError as error:
             raise PipeworkError(f"{where}{error}") from None
 

@@ -10,7 +10,7 @@ from ._errors import PipeworkError
 from ._facts import Facts, link_key
 from ._plan import Absent, KernelObject, State
 from ._tc import QDISCS
-from ._tc_model import DOOR, ROOT, Qdisc, Timer, ours, qdisc_key
+from ._tc_model import DOOR, ROOT, Qdisc, TcClass, Timer, ours, qdisc_key
 from ._tc_options import Root, TcItem
 from ._tc_units import show_handle
 
@@ -81,6 +81,17 @@ def _timed(item: TcItem, root: Qdisc, state: State) -> Timer | Absent:
         raise item.refuse(f"duration: {item.title} has a tree of qdiscs, which could not be had back afterwards.")
     whole = t.cast(Qdisc, root.over(have)) if have is not None and not root.must_replace(have) else root
     return Timer(root.ns, root.device, item.duration, root.public(), ends=whole, restore=before)
+
+
+def check_verb(item: TcItem, want: KernelObject | Absent, state: State) -> None:
+    """That the verb of a command fits what is there. What is there already is no error, if it is the same."""
+    have = state.get(want.key)
+    if isinstance(want, Absent) or not isinstance(want, (Qdisc, TcClass)):
+        return
+    if item.verb == "add" and have is not None and want.differences(have) - {"handle"}:
+        raise item.refuse(f"cmd: {have.name}: File exists: another {have.KIND} stands there; 'replace' changes it.")
+    if item.verb == "change" and (have is None or want.must_replace(have) and "kind" in want.differences(have)):
+        raise item.refuse(f"cmd: {want.name}: No such file or directory: no such {want.KIND} is there to be changed.")
 
 
 def _refuse_foreign(item: TcItem, want: Qdisc, state: State) -> None:

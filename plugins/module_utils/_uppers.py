@@ -1,6 +1,6 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
-"""Who stands on the host's VLAN links in namespaces that no attachment of the run is about.
+"""Namespaces that no attachment of the run is about: who stands on the host's VLAN links, other ends of pairs.
 
 With a link the kernel deletes all that stands on it, in whatever namespace, and it cannot be asked what that is. So
 all namespaces are looked into that a process is in, or that are mounted; where one cannot be, the link stays.

@@ -27,6 +27,7 @@ options:
         Instead of an address, C(0/0) means none.
       - C(route CONTAINER WORDS) and C(rule CONTAINER WORDS) take what stands after C(ip route) and C(ip rule), see
         O(pipework.containers.pipework_route#module:cmd) and O(pipework.containers.pipework_rule#module:cmd).
+      - C(tc CONTAINER WORDS) takes what stands after C(tc), see O(pipework.containers.pipework_tc#module:cmd).
       - C(--wait [-i NAME]) waits, when all other lines are done, until the interface C(eth1), or the one that is named,
         is up where the module runs. After 300 seconds that is an error.
     type: str
@@ -49,6 +50,7 @@ seealso:
   - module: pipework.containers.pipework_attach
   - module: pipework.containers.pipework_route
   - module: pipework.containers.pipework_rule
+  - module: pipework.containers.pipework_tc
   - module: pipework.containers.pipework_wait
 author:
   - pipework.containers contributors (@pipework)
@@ -122,6 +124,11 @@ routes:
 rules:
   description: The rules, as M(pipework.containers.pipework_rule) returns them.
   returned: success, when a line is about rules
+  type: list
+  elements: dict
+interfaces:
+  description: The interfaces, as M(pipework.containers.pipework_tc) returns them.
+  returned: success, when a line is about traffic control
   type: list
   elements: dict
 waits:

@@ -30,7 +30,8 @@ options:
   kind:
     description:
       - How to attach. V(auto) takes V(bridge) for a bridge, V(openvswitch) for one of Open vSwitch,
-        and V(macvlan) for any other interface; for one that does not exist, V(bridge) if its name starts with C(br),
+        V(ipoib) for an IPoIB interface, V(sriov) where O(vf) is given, and V(macvlan) for any other interface;
+        for one that does not exist, V(bridge) if its name starts with C(br),
         V(openvswitch) if it starts with C(ovs), and V(dummy) if it starts with C(dummy).
       - V(bridge) makes a veth pair with one end on the bridge.
       - V(openvswitch) makes the same pair, and a port of a bridge of Open vSwitch for the host's end, with the external
@@ -41,20 +42,26 @@ options:
       - V(macvtap) makes a macvlan that a virtual machine in the container can read and write frames on.
       - V(ipvlan) makes an interface that shares the card's MAC address, for networks that take only one.
       - V(phys) moves the network card itself. O(state=absent) brings it back with its old name, MTU, MAC address
-        and addresses, also after the container has died.
+        and addresses, also after the container has died. A wireless card moves with its phy, if it is the only
+        interface of it.
+      - V(sriov) moves the interface of a virtual function (SR-IOV), which O(vf) tells, of the card O(host_interface).
+        O(mac_address), O(vlan) and O(port.mac_spoof_check) are set through the card, out of the container's reach,
+        and are as before when the function comes back.
+      - V(ipoib) makes an interface on an IPoIB interface (InfiniBand), in the partition O(pkey) or the same one.
       - V(dummy) makes an interface that leads nowhere.
       - V(veth) makes a cable between two containers, or between two interfaces of one; see O(peer).
       - The default is V(auto).
     type: str
-    choices: [auto, bridge, openvswitch, macvlan, macvtap, ipvlan, phys, dummy, veth]
+    choices: [auto, bridge, openvswitch, macvlan, macvtap, ipvlan, phys, sriov, ipoib, dummy, veth]
   mode:
     description:
-      - The mode of a macvlan or macvtap, V(bridge) by default, or of an ipvlan, V(l2) by default.
+      - The mode of a macvlan or macvtap, V(bridge) by default, or of an ipvlan, V(l2) by default;
+        of an IPoIB interface V(datagram) or V(connected), where the kernel chooses if it is not given.
       - All ipvlans on one network card have the same mode.
     type: str
-    choices: [bridge, private, vepa, passthru, source, l2, l3, l3s]
+    choices: [bridge, private, vepa, passthru, source, l2, l3, l3s, datagram, connected]
   interface:
-    description: The interface's name in the container. The default is V(eth1).
+    description: The interface's name in the container. The default is V(eth1), and V(ib0) for kind V(ipoib).
     type: str
     aliases: [container_interface]
   local_interface:
@@ -143,6 +150,7 @@ options:
       - On a network card, for kinds V(macvlan), V(macvtap) and V(ipvlan), the interface then stands on the VLAN's link,
         such as C(eth0.10), which is made if the card has none for this VLAN, and goes with the last that uses it.
         A link that somebody else made is used and stays. Without the option the interface stands on the card itself.
+      - For kind V(sriov) the card itself puts the function into the VLAN.
       - A Linux bridge then has to filter VLANs. One that does not is made to, unless it has ports of others;
         see O(pipework.containers.pipework_bridge#module:vlan_filtering).
       - Without O(vlan) and O(vlan_trunks) the VLANs of a bridge's port are left as they are;
@@ -155,10 +163,23 @@ options:
       - With O(vlan) or this option, the two are all the VLANs of the port.
     type: list
     elements: str
+  vf:
+    description:
+      - The number of a virtual function of the card O(host_interface), for kind V(sriov). The first one is V(0).
+      - The host makes them; C(echo 4 > /sys/class/net/eth0/device/sriov_numvfs) makes four. Their driver has to be
+        loaded, and the card is set up if it is down.
+    type: int
+  pkey:
+    description:
+      - The partition key of an IPoIB interface, for kind V(ipoib), V(0x0001) to V(0xffff), but not V(0x8000);
+        without C(0x) a decimal number. The highest bit makes a full member.
+      - Another key means a new interface.
+    type: str
   port:
     description:
       - Options of the port on the bridge, for kind V(bridge). Of these, V(openvswitch) has V(isolated).
         What is not given is left as it is.
+      - Kind V(sriov) has O(port.mac_spoof_check) alone, and there the card does it.
     type: dict
     suboptions:
       isolated: {description: "Pass no frames from and to other isolated ports.", type: bool}
@@ -254,8 +275,11 @@ options:
       kind:
         description: See O(kind).
         type: str
-        choices: [auto, bridge, openvswitch, macvlan, macvtap, ipvlan, phys, dummy, veth]
-      mode: {description: See O(mode)., type: str, choices: [bridge, private, vepa, passthru, source, l2, l3, l3s]}
+        choices: [auto, bridge, openvswitch, macvlan, macvtap, ipvlan, phys, sriov, ipoib, dummy, veth]
+      mode:
+        description: See O(mode).
+        type: str
+        choices: [bridge, private, vepa, passthru, source, l2, l3, l3s, datagram, connected]
       interface: {description: See O(interface)., type: str, aliases: [container_interface]}
       local_interface: {description: See O(local_interface)., type: str}
       addresses: {description: See O(addresses)., type: list, elements: str, aliases: [address]}
@@ -272,6 +296,8 @@ options:
       mtu: {description: See O(mtu)., type: int}
       vlan: {description: See O(vlan)., type: int}
       vlan_trunks: {description: See O(vlan_trunks)., type: list, elements: str}
+      vf: {description: See O(vf)., type: int}
+      pkey: {description: See O(pkey)., type: str}
       port:
         description: See O(port). It takes the place of the task's O(port) as a whole.
         type: dict
@@ -503,12 +529,15 @@ PEER = {
     "gateway": {"type": "list", "elements": "str"},
     "mac_address": {"type": "str", "aliases": ["mac"]},
 }
-KINDS = ["auto", "bridge", "openvswitch", "macvlan", "macvtap", "ipvlan", "phys", "dummy", "veth"]
+KINDS = [
+    "auto", "bridge", "openvswitch", "macvlan", "macvtap", "ipvlan", "phys", "sriov", "ipoib", "dummy", "veth",
+]
 ITEM = {
     **CONTAINER,
     "host_interface": {"type": "str"},
     "kind": {"type": "str", "choices": KINDS},
-    "mode": {"type": "str", "choices": ["bridge", "private", "vepa", "passthru", "source", "l2", "l3", "l3s"]},
+    "mode": {"type": "str", "choices": [
+        "bridge", "private", "vepa", "passthru", "source", "l2", "l3", "l3s", "datagram", "connected"]},
     "interface": {"type": "str", "aliases": ["container_interface"]},
     "local_interface": {"type": "str"},
     "addresses": {"type": "list", "elements": "str", "aliases": ["address"]},
@@ -524,6 +553,8 @@ ITEM = {
     "mac_address": {"type": "str", "aliases": ["mac"]},
     "mtu": {"type": "int"},
     "vlan": {"type": "int"},
+    "vf": {"type": "int"},
+    "pkey": {"type": "str"},
     "vlan_trunks": {"type": "list", "elements": "str"},
     "port": {"type": "dict", "options": PORT},
     "sysctls": {"type": "dict"},

@@ -157,6 +157,15 @@ options:
   force:
     description: Whether a qdisc that somebody else made may be replaced or removed. The default is V(false).
     type: bool
+  cmd:
+    description:
+      - What stands after C(tc), as a line or a list of words, in place of the options above. Such as
+        V(qdisc add dev eth0 root netem loss 30%).
+      - The verbs are C(add), C(change), C(replace) and C(del), of a C(qdisc), or of a C(class) of htb or drr.
+        C(add) of what is there is no error, unless it differs; nor is C(del) of what is not there.
+        C(replace) and C(del) take what others made, too.
+      - No shell reads it. A word that is not known is an error, unless O(passthrough=true).
+    type: raw
   state:
     description:
       - V(absent) removes what is ours, and the kernel's default comes back; with a qdisc named, only that one, if it is
@@ -211,7 +220,16 @@ options:
       duration: {description: See O(duration)., type: str}
       handle: {description: See O(handle)., type: str}
       force: {description: See O(force)., type: bool}
+      cmd: {description: See O(cmd)., type: raw}
       state: {description: See O(state)., type: str, choices: [present, absent]}
+  passthrough:
+    description:
+      - Hand an O(cmd) with words that are not known here to the program itself, on the host, in the container's network
+        namespace and without a shell.
+      - What has changed is then told from what the program shows before and afterwards.
+        A check run cannot know it; it is skipped and says so.
+    type: bool
+    default: false
 seealso:
   - module: pipework.containers.pipework_attach
 author:
@@ -249,6 +267,11 @@ EXAMPLES = r"""
     filters:
       - {parent: "1:", match: [ip dst 192.0.2.9/32], classid: "1:20"}
 
+- name: As on the command line
+  pipework.containers.pipework_tc:
+    container: web1
+    cmd: qdisc replace dev eth1 root netem delay 100ms 10ms
+
 - name: As it was
   pipework.containers.pipework_tc:
     container: web1
@@ -277,6 +300,10 @@ operations:
     after: {description: The object after., type: dict, returned: always}
   sample:
     - {action: create, kind: qdisc, name: docker:web1/eth1 root, before: {}, after: {kind: netem, loss: 30%}}
+stdout:
+  description: What the program printed.
+  returned: with passthrough, when it was used
+  type: str
 interfaces:
   description: The interfaces, in the order of the list.
   returned: success
@@ -298,6 +325,7 @@ interfaces:
 """
 
 from ansible_collections.pipework.containers.plugins.module_utils._module import CONTAINER, run_module
+from ansible_collections.pipework.containers.plugins.module_utils._passthrough import passing, run_or_pass
 from ansible_collections.pipework.containers.plugins.module_utils._tc_job import TcJob
 
 ITEM = {
@@ -335,12 +363,21 @@ ITEM = {
     "duration": {"type": "str"},
     "handle": {"type": "str"},
     "force": {"type": "bool"},
+    "cmd": {"type": "raw"},
     "state": {"type": "str", "choices": ["present", "absent"]},
 }
 
 
 def main() -> None:
-    run_module({**ITEM, "interfaces": {"type": "list", "elements": "dict", "options": ITEM}}, TcJob)
+    run_module(
+        {
+            **ITEM,
+            "interfaces": {"type": "list", "elements": "dict", "options": ITEM},
+            "passthrough": {"type": "bool", "default": False},
+        },
+        passing(TcJob, "tc"),
+        work=run_or_pass,
+    )
 
 
 if __name__ == "__main__":

@@ -191,7 +191,7 @@ def test_a_nic_that_is_a_port_of_a_bridge_is_refused_with_a_hint(host: Host) -> 
         host.attach("a", host_interface="nic0")
     with pytest.raises(PipeworkError, match=r"mode: kind bridge has no modes"):
         host.attach("a", host_interface="lanbr", mode="private")
-    with pytest.raises(PipeworkError, match=r"host_interface: nic0 is not a bridge"):
+    with pytest.raises(PipeworkError, match=r"host_interface: nic0 is not a Linux bridge"):
         host.attach("a", host_interface="nic0", kind="bridge")
     host.assert_as(before)
 

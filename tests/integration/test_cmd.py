@@ -15,6 +15,7 @@ import pytest
 from ansible_collections.pipework.containers.plugins.module_utils._commands_job import CommandsJob
 from ansible_collections.pipework.containers.plugins.module_utils._route_job import RouteJob
 from ansible_collections.pipework.containers.plugins.module_utils._rule_job import RuleJob
+from ansible_collections.pipework.containers.plugins.module_utils._tc_job import TcJob
 from tests.integration.lab import Host, refusal
 
 pytestmark = pytest.mark.root
@@ -242,3 +243,86 @@ def test_P32_P47_routes_by_lines_beside_the_attachment_that_they_need(host: Host
     assert host.run(job=CommandsJob, runtime="netns", commands=gone)["changed"]
     host.run(runtime="netns", state="absent", attachments=[{"container": name} for name in "ab"])
     host.assert_as(before)
+
+
+def tc(host: Host, cmd: Any, check: bool = False) -> dict[str, Any]:
+    return host.run(job=TcJob, check=check, container="a", runtime="netns", cmd=cmd)
+
+
+def queues(host: Host, ns: str) -> list[Any]:
+    """Qdiscs and classes of the two interfaces, but for numbers that somebody chose."""
+    shown = [each for each in json.loads(host.sh("tc", "-j", "qdisc", "show", ns=ns)) if each["dev"].startswith("eth")]
+    found: list[Any] = [{name: each[name] for name in each if name not in ("handle", "refcnt")} for each in shown]
+    return found + host.sh("tc", "class", "show", "dev", "eth2", ns=ns).splitlines()
+
+
+def same_tc(host: Host, lines: tuple[str, ...]) -> None:
+    for words in lines:
+        said = tc(host, words, check=True)
+        done = tc(host, words)
+        host.sh("tc", *words.split(), ns="b")
+        assert queues(host, "a") == queues(host, "b"), words
+        assert done["changed"] and said["operations"] == done["operations"], words
+        assert not tc(host, words)["changed"], words
+
+
+def test_P34_a_command_leaves_what_tc_leaves(twins: Host) -> None:
+    same_tc(twins, (
+        "qdisc add dev eth1 root tbf rate 10mbit burst 32kb latency 50ms",
+        "qdisc change dev eth1 root tbf rate 20mbit burst 32kb limit 64kb",
+        "qdisc replace dev eth2 root handle 1: htb default 10",
+        "class add dev eth2 parent 1: classid 1:10 htb rate 1mbit ceil 2mbit burst 15k",
+        "class change dev eth2 parent 1: classid 1:10 htb rate 2mbit ceil 2mbit burst 15k",
+        "qdisc add dev eth2 parent 1:10 handle 10: tbf rate 1mbit burst 32kb latency 50ms",
+        "qdisc add dev eth1 ingress",
+        "qdisc del dev eth1 root",
+        "qdisc del dev eth2 parent 1:10",
+        "class del dev eth2 classid 1:10",
+        "qdisc del dev eth2 root htb",
+        "qdisc del dev eth1 ingress",
+    ))  # fmt: skip
+    for words, ours in (
+        ("qdisc change dev eth1 root tbf rate 1mbit burst 32kb latency 50ms", "No such file or directory"),
+        ("qdisc add dev eth9 root tbf rate 1mbit burst 32kb latency 50ms", "eth9 does not exist"),
+        ("qdisc add dev eth1 root tbf burst 32kb", "rate"),
+        ("qdisc add dev eth1 root tbf rate 1mbit burst 32kb latency", "is not complete"),
+        ("class add dev eth1 parent 5: classid 5:1 htb rate 1mbit", "5:"),
+    ):
+        assert ours in str(refusal(lambda words=words: tc(twins, words)))  # type: ignore[misc]
+        assert not twins.ok("tc", *words.split(), ns="b")
+    tc(twins, "qdisc add dev eth1 root tbf rate 1mbit burst 32kb latency 50ms")
+    said = str(refusal(lambda: tc(twins, "qdisc add dev eth1 root tbf rate 2mbit burst 32kb latency 50ms")))
+    assert "File exists: another qdisc stands there" in said
+
+
+@pytest.mark.kernel
+def test_P34_the_netem_line_of_the_documentation(twins: Host) -> None:
+    same_tc(twins, (
+        "qdisc add dev eth1 root netem loss 30%",
+        "qdisc change dev eth1 root netem delay 100ms 10ms 25% loss 5% duplicate 1% reorder 10% 50% limit 500",
+        "qdisc del dev eth1 root",
+    ))  # fmt: skip
+
+
+def test_P34_P47_tc_by_a_line_beside_the_attachment_that_it_needs(host: Host) -> None:
+    lines = ["br1 a 192.168.1.1/24", "tc a qdisc add dev eth1 root tbf rate 10mbit burst 32kb latency 50ms"]
+    before = host.snapshot()
+    said = host.run(job=CommandsJob, check=True, runtime="netns", commands=lines)
+    done = host.run(job=CommandsJob, runtime="netns", commands=lines)
+    assert said["operations"] == done["operations"] and done["interfaces"][0]["root"]["kind"] == "tbf"
+    assert "tbf" in host.sh("tc", "qdisc", "show", "dev", "eth1", ns="a")
+    assert not host.run(job=CommandsJob, runtime="netns", commands=lines)["changed"]
+    host.run(runtime="netns", state="absent", container="a")
+    host.assert_as(before)
+
+
+def test_P34_what_only_tc_knows_is_passed_through_when_asked_to(twins: Host) -> None:
+    tc(twins, "qdisc add dev eth1 ingress")
+    words = "filter add dev eth1 ingress prio 7 protocol ip u32 match ip dst 10.0.0.0/8 flowid 1:1"
+    params = {"container": "a", "runtime": "netns", "cmd": words}
+    assert "passthrough: true" in twins.module("pipework_tc", params)["msg"]
+    params["passthrough"] = True  # type: ignore[assignment]
+    assert twins.module("pipework_tc", params, check=True)["skipped"]
+    done = twins.module("pipework_tc", params)
+    assert done["changed"] and "0a000000" in str(done["after"]) and "0a000000" not in str(done["before"])
+    assert not twins.module("pipework_tc", {**params, "cmd": "qdisc show dev eth1"})["changed"]

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.pipework.containers.plugins.module_utils import _ovs
+from ansible_collections.pipework.containers.plugins.module_utils._commands_job import CommandsJob
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 from tests.integration.lab import Host, Killed, Params, failing_at, killed_at, refusal, wait_for
 from tests.integration.vswitch import VSwitch
@@ -156,6 +157,16 @@ def test_P29_B8_vlans_change_live_and_nothing_else(stage: Stage) -> None:
     assert stage.ovs.column(name, "tag", "trunks", "vlan_mode") == [10, ["set", []], ["set", []]]
     assert not stage.run(C)["changed"]  # what is not said is left as it is
     assert stage.reaches("a", "10.7.0.3")
+
+
+def test_P29_P47_the_classic_lines(stage: Stage) -> None:
+    lines = ["sw0 a 10.7.0.1/24 U:a@10", "sw0 -i eth2 -l hostb b 10.7.0.2/24 @10"]
+    params: Params = {"runtime": "netns", "commands": lines}
+    planned = stage.host.run(job=CommandsJob, check=True, **params)
+    assert stage.host.run(job=CommandsJob, **params)["operations"] == planned["operations"]
+    assert not stage.host.run(job=CommandsJob, **params)["changed"]
+    assert stage.ovs.column("hostb", "tag") == [10]
+    assert stage.reaches("a", "10.7.0.2")
 
 
 def test_B8_isolated_ports_reach_only_others(stage: Stage) -> None:

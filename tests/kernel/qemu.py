@@ -18,7 +18,7 @@ RESULTS = CHECKOUT / ".cache" / "qemu"
 KERNELS = RESULTS / "kernel"
 MARKS = "qemu or oldest"
 LOADED = ("veth bridge br_netfilter 8021q macvlan macvtap ipvlan tun ifb vxlan nf_tables igb igbvf "
-          "mac80211_hwsim ib_ipoib")
+          "mac80211_hwsim ib_ipoib nlmon")
 FIRST = ("virtio_pci", "9pnet_virtio", "9p")
 PROGRAM = "qemu-system-x86_64"
 CPU = "Nehalem,+rdrand"  # what the wheels on PyPI want, and nothing that is slow to emulate

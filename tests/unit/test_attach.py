@@ -38,6 +38,7 @@ from ansible_collections.pipework.containers.plugins.module_utils._plan import (
     reconcile,
     simulate,
 )
+from ansible_collections.pipework.containers.plugins.module_utils._vfs import Card
 
 SECRET = b"s"
 IDENT = "3f2a9c41d0b7"
@@ -55,6 +56,8 @@ class World:
         self.devices: dict[str, list[Device]] = {HOST: []}
         self.addresses: dict[str, list[Address]] = {}
         self.routes: dict[str, list[Route]] = {}
+        self.cards: dict[str, Card] = {}
+        self.wireless: dict[int, int] = {}
 
     def host(self, name: str, kind: str | None = None, **fields: Any) -> Device:
         """An interface on the host; hardware unless ``kind`` says otherwise."""
@@ -105,7 +108,10 @@ class World:
     def facts(self) -> Facts:
         devices = {label: {device.name: device for device in each} for label, each in self.devices.items()}
         nsids = {label: number or None for number, label in enumerate(self.devices)}
-        return Facts(devices, self.addresses, self.routes, nsids, host_seed="seed", secret=SECRET)
+        return Facts(
+            devices, self.addresses, self.routes, nsids, host_seed="seed", secret=SECRET, cards=self.cards,
+            wireless=self.wireless,
+        )
 
 
 def target(world: World, item: Attachment) -> Target:
@@ -685,6 +691,25 @@ def test_P15_a_nic_moves_into_a_container_and_is_remembered() -> None:
     made = created(plan, "link")
     nic = Nic("eth2", 9000, "52:54:00:00:00:02", True, ("10.0.0.2/24",), "uplink")
     assert getattr(made, "owner", None) == nic.pack(owner("docker:web1"), SECRET)
+
+
+def test_P16_a_wireless_nic_is_remembered_as_such() -> None:
+    world = simple()
+    world.wireless[world.host("wlan0").index] = 0
+    alias = str(getattr(created(plan_of(world, {**NIC, "host_interface": "wlan0"}), "link"), "owner", None))
+    kept = Nic.unpack(alias)
+    assert kept is not None and kept[1].wireless and kept[1].up
+    assert Nic.unpack(kept[1].pack("pipework:pid:1:1:eth1", SECRET)) == ("pipework:pid:1:1:eth1", kept[1])
+
+
+def test_P16_a_wireless_nic_with_several_interfaces_is_refused() -> None:
+    world = simple()
+    for name in ("wlan0", "ap0"):
+        world.wireless[world.host(name).index] = 0
+    world.wireless[world.host("wlan1").index] = 1
+    assert lines(world, {**NIC, "host_interface": "wlan1"})
+    with pytest.raises(PipeworkError, match=r"wlan0 is not the only .* remove ap0 first \('iw dev ap0 del'\)"):
+        lines(world, {**NIC, "host_interface": "wlan0"})
 
 
 @pytest.mark.parametrize("host_interface", ["eth2", "mac:52:54:00:00:00:02"])

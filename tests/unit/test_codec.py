@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pipework.containers.plugins.module_utils import _codec, _codec_route
+from ansible_collections.pipework.containers.plugins.module_utils import _codec, _codec_nl80211, _codec_route
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 from ansible_collections.pipework.containers.plugins.module_utils._model import (
     GROUP,
@@ -382,3 +382,12 @@ def test_a_missing_or_old_pyroute2_is_said_with_the_remedy(
         _codec.require()
     for words in (word, sys.executable, "0.7.2", "python3-pyroute2", "Nothing was changed"):
         assert words in str(caught.value)
+
+
+def test_P16_messages_about_wireless_nics() -> None:
+    asked = _codec_nl80211.ask_family()
+    assert struct.unpack_from("=HHIIBB", asked, 4) == (16, 5, 0, 0, 3, 1)
+    assert asked[20:] == struct.pack("=HH8s", 12, 2, b"nl80211\0")
+    moved = _codec_nl80211.move(28, 3, 9)
+    assert struct.unpack_from("=HHIIBB", moved, 4) == (28, 5, 0, 0, 49, 1)
+    assert moved[20:] == struct.pack("=HHIHHI", 8, 1, 3, 8, 219, 9)

@@ -24,8 +24,8 @@ from ansible_collections.pipework.containers.plugins.module_utils._model import 
     Port,
     Route,
     SpoofCheck,
-    Sysctl,
 )
+from ansible_collections.pipework.containers.plugins.module_utils._ovs_rows import OvsBridge, OvsPort
 from ansible_collections.pipework.containers.plugins.module_utils._plan import (
     Absent,
     Desired,
@@ -38,6 +38,7 @@ from ansible_collections.pipework.containers.plugins.module_utils._plan import (
     undo,
     view,
 )
+from ansible_collections.pipework.containers.plugins.module_utils._sysctls import Sysctl
 
 PLACES = (HOST, "netns:a", "docker:b")
 NAMES = ("eth0", "eth1", "pw1")
@@ -137,8 +138,28 @@ def spoof_checks(draw: st.DrawFn, whole: bool) -> SpoofCheck:
     return SpoofCheck(HOST, draw(st.sampled_from(NAMES)), mac, draw(st.booleans()), not whole and draw(st.booleans()))
 
 
+@st.composite
+def switched(draw: st.DrawFn, whole: bool) -> KernelObject:
+    part = (lambda s: s) if whole else maybe
+    owner, error = draw(st.sampled_from(OWNERS)), draw(part(st.sampled_from(("", "not set up"))))
+    if draw(st.booleans()):
+        return OvsBridge(HOST, draw(st.sampled_from(NAMES)), owner, draw(maybe(st.sampled_from(MACS))), error, "netdev")
+    vlans = draw(part(st.sampled_from(((), ("10 pvid untagged",)))))
+    return OvsPort(
+        HOST,
+        draw(st.sampled_from(NAMES)),
+        draw(part(st.sampled_from(NAMES))),
+        vlans,
+        draw(part(st.booleans())),
+        owner,
+        error=error,
+        ghost=whole and draw(st.booleans()),
+    )
+
+
 def objects(whole: bool) -> st.SearchStrategy[KernelObject]:
-    return links(whole) | ports(whole) | addresses() | routes() | filters() | sysctls() | spoof_checks(whole)
+    linux = links(whole) | ports(whole) | addresses() | routes() | filters() | sysctls() | spoof_checks(whole)
+    return linux | switched(whole)
 
 
 def standing(found: list[KernelObject]) -> State:

@@ -12,7 +12,7 @@ import yaml
 from ansible_collections.pipework.containers.plugins.modules.pipework_attach import ITEM
 
 ROLE = Path(__file__).resolve().parents[2] / "roles" / "private_bridge"
-BY_THE_ROLE = {"host_interface", "kind", "mode", "peer"}
+BY_THE_ROLE = {"host_interface", "kind", "vf", "pkey", "mode", "peer"}
 
 
 def load(path: str) -> Any:

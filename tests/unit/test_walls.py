@@ -38,7 +38,7 @@ PURE = {
     "_encap", "_options", "_route_words", "_routes", "_routing",
     "_command_line", "_routing_options", "_rules", "_ruling", "_source_routing",
     "_layer3", "_model", "_nic_vlan", "_normalize", "_ovs_rows", "_ovs_wish", "_plan", "_rooms", "_spoof_checks",
-    "_sysctls", "_vlans",
+    "_sysctls", "_vf_record", "_vfs", "_vlans",
     "_wait", "_dhcp_lease", "_dhcp_message", "_leases",
 }
 # fmt: on
@@ -53,7 +53,9 @@ PURE_FOLDERS += ("_tc",)
 PURE_MAY_IMPORT |= PURE | {"_tc"}
 ONLY_IN = {
     "ansible": {"_module.py"},
-    "pyroute2": {"_codec.py", "_codec_route.py", "_codec_rule.py", "_codec_tc.py", "_codec_watch.py"},
+    "pyroute2": {
+        "_codec.py", "_codec_nl80211.py", "_codec_route.py", "_codec_rule.py", "_codec_tc.py", "_codec_watch.py",
+    },
     "docker": {"_runtimes/docker.py"},
     "podman": {"_runtimes/podman.py"},
     "subprocess": {"_filter.py", "_filter_iptables.py", "_filter_nft.py", "_program.py"},

@@ -17,12 +17,13 @@ from .._errors import PipeworkError
 from .._facts import Facts, link_key, port_key
 from .._model import HOST, Device, Link, Port
 from .._plan import State
-from . import bridge, dummy, ipvlan, macvlan, macvtap, openvswitch, phys, veth
+from . import bridge, dummy, ipoib, ipvlan, macvlan, macvtap, openvswitch, phys, sriov, veth
 
 KINDS: dict[str, types.ModuleType] = {
     "bridge": bridge, "openvswitch": openvswitch, "macvlan": macvlan, "macvtap": macvtap, "ipvlan": ipvlan,
-    "phys": phys, "dummy": dummy, "veth": veth,
+    "phys": phys, "sriov": sriov, "ipoib": ipoib, "dummy": dummy, "veth": veth,
 }
+MOVING = ("phys", "sriov")  # those whose interface is the host's own, and comes back
 
 
 SWITCHED = ("openvswitch", "tun")  # what a bridge of Open vSwitch is for the kernel, in either datapath
@@ -105,6 +106,8 @@ def kind_of(item: Attachment, facts: Facts, link: Link | None) -> str:
     """The kind that ``auto`` stands for, as the classic script decides."""
     if item.kind != "auto":
         return item.kind
+    if item.vf is not None:
+        return "sriov"
     wanted = str(item.host_interface)
     lent = link.nic if link is not None and link.type == "phys" else None
     if lent is not None and lent.name == wanted and wanted not in facts.host:
@@ -113,6 +116,8 @@ def kind_of(item: Attachment, facts: Facts, link: Link | None) -> str:
         device = facts.host[host_interface(item, facts)]
         if device.type == "bridge":
             return "bridge"
+        if device.infiniband:
+            return "ipoib"
         if facts.switch is not None and device.name in facts.switch.bridges:
             return "openvswitch"
         if device.type == "openvswitch" and facts.switch is None:

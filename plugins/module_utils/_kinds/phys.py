@@ -7,6 +7,7 @@ What it was is kept in its alias, which the kernel carries along, also when it t
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 from .._errors import PipeworkError
@@ -14,25 +15,38 @@ from .._facts import Facts, link_key, port_key
 from .._model import ALIAS_MAX, HOST, Address, Device, Link, Nic
 from .._normalize import broadcast
 from .._plan import Absent, KernelObject
+from .._vf_record import VirtualFunction
+from .._vfs import restored
 
 if t.TYPE_CHECKING:
     from . import Site
 
 
 def wanted(site: Site) -> t.Iterator[KernelObject | Absent]:
-    item = site.item
     if site.label == HOST:
-        raise item.refuse("kind: phys moves a NIC from the host into a container; on the host it is already.")
+        raise site.item.refuse("kind: phys moves a NIC from the host into a container; on the host it is already.")
+
+    def is_meant(nic: Nic) -> bool:
+        return site.item.host_interface in (nic.name, f"mac:{nic.mac}")
+
+    return moved(site, is_meant, site.parent)
+
+
+def moved(
+    site: Site, is_meant: t.Callable[[Nic], bool], find: t.Callable[[], Device], vf: VirtualFunction | None = None,
+) -> t.Iterator[KernelObject | Absent]:
+    """The NIC that is meant, in the container; ``find`` tells the one that is still on the host."""
+    item = site.item
     yield Absent(port_key(site.label, item.interface))
     link = site.link
-    if link is not None and link.type == "phys" and link.nic is not None and _is_meant(item.host_interface, link.nic):
+    if link is not None and link.type == "phys" and link.nic is not None and is_meant(link.nic):
         name = link.nic.name
         yield Link(site.label, item.interface, type="phys", parent=name, mac=item.mac_address, mtu=item.mtu, up=True)
         return
     if link is not None and link.type == "phys":
         yield from home(site.facts, link)
-    device = _thrown_back(site) or site.parent()
-    nic = _remembered(device) or _as_it_is(site, device)
+    device = thrown_back(site, is_meant) or find()
+    nic = remembered(device) or dataclasses.replace(_as_it_is(site, device), vf=vf)
     yield Absent(link_key(HOST, device.name))
     yield Link(
         site.label, item.interface, type="phys", parent=nic.name, mac=item.mac_address, mtu=item.mtu, up=True,
@@ -40,7 +54,7 @@ def wanted(site: Site) -> t.Iterator[KernelObject | Absent]:
     )
 
 
-def home(facts: Facts, link: Link) -> t.Iterator[KernelObject]:
+def home(facts: Facts, link: Link) -> t.Iterator[KernelObject | Absent]:
     """The NIC back on the host, and the addresses that it had there."""
     nic = t.cast(Nic, link.nic)
     there = facts.host.get(nic.name)
@@ -52,22 +66,19 @@ def home(facts: Facts, link: Link) -> t.Iterator[KernelObject]:
     yield Link(HOST, nic.name, type="nic", mac=nic.mac, mtu=nic.mtu, up=nic.up, owner=nic.alias)
     for address in nic.addresses:
         yield Address(HOST, nic.name, address, broadcast=broadcast(address))
+    yield from restored(nic, facts)
 
 
-def _is_meant(host_interface: str | None, nic: Nic) -> bool:
-    return host_interface in (nic.name, f"mac:{nic.mac}")
-
-
-def _remembered(device: Device) -> Nic | None:
+def remembered(device: Device) -> Nic | None:
     kept = Nic.unpack(device.alias or "")
     return kept[1] if kept else None
 
 
-def _thrown_back(site: Site) -> Device | None:
+def thrown_back(site: Site, is_meant: t.Callable[[Nic], bool]) -> Device | None:
     """The NIC that is meant, on the host again since its container died, under whatever name."""
     for device in site.facts.host.values():
-        nic = _remembered(device)
-        if nic is not None and _is_meant(site.item.host_interface, nic):
+        nic = remembered(device)
+        if nic is not None and is_meant(nic):
             return device
     return None
 
@@ -84,7 +95,21 @@ def _as_it_is(site: Site, device: Device) -> Nic:
             f"host_interface: {device.name} is {what}, not a NIC that could move into a container."
         )
     addresses = tuple(a.address for a in site.facts.addresses.get(HOST, ()) if a.device == device.name)
-    return Nic(device.name, device.mtu, device.mac, device.up, addresses, device.alias or "")
+    wiphy = site.facts.wireless.get(device.index)
+    others = [name for index, name in _names_of(site) if index != device.index and site.facts.wireless[index] == wiphy]
+    if others:
+        raise site.item.refuse(
+            f"host_interface: {device.name} is not the only interface of its wireless NIC, which moves as a whole: "
+            f"remove {', '.join(others)} first ('iw dev {others[0]} del')."
+        )
+    return Nic(
+        device.name, device.mtu, device.mac, device.up, addresses, device.alias or "", wireless=wiphy is not None,
+    )
+
+
+def _names_of(site: Site) -> list[tuple[int, str]]:
+    """The wireless interfaces of the host."""
+    return sorted((each.index, each.name) for each in site.facts.host.values() if each.index in site.facts.wireless)
 
 
 def _packed(site: Site, nic: Nic, device: Device) -> str:

@@ -1,0 +1,38 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""What may be behind an error number of the kernel, in words."""
+
+from __future__ import annotations
+
+import errno
+
+from . import _wireless
+from ._model import Link
+from ._plan import Operation
+from ._vfs import Vf, VfAddress
+from ._vlans import KERNEL_OPTION
+
+
+def lacking(operation: Operation, number: int | None) -> str:
+    """What to do where the kernel does not know a type of interface."""
+    link = operation.subject
+    if isinstance(link, Link) and operation.action == "create" and (link.type, number) == ("vlan", errno.EEXIST):
+        return f" The link of this VLAN of {link.parent} is in another network namespace."
+    if isinstance(link, (Vf, VfAddress)) and number in (errno.EOPNOTSUPP, errno.EPROTONOSUPPORT):
+        return f" The driver of {link.pf} does not set this for its virtual functions."
+    if _wireless.moves(operation):
+        return " The driver of this wireless NIC does not let it move." if number == errno.EOPNOTSUPP else ""
+    if operation.action == "create" and number == errno.ENOENT and link.KIND in ("qdisc", "tc_filter"):
+        from . import _tc_model  # which few runs need
+
+        return _tc_model.lacking(link)
+    if operation.action != "create" or number != errno.EOPNOTSUPP or not isinstance(link, Link):
+        return ""
+    if (link.settings or {}).get("vlan_filtering"):
+        return f" With VLANs it needs {KERNEL_OPTION}."
+    odd = {"vlan": ("VLAN_8021Q", "8021q"), "ipoib": ("INFINIBAND_IPOIB", "ib_ipoib")}
+    option, module = odd.get(str(link.type), (str(link.type).upper(), link.type))
+    return (
+        f" This kernel has no interfaces of type {link.type}: it needs CONFIG_{option}, "
+        f"built in or as a module ('modprobe {module}')."
+    )
