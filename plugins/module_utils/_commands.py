@@ -13,7 +13,7 @@ from ._errors import PipeworkError
 from ._grammar import classic
 
 WAYS = ("cmd", "argv", "commands")
-NAMES = {"dhcp": "DHCP (option 'dhcp')", "pkey": "an IPoIB partition (option 'pkey')"}
+NAMES = {"dhcp": "DHCP (option 'dhcp')"}
 
 
 @dataclasses.dataclass(frozen=True)

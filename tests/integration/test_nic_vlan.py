@@ -36,7 +36,7 @@ def test_P30_a_kernel_without_vlans_says_what_it_lacks(host: Host) -> None:
     before = host.snapshot()
     with pytest.raises(
         PipeworkError,
-        match=r"create link nic0\.10 failed: .*needs CONFIG_VLAN_8021Q.*'modprobe 8021q'.*Nothing was changed",
+        match=r"create link nic0\.10 failed: .*needs CONFIG_VLAN_8021Q.*'modprobe 8021q'.*everything is as it was",
     ):
         host.attach("a", host_interface="nic0", vlan=10)
     host.assert_as(before)

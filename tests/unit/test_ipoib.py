@@ -11,7 +11,9 @@ import pytest
 
 from ansible_collections.pipework.containers.plugins.module_utils import _codec
 from ansible_collections.pipework.containers.plugins.module_utils._attachment import Attachment
+from ansible_collections.pipework.containers.plugins.module_utils._commands import commands_of, items_for
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.modules.pipework_attach import ITEM
 from tests.unit.test_attach import World, created, lines, owner, plan_of
 
 ASKED: dict[str, Any] = {"container": "web1", "host_interface": "ib0"}
@@ -89,3 +91,10 @@ def test_P36_what_the_kernel_shows_is_read() -> None:
     device = _codec.decode_device(bytes(raw))
     assert device.settings == {"pkey": 0x8001, "mode": "connected"}
     assert (device.infiniband, device.ethernet, device.mac, device.parent_index) == (True, False, None, 3)
+
+
+def test_P47_the_classic_line_is_understood() -> None:
+    [command] = commands_of({"cmd": "ib0 web1 10.1.1.1/24 @8001"})
+    [item] = items_for([command], {}, ITEM)
+    found = Attachment.from_params(item)
+    assert (found.host_interface, found.interface, found.pkey) == ("ib0", "ib0", 0x8001)
