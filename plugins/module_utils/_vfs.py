@@ -80,7 +80,8 @@ def objects(cards: t.Mapping[str, Card]) -> t.Iterator[KernelObject]:
             vf = function.vf
             yield Vf(HOST, vf.pf, vf.number, vf.vlan, vf.qos, vf.spoof_check)
             if vf.mac:
-                yield VfAddress(HOST, vf.pf, vf.number, vf.mac, lent=function.device is None)
+                lent = function.device is None
+                yield VfAddress(ns=HOST, pf=vf.pf, number=vf.number, mac=vf.mac, lent=lent)
 
 
 def restored(nic: Nic, facts: Facts) -> t.Iterator[KernelObject | Absent]:

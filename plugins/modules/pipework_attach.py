@@ -248,8 +248,8 @@ options:
         description: The interface's name there. The default is V(eth1).
         type: str
         aliases: [container_interface]
-      addresses: {description: Its addresses, as O(addresses)., type: list, elements: str, aliases: [address]}
-      gateway: {description: Its gateways, as O(gateway)., type: list, elements: str}
+      addresses: {description: "Its addresses, as O(addresses).", type: list, elements: str, aliases: [address]}
+      gateway: {description: "Its gateways, as O(gateway).", type: list, elements: str}
       mac_address: {description: 'Its MAC address, as O(mac_address).', type: str, aliases: [mac]}
   state:
     description:
@@ -554,7 +554,7 @@ ITEM = {
     "mtu": {"type": "int"},
     "vlan": {"type": "int"},
     "vf": {"type": "int"},
-    "pkey": {"type": "str"},
+    "pkey": {"type": "str", "no_log": False},  # the number of a partition, which is no secret
     "vlan_trunks": {"type": "list", "elements": "str"},
     "port": {"type": "dict", "options": PORT},
     "sysctls": {"type": "dict"},

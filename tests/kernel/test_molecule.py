@@ -13,16 +13,20 @@ SCENARIOS = ROOT / "extensions/molecule"
 
 
 ACTIONS = ("prepare", "converge", "converge", "verify", "cleanup")
-LEFT_OUT = ("CONFIG_BRIDGE_VLAN_FILTERING", "CONFIG_IPVLAN")
-SHOWN = ("molecule-bridge-web -> 10.87.4.67", "molecule-bridge-web -/-> 10.87.4.66", "molecule-nic-ip -> 10.87.6.94")
+FAMILIES = ("bridge", "nic", "impair")
+LEFT_OUT = ("CONFIG_BRIDGE_VLAN_FILTERING", "CONFIG_IPVLAN", "CONFIG_NET_SCH_NETEM")
+SHOWN = (
+    "molecule-bridge-web -> 10.87.4.67", "molecule-bridge-web -/-> 10.87.4.66", "molecule-nic-ip -> 10.87.6.94",
+    "molecule-impair-web eth1: netem loss 100%",
+)
 
 
-def test_P31_B7_whole_scenarios_on_a_kernel_that_has_all() -> None:
+def test_P31_P34_B7_whole_scenarios_on_a_kernel_that_has_all() -> None:
     # One call: starting Ansible is what takes its time here. What a failure leaves goes with this kernel.
     argv = [
         sys.executable, "-m", "ansible", "playbook", "--inventory", str(SCENARIOS / "inventory"),
-        "--limit", "bridge_netns,nic_netns",
-        *(str(SCENARIOS / scenario / f"{action}.yml") for action in ACTIONS for scenario in ("bridge", "nic")),
+        "--limit", ",".join(f"{family}_netns" for family in FAMILIES),
+        *(str(SCENARIOS / scenario / f"{action}.yml") for action in ACTIONS for scenario in FAMILIES),
     ]
     settings = {
         "ANSIBLE_COLLECTIONS_PATH": str((ROOT / ".cache/collections").resolve()),
