@@ -13,7 +13,7 @@ from ._errors import PipeworkError
 from ._grammar import classic
 
 WAYS = ("cmd", "argv", "commands")
-NAMES = {"dhcp": "DHCP (option 'dhcp')"}
+NAMES = {"dhcp_keep": "a DHCP client that stays"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,8 +23,14 @@ class Command:
     where: str
     line: classic.Line
 
+    @property
+    def options(self) -> Params:
+        """Those of the module. A client's name says that a server is to be asked, which needs no client here."""
+        found = self.line.params
+        return {**found, "dhcp": "builtin"} if "dhcp" in found else found
+
     def public(self) -> dict[str, t.Any]:
-        return {"cmd": classic.format_line(self.line), "module": self.line.module, "options": self.line.params}
+        return {"cmd": classic.format_line(self.line), "module": self.line.module, "options": self.options}
 
 
 def commands_of(params: Params) -> list[Command]:
@@ -45,13 +51,19 @@ def items_for(commands: t.Iterable[Command], params: Params, known: t.Collection
     common = {name: params[name] for name in ("runtime", "runtime_user") if params.get(name) is not None}
     found = []
     for command in commands:
-        for option in command.line.params:
+        if command.options.get("dhcp_options"):
+            raise PipeworkError(
+                f"{command.where}: {classic.format_line(command.line)!r} has options of the program "
+                f"{command.line.params['dhcp']}, which is not run here; 'dhcp_options' of pipework_attach "
+                "says the same as NUMBER=VALUE."
+            )
+        for option in command.options:
             if option not in known:
                 raise PipeworkError(
                     f"{command.where}: {classic.format_line(command.line)!r} asks for "
                     f"{NAMES.get(option, option)}, which is not available in this version."
                 )
-        found.append({**common, **command.line.params})
+        found.append({**common, **command.options})
     return found
 
 

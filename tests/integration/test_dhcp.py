@@ -17,6 +17,7 @@ from collections.abc import Iterator
 import pytest
 
 from ansible_collections.pipework.containers.plugins.module_utils import _dhcp_message as dhcp
+from ansible_collections.pipework.containers.plugins.module_utils._commands_job import CommandsJob
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 from tests.conftest import unavailable
 from tests.integration.lab import Host, Killed, Work, failing_at, killed_at, wait_for
@@ -118,6 +119,24 @@ def test_P20_an_address_from_a_server_and_back(segment: Host) -> None:
         wait_for("the server to have it back", lambda: released in log(host))
         host.assert_as({**before, "run": host.snapshot()["run"]})
         assert "dhcp" not in host.sh("find", "/run/pipework")
+    assert machine() == elsewhere
+
+
+@pytest.mark.parametrize("client", ["dhcp", "udhcpc", "dhclient", "dhcpcd"])
+def test_P20_P47_a_classic_line_that_asks_a_server(segment: Host, client: str) -> None:
+    host, elsewhere = segment, machine()
+    line: Given = {"runtime": "netns", "cmd": f"pipework br1 a {client} U:a"}
+    with server(host):
+        before = host.snapshot()
+        said = host.run(job=CommandsJob, check=True, **line)
+        done = host.run(job=CommandsJob, **line)
+        assert said["operations"] == done["operations"]
+        assert done["lines"][0]["options"]["dhcp"] == "builtin"
+        assert lease_of(done)["address"] in host.addresses("eth1", ns="a")
+        assert host.ping("a", "10.5.0.254")
+        assert not host.run(job=CommandsJob, **line)["changed"]
+        host.attach("a", state="absent")
+        host.assert_as({**before, "run": host.snapshot()["run"]})
     assert machine() == elsewhere
 
 
