@@ -49,6 +49,11 @@ def busybox_root(folder: Path) -> Path:
     return folder
 
 
+def lingering(*argv: str) -> list[str]:
+    """The words that run an applet and stay a moment: ctr drops what a program says that ends at once."""
+    return ["/bin/busybox", "sh", "-c", '/bin/busybox "$@"; code=$?; /bin/busybox sleep 0.2; exit $code', "sh", *argv]
+
+
 def gone(pid: int) -> bool:
     """Whether a process has ended, waited for or not."""
     try:

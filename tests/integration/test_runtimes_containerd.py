@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from ansible_collections.pipework.containers.plugins.module_utils._runtimes import containerd
-from tests.integration.engines import NET, Cases, Deaf, Engine, busybox_root, gone, need
+from tests.integration.engines import NET, Cases, Deaf, Engine, busybox_root, gone, lingering, need
 from tests.integration.lab import Host, eventually
 
 pytestmark = pytest.mark.root
@@ -77,7 +77,7 @@ class Containerd(Engine):
 
     def sh(self, name: str, *argv: str) -> str:
         number, base = f"e{time.monotonic_ns()}", name.rpartition("/")[2]
-        return self.ctr(name, "tasks", "exec", "--exec-id", number, base, "/bin/busybox", *argv)
+        return self.ctr(name, "tasks", "exec", "--exec-id", number, base, *lingering(*argv))
 
     def remove_all(self) -> None:
         for name in list(self.made):

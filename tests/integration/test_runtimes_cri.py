@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.pipework.containers.plugins.module_utils._runtimes import cri
-from tests.integration.engines import NET, Cases, Engine, busybox_root, eventually, gone, need
+from tests.integration.engines import NET, Cases, Engine, busybox_root, eventually, gone, lingering, need
 from tests.integration.lab import Host
 
 pytestmark = pytest.mark.root
@@ -161,7 +161,7 @@ class Cri(Engine):
         del self.pods[name]
 
     def sh(self, name: str, *argv: str) -> str:
-        return self.ctr("tasks", "exec", "--exec-id", f"e{os.urandom(8).hex()}", self.pods[name], "/bin/busybox", *argv)
+        return self.ctr("tasks", "exec", "--exec-id", f"e{os.urandom(8).hex()}", self.pods[name], *lingering(*argv))
 
     def remove_all(self) -> None:
         for ident in self.ctr("containers", "list", "--quiet", 'labels."io.cri-containerd.kind"==sandbox').split():
@@ -207,7 +207,7 @@ class TestCri(Cases):
         for name in (pod, pod[:13], inside, inside[:13], f"containerd://{inside}"):
             assert not engine.attach(name, addresses=[f"{NET}.1/24"])["changed"], name
         assert (engine.links("web1"), engine.links("shop/web1")) == ([], ["eth1"])
-        words = ("tasks", "exec", "--exec-id", "look", inside, "/bin/busybox", "ls", "/sys/class/net")
+        words = ("tasks", "exec", "--exec-id", "look", inside, *lingering("ls", "/sys/class/net"))
         assert "eth1" in engine.ctr(*words)
         assert "runtime_user: cri has no use for it" in engine.refused("web1", runtime_user="nobody")
 
