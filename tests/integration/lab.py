@@ -313,7 +313,7 @@ class Host:
 
     def assert_as(self, before: dict[str, t.Any], what: str = "") -> None:
         """The state is the one of a snapshot, or soon will be."""
-        end = time.monotonic() + 3
+        end = time.monotonic() + 10
         while True:
             found = difference(before, self.snapshot())
             if not found or time.monotonic() > end:
@@ -388,15 +388,15 @@ def _namespace() -> dict[str, t.Any]:
     links, addresses, routes, rules4 = _documents(_sh(["ip", "-j", "-d", "-batch", "-"], batch, True), 4)
     rules6 = _documents(_sh(["ip", "-6", "-j", "rule", "show"], "", True), 1)[0]
     return {
-        "links": {link["ifname"]: _lasting(link) for link in links},
+        "links": {link["ifname"]: lasting(link) for link in links},
         "addresses": sorted(
-            f"{link['ifname']} {json.dumps(_lasting(address), sort_keys=True)}"
+            f"{link['ifname']} {json.dumps(lasting(address), sort_keys=True)}"
             for link in addresses
             for address in link.get("addr_info", ())
             if not _kernel_made(address.get("local", ""), address)
         ),
         "routes": sorted(
-            json.dumps(_lasting(r), sort_keys=True) for r in routes if not _kernel_made(str(r.get("dst")), r)
+            json.dumps(lasting(r), sort_keys=True) for r in routes if not _kernel_made(str(r.get("dst")), r)
         ),
         "rules": rules4 + rules6,
         "sysctls": {
@@ -424,15 +424,16 @@ def _documents(text: str, count: int) -> list[t.Any]:
     return found
 
 
-def _lasting(value: t.Any) -> t.Any:
+def lasting(value: t.Any) -> t.Any:
+    """What ip told, without what comes and goes by itself."""
     if isinstance(value, dict):
         return {
-            k: sorted(set(v) - VOLATILE_FLAGS) if k == "flags" else _lasting(v)
+            k: sorted(set(v) - VOLATILE_FLAGS) if k == "flags" else lasting(v)
             for k, v in value.items()
             if k not in VOLATILE
         }
     if isinstance(value, list):
-        return [_lasting(item) for item in value]
+        return [lasting(item) for item in value]
     return "noqueue" if value == "noop" else value  # what an interface has until it is first set up
 
 

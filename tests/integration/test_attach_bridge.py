@@ -357,7 +357,7 @@ def test_B14_what_a_container_writes_on_its_own_end_decides_nothing(host: Host) 
         before = host.snapshot()
         host.run(container="b", runtime="netns", state="absent")
         host.run(attachments=[], purge=True, host_interface="br2")
-        assert host.snapshot() == before, alias
+        host.assert_as(before, alias)
         result = host.attach("a", addresses=["10.1.0.2/24"])
         assert not [o for o in result["operations"] if o["action"] == "delete" and o["kind"] != "address"]
         host.attach("a", addresses=["10.1.0.1/24"])

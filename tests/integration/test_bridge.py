@@ -29,7 +29,7 @@ def test_P3_the_host_has_an_address_among_the_containers(host: Host) -> None:
     before = host.snapshot()
     wanted = {"addresses": ["192.168.1.254/24", "fd01::fe/64"]}
     said = bridge(host, check=True, **wanted)
-    assert host.snapshot() == before
+    host.assert_as(before)
     done = bridge(host, **wanted)
     assert said["operations"] == done["operations"] and done["changed"]
     assert host.addresses("br1") == ["192.168.1.254/24", "fd01::fe/64"]

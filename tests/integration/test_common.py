@@ -26,6 +26,7 @@ from tests.integration.lab import (
     difference,
     is_advertisement,
     is_gratuitous_arp,
+    lasting,
     wait_for,
     write,
 )
@@ -80,10 +81,10 @@ def test_the_list_is_the_whole_set_and_append_only_adds(host: Host) -> None:
 
 def test_addresses_of_other_interfaces_stay(host: Host) -> None:
     host.batch(UPLINK, ns="a")
-    before = host.ip("address", "show", "dev", "eth0", ns="a")
+    before = lasting(host.ip("address", "show", "dev", "eth0", ns="a"))
     host.attach("a", addresses=["10.1.0.1/24"])
     host.attach("a", addresses=["10.1.0.2/24"])
-    assert host.ip("address", "show", "dev", "eth0", ns="a") == before
+    assert lasting(host.ip("address", "show", "dev", "eth0", ns="a")) == before
 
 
 # -- gateways
@@ -784,7 +785,7 @@ def test_P38_neighbours_hear_of_new_addresses_at_once(host: Host, host_interface
             mac = host.attach(
                 "a", host_interface=host_interface, addresses=[f"10.1.0.{number}/24", f"fd01::{number}/64"]
             )["attachments"][0]["mac_address"]
-            frames = ear.frames(5, lambda frame, number=number: is_advertisement(frame, f"fd01::{number}"))  # type: ignore[misc]
+            frames = ear.frames(10, lambda frame, number=number: is_advertisement(frame, f"fd01::{number}"))  # type: ignore[misc]
             assert is_advertisement(frames[-1], f"fd01::{number}"), "no unsolicited neighbour advertisement"
             assert any(is_gratuitous_arp(frame, mac, f"10.1.0.{number}") for frame in frames), "no gratuitous ARP"
     finally:

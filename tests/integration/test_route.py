@@ -278,7 +278,7 @@ def test_P32_routes_of_others_are_taken_only_when_it_is_clear_which(host: Host) 
     gone = {"destination": "default", "state": "absent"}
     with pytest.raises(PipeworkError, match=r"routes\[0\]: destination: 2 routes fit, not all .*say which by metric"):
         route(host, gone)
-    assert host.snapshot() == before
+    host.assert_as(before)
     route(host, {**gone, "metric": 10})
     assert table(host) == [f"unicast default via {R1} dev eth1 table main proto static scope global"]
     # One that is the same but for its protocol is left alone; one that differs is replaced.
@@ -298,7 +298,7 @@ def test_P32_what_the_kernel_made_is_never_touched(host: Host) -> None:
         route(host, {"destination": "10.1.0.0/24", "gateway": R2})
     with pytest.raises(PipeworkError, match=r"protocol: kernel marks what the kernel made by itself"):
         route(host, {**NET, "protocol": "kernel"})
-    assert host.snapshot() == before
+    host.assert_as(before)
 
 
 def test_P32_names_of_tables_are_those_of_the_host(host: Host) -> None:

@@ -87,7 +87,8 @@ def one_way(host: Host, way: str, tag: bytes) -> None:
         assert host.ok("ping", "-c", "1", "-w", "10", "-q", "-p", tag.hex(), "10.4.0.2", ns="a")
         assert host.ok("ping", "-c", "1", "-w", "10", "-q", "-p", b"last".hex(), "10.4.0.2", ns="a")
         sender = bytes([0x06, 0, 0, 0, 0, 1 if way == "egress" else 2])
-        found = [frame for frame in listener.frames(10, lambda frame: b"last" in frame) if frame[12:14] == b"\x08\x00"]
+        frames = listener.frames(10, lambda frame: b"last" in frame)
+        found = [frame for frame in frames if tag in frame or b"last" in frame]  # not what a bridge says of itself
         assert found and {frame[6:12] for frame in found} == {sender}
 
 

@@ -2,6 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE)
 """lanes.py NAME…: run the named lanes one after another, show and keep what they print, and add up.
 
+A test against real kernels, engines that fails is tried once more, on hosts made anew, and named at the end:
+what they do beside (reports, probes, start-up) keeps its own time. A defect fails twice.
+
 A lane is a command that ends with pytest's summary, or with a line `N passed, N failed`. One that fails without
 saying what counts as one failure, and so does one that says nothing at all: a lane that tests nothing has not passed.
 The last line here is `N passed, N failed`, with `, N skipped` where something was; the reasons stand above it.
@@ -31,7 +34,7 @@ COMMANDS = {
     "build": ["tests/tools/build"],
     "sanity": ["tests/tools/sanity"],
     "unit": PYTEST + ["tests/unit"],
-    "integration": PYTEST + ["tests/integration"],
+    "integration": PYTEST + ["--reruns=1", "-raR", "tests/integration"],
     "kernel": ["tests/kernel/run"],
     "qemu": ["tests/kernel/run", "--kernel=qemu"],
     "molecule": [sys.executable, "tests/tools/molecule_gate.py"],
@@ -47,6 +50,7 @@ PLAIN = re.compile(r"(\d+) passed, (\d+) failed(?:, (\d+) skipped)?")
 COUNT = r"\d+ (?:passed|failed|errors?|skipped|deselected|xfailed|xpassed|warnings?|subtests passed|rerun)"
 SUMMARY = re.compile(rf"=* ?({COUNT}(?:, {COUNT})*) in [\d.]+s.*")
 SKIPPED = re.compile(r"SKIPPED\b.*")
+AGAIN = re.compile(r"RERUN \S.*")
 
 
 @dataclass
@@ -59,6 +63,7 @@ class Result:
     skipped: int = 0
     seconds: float = 0.0
     skips: list[str] = field(default_factory=list)
+    again: list[str] = field(default_factory=list)
     remark: str = ""
 
 
@@ -79,6 +84,7 @@ def count(lines: list[str], status: int, result: Result) -> None:
                 elif word == "skipped":
                     result.skipped += int(number)
     result.skips = [line for line in lines if SKIPPED.fullmatch(line)]
+    result.again = [line for line in lines if AGAIN.fullmatch(line)]
     if status != 0 and result.failed == 0:
         result.failed = 1
         result.remark = f"ended with status {status}"
@@ -219,8 +225,8 @@ def main(lanes: list[str]) -> int:
             engine("stop")
     print()
     for result in results:
-        for skip in result.skips:
-            print(f"{result.lane}: {skip}")
+        for line in result.skips + result.again:
+            print(f"{result.lane}: {line}")
     for r in results:
         numbers = f"{r.passed:5} ok {r.failed:4} not ok {r.skipped:4} left out {r.seconds:7.1f} s"
         print(f"{r.lane:12} {numbers}  .cache/logs/{r.lane}.log  {r.remark}".rstrip())
