@@ -14,11 +14,12 @@ import threading
 import time
 import typing as t
 
-from . import _runtimes
+from . import _runtimes, _starts
 from ._errors import PipeworkError
 
 ASK_AGAIN = 0.5  # seconds, where a runtime does not tell when a container starts
-LISTEN_AGAIN = 5.0  # and where it has stopped to
+LISTEN_AGAIN = 5.0  # where it has stopped to, and where only the kernel tells
+STARTS = ("", None)  # the listener to the kernel, for all runtimes that do not tell themselves
 Request = tuple[str, t.Optional[str], t.Optional[str]]  # runtime, name, user
 Answers = dict[Request, t.Any]
 
@@ -35,7 +36,7 @@ class Finder:
         self._listeners: dict[tuple[str, str | None], bool] = {}  # and whether each of them hears something
         self._found: queue.SimpleQueue[Answers] = queue.SimpleQueue()
         self._busy = self._again = False
-        self._next = 0.0  # when to ask again unless somebody tells something before
+        self._asked = 0.0
         _runtimes.at_once()
 
     def fileno(self) -> int:
@@ -59,14 +60,19 @@ class Finder:
             for each in _of(runtime):
                 names.setdefault((each, user), []).append(str(name))
         for (runtime, user), listed in names.items():
-            if (runtime, user) not in self._listeners and hasattr(_runtimes.runtimes()[runtime], "watch"):
-                self._listeners[runtime, user] = False
-                threading.Thread(target=self._listen, args=(runtime, user, listed), daemon=True).start()
+            key = self._listener(runtime, user)
+            if key is not None and key not in self._listeners:
+                self._listeners[key] = False
+                threading.Thread(target=self._listen, args=(key, listed), daemon=True).start()
 
     def pause(self, wanted: t.Collection[Request]) -> float:
         """Seconds until it is time to ask for these again, where no runtime tells."""
-        known = all(runtime != "auto" and self._listeners.get((runtime, user)) for runtime, _name, user in wanted)
-        return float("inf") if known else max(0.0, self._next - time.monotonic())
+        keys = {self._listener(runtime, user) for runtime, _name, user in wanted}
+        if not all(key is not None and self._listeners.get(key) for key in keys):
+            again = ASK_AGAIN
+        else:
+            again = LISTEN_AGAIN if STARTS in keys else float("inf")
+        return max(0.0, self._asked + again - time.monotonic())
 
     def answers(self, wanted: t.Collection[Request]) -> Answers:
         """What has been found meanwhile. Begins to look for these where somebody told that it may be worth it."""
@@ -81,9 +87,18 @@ class Finder:
         self._again |= b"+" in told or self.pause(left) <= 0
         if left and self._again and not self._busy:
             self._busy, self._again = True, False
-            self._next = time.monotonic() + ASK_AGAIN
+            self._asked = time.monotonic()
             threading.Thread(target=self._look, args=(left,), daemon=True).start()
         return found
+
+    @staticmethod
+    def _listener(runtime: str, user: str | None) -> tuple[str, str | None] | None:
+        """Who tells of a runtime's containers: it does itself, or the kernel, for all that have a first program."""
+        if runtime == "auto":
+            return STARTS
+        if hasattr(_runtimes.runtimes()[runtime], "watch"):
+            return runtime, user
+        return STARTS if runtime in _runtimes.AUTO else None
 
     # -- in threads
 
@@ -102,15 +117,19 @@ class Finder:
         self._found.put(answers)
         self._tell(b"=")
 
-    def _listen(self, runtime: str, user: str | None, names: list[str]) -> None:
+    def _listen(self, key: tuple[str, str | None], names: list[str]) -> None:
         def tell() -> None:
-            self._listeners[runtime, user] = True
+            self._listeners[key] = True
             self._tell(b"+")
 
+        runtime, user = key
         while not self._closed:
             with contextlib.suppress(Exception):  # it does not tell, for whatever reason: then it is asked
-                _runtimes.runtimes()[runtime].watch(names, user, tell)
-            self._listeners[runtime, user] = False
+                if key == STARTS:
+                    _starts.watch(tell)
+                else:
+                    _runtimes.runtimes()[runtime].watch(names, user, tell)
+            self._listeners[key] = False
             self._tell(b"+")
             time.sleep(LISTEN_AGAIN)
 

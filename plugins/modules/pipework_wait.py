@@ -11,8 +11,9 @@ description:
   - Waits until an interface of a container is there, up, has an address, a default route, or reaches somebody;
     and for the container itself, where it does not run yet.
   - Nothing is asked again and again. The kernel tells what changes, and the module returns some milliseconds later.
-  - Docker tells when a container starts, and the kernel when a named network namespace comes.
-    The other runtimes, and all of them with O(runtime=auto), are asked twice a second until the container runs.
+  - Docker tells when a container starts, and the kernel when a named network namespace comes,
+    or a first program runs in one.
+    Where the kernel does not tell, as in a container, the runtimes are asked twice a second until the container runs.
   - A container that ends meanwhile is an error, as is one that shares the host's network.
   - Nothing is changed, except that for V(reachable) the kernel is made to ask for the neighbour.
     A check run waits as well.

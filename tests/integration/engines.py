@@ -18,10 +18,11 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _runtimes
+from ansible_collections.pipework.containers.plugins.module_utils import _finder, _runtimes, _starts
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._wait_job import WaitJob, wait
 from tests.conftest import unavailable
-from tests.integration.lab import Host, eventually
+from tests.integration.lab import Host, eventually, wait_for
 
 NET = "198.18.79"
 Result = dict[str, t.Any]
@@ -265,6 +266,22 @@ class Cases:
         assert engine.links("web1") == []
         engine.host.attach("a", state="absent")
         assert engine.host.links() == []
+
+    def test_P18_its_start_is_heard(self, engine: Engine) -> None:
+        """Nobody asks meanwhile: the kernel tells."""
+        params = {**engine.params("web1"), "until": "present", "timeout": 60}
+        del params["host_interface"]
+
+        def work() -> Result:
+            _starts.INITIAL = f"/proc/{os.getppid()}/ns/net"
+            _finder.ASK_AGAIN = _finder.LISTEN_AGAIN = 3600
+            return wait(WaitJob(params))
+
+        waiting = engine.host.start(work)
+        wait_for("the listener", lambda: len(os.listdir(f"/proc/{waiting.pid}/task")) > 1)
+        engine.start("web1")
+        engine.attach("web1")
+        assert waiting.wait()["waits"][0]["met"]
 
     def test_P41_stopped_and_started_again(self, engine: Engine) -> None:
         engine.start("web1")

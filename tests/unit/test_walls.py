@@ -59,7 +59,7 @@ ONLY_IN = {
     "docker": {"_runtimes/docker.py"},
     "podman": {"_runtimes/podman.py"},
     "subprocess": {"_filter.py", "_filter_iptables.py", "_filter_nft.py", "_program.py"},
-    "ctypes": {"_inotify.py", "_netlink.py", "_timer.py"},
+    "ctypes": {"_inotify.py", "_starts.py", "_netlink.py", "_timer.py"},
 }
 
 

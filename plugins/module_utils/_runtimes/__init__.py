@@ -6,7 +6,7 @@ A runtime is a module with ``find(name, user)``, or ``find_many`` of a list of s
 Found, or None where it does not know the name; NotRunning for a container that has no namespace now.
 ``installed(user)`` says whether it is worth asking, and ``running(user)`` the names of all that run.
 One that can tell when a container starts has ``watch(names, user, tell)``: it calls ``tell`` once it listens, and then
-each time that looking again may be worth it, and returns where it cannot go on.
+each time that looking again may be worth it, and returns where it cannot go on. The kernel tells of others (_starts).
 """
 from __future__ import annotations
 
