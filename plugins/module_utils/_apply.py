@@ -34,7 +34,7 @@ HARMLESS = {
 
 GONE = HARMLESS["delete"]
 DELETED_TOGETHER = {("link", "delete"), ("peer", "delete"), ("half", "delete"), ("stray", "delete"), ("vlan", "delete")}
-OVS = ("ovs_bridge", "ovs_port")  # what goes out in one transaction
+OVS = ("ovs_first", "ovs_bridge", "ovs_port")  # what goes out in one transaction
 
 
 class OperationFailed(PipeworkError):

@@ -5,16 +5,20 @@ from __future__ import annotations
 
 import typing as t
 
-from . import _filter, _forwarding
+from . import _bridge, _bridge_ovs, _filter, _forwarding, _ovs
 from ._announce import News, announce
-from ._bridge import Bridge, bridges_from_params, others, wanted
+from ._bridge_options import LINUX, SWITCH, Bridge, bridges_from_params
 from ._facts import link_key
 from ._items import purges
 from ._model import HOST, Address, Link
 from ._netlink import Namespaces
 from ._observe import observe
+from ._ovs_rows import OvsBridge, OvsPort, bridge_key
+from ._ovs_settings import TIMERS
 from ._plan import Desired, Plan, State
 from ._run import Picture
+
+WANTED = {LINUX: _bridge.wanted, SWITCH: _bridge_ovs.wanted}
 
 
 class BridgeJob:
@@ -31,16 +35,18 @@ class BridgeJob:
         goes = self.purge or any(bridge.state == "absent" for bridge in self.bridges)
         vlans = any({"vlan_filtering", "default_pvid"} & set(bridge.settings) for bridge in self.bridges)
         facts = observe(namespaces, routes_of_host=goes, vlans=vlans)
+        facts.switch, facts.no_switch = _ovs.look(needed=any(bridge.kind == SWITCH for bridge in self.bridges))
         state = facts.state()
-        bridges = self.bridges + (others(self.bridges, facts) if self.purge else [])
+        bridges = self.bridges + (_bridge.others(self.bridges, facts) if self.purge else [])
         desired: Desired = {}
         for bridge in bridges:
-            desired.update((item.key, item) for item in wanted(bridge, facts, state))
+            desired.update((item.key, item) for item in WANTED[bridge.kind](bridge, facts, state))
         for item in self._rules(bridges, state):
             desired[item.key] = item
         return Picture(state, desired, set(desired))
 
     def _rules(self, bridges: list[Bridge], state: State) -> t.Iterator[t.Any]:
+        bridges = [bridge for bridge in bridges if bridge.kind == LINUX]  # the filter sees no frames of Open vSwitch
         if all(bridge.forwarding == "unmanaged" for bridge in bridges):
             return
         filters = _filter.observe()
@@ -66,8 +72,24 @@ class BridgeJob:
 def _result(bridge: Bridge, state: State) -> dict[str, t.Any]:
     """One item of the returned ``bridges``; None for what only a real run can tell."""
     link = t.cast(Link, state[link_key(HOST, bridge.name)])
-    addresses = [item for item in state.values() if isinstance(item, Address) and item.carrier == link.key]
+    addresses = [item for item in state.values() if isinstance(item, Address) and item.device == bridge.name]
+    found = {
+        "name": bridge.name, "kind": bridge.kind, "mac_address": link.mac, "mtu": link.mtu,
+        "addresses": sorted(item.address for item in addresses if item.ns == HOST),
+    }
+    row = state.get(bridge_key(bridge.name))
+    return {**found, **(_switched(row, state) if isinstance(row, OvsBridge) else link.settings or {})}
+
+
+def _switched(row: OvsBridge, state: State) -> dict[str, t.Any]:
+    """What a bridge of Open vSwitch has besides; of its timers, those that somebody has set."""
+    settings = row.settings or {}
+    rstp = settings.get("rstp_enable") == "true"
+    keys = {name: f"other_config:{timer[rstp] or timer[0]}" for name, timer in TIMERS.items()}
+    ports = [item for item in state.values() if isinstance(item, OvsPort) and item.bridge == row.bridge]
     return {
-        "name": bridge.name, "kind": "linux", "mac_address": link.mac, "mtu": link.mtu,
-        "addresses": sorted(item.address for item in addresses), **(link.settings or {}),
+        "datapath": row.datapath or "system", "fail_mode": settings.get("fail_mode") or "standalone",
+        "stp": settings.get("stp_enable") == "true", "rstp": rstp,
+        **{name: int(settings[key]) for name, key in keys.items() if settings.get(key, "").isdigit()},
+        "tunnels": sorted(port.port for port in ports if port.interface and port.interface.get("type") != "internal"),
     }

@@ -72,7 +72,8 @@ class Device:
 @dataclasses.dataclass(frozen=True)
 class Link(KernelObject):
     """A network interface. type: veth, bridge, dummy, vlan, those of ON_A_NIC; phys for a lent NIC, nic for one at
-    home; pair and peer, the ends of a veth between containers; None for any on the host that is there already."""
+    home; pair and peer, the ends of a veth between containers; internal for that of a bridge of Open vSwitch; None for
+    any on the host that is there already."""
 
     KIND = "link"
     IDENTITY = ("ns", "ifname")
@@ -108,7 +109,7 @@ class Link(KernelObject):
             return "half"  # the other end is in a namespace that is not looked at
         if self.type == "peer":
             return "peer"
-        return self.type if self.type in ("bridge", "phys", "nic") else "link"
+        return self.type if self.type in ("bridge", "phys", "nic", "internal") else "link"
 
     def must_replace(self, observed: KernelObject) -> bool:
         mine, theirs = (link.settings or {} for link in (self, t.cast("Link", observed)))
@@ -119,11 +120,15 @@ class Link(KernelObject):
 
     def newborn(self) -> Link:
         # A NIC that comes home has the mark of its attachment until the rest, its addresses too, is as it was.
+        if self.type == "internal":
+            return Link(self.ns, self.ifname, type="internal", up=False, owner=self.owner)
         owner = {"phys": self.owner, "nic": None}.get(str(self.type), UNFINISHED)
         return dataclasses.replace(self, up=False, owner=owner)
 
     @property
     def carrier(self) -> Key | None:
+        if self.type == "internal":
+            return ("ovs_bridge", HOST, self.ifname)
         return end_key(self.parent) if self.type == "peer" and self.parent else None
 
     def dying(self) -> Link:

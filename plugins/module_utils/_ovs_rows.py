@@ -13,17 +13,19 @@ import json
 import re
 import typing as t
 
-from . import _vlans
+from . import _ovs_settings, _vlans
 from ._errors import PipeworkError
-from ._model import HOST, MARK
+from ._model import HOST, MARK, OWNER_BRIDGE
 from ._plan import KernelObject, Key, Operation
 
 OWNER = "pipework.owner"
 NAME = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]{0,14}")  # that ovs-vsctl takes for nothing else
 COLUMNS = {
-    "Bridge": ("name", "ports", "datapath_type", "external_ids", "other_config"),
+    "Bridge": (
+        "name", "ports", "datapath_type", "external_ids", "other_config", "stp_enable", "rstp_enable", "fail_mode",
+    ),
     "Port": ("_uuid", "name", "interfaces", "tag", "trunks", "vlan_mode", "protected"),
-    "Interface": ("_uuid", "error", "ofport", "external_ids"),
+    "Interface": ("_uuid", "error", "ofport", "external_ids", "type", "options", "mtu_request"),
 }
 NOT_SET_UP = "ovs-vswitchd has not set it up"
 MISSING = (
@@ -32,8 +34,9 @@ MISSING = (
 )
 _DATAPATH = (
     "this kernel seems to have no Open vSwitch datapath: it needs CONFIG_OPENVSWITCH, built in or as a module "
-    "('modprobe openvswitch'). Without it, make the bridge by 'ovs-vsctl add-br NAME -- set Bridge NAME "
-    "datapath_type=netdev' first, so that ovs-vswitchd passes the frames itself"
+    "('modprobe openvswitch'). Without it, make the bridge by pipework_bridge with 'kind: openvswitch' and "
+    "'datapath: netdev' first (or 'ovs-vsctl add-br NAME -- set Bridge NAME datapath_type=netdev'), so that "
+    "ovs-vswitchd passes the frames itself"
 )
 TUNNEL = "tunnel"  # of a port whose VLAN holds tagged frames of others
 
@@ -44,17 +47,21 @@ class OvsBridge(KernelObject):
 
     KIND = "ovs_bridge"
     IDENTITY = ("ns", "bridge")
-    HINTS = frozenset({"datapath"})
 
     bridge: str
     owner: str | None = None
     mac: str | None = None
     error: str | None = None  # why it does not work
     datapath: str | None = None
+    settings: dict[str, str] | None = None  # as _ovs_settings spells them; of those that are there, what is not usual
 
     @property
     def name(self) -> str:
         return self.bridge
+
+    @property
+    def order_kind(self) -> str:
+        return "ovs_first" if self.owner == OWNER_BRIDGE else self.KIND  # the host has addresses on it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +79,7 @@ class OvsPort(KernelObject):
     owner: str | None = None
     container: str | None = None  # its ID
     error: str | None = None
+    interface: dict[str, str] | None = None  # type and options of one that Open vSwitch makes
     pid: int | None = None
     ghost: bool = False  # the interface has gone
     leaves: bool = False  # the interface stays, and will be something else
@@ -98,7 +106,10 @@ class Switch:
 
     def objects(self, devices: t.Container[str]) -> dict[Key, KernelObject]:
         """As objects. ``devices``: the names of the host's interfaces."""
-        ports = [dataclasses.replace(port, ghost=port.port not in devices) for port in self.ports.values()]
+        ports = [
+            dataclasses.replace(port, ghost=not port.interface and port.port not in devices)
+            for port in self.ports.values()
+        ]
         found: list[KernelObject] = [*self.bridges.values(), *ports]
         return {item.key: item for item in found}
 
@@ -179,6 +190,7 @@ def _bridge(row: dict[str, t.Any], interface: dict[str, t.Any] | None) -> OvsBri
     return OvsBridge(
         ns=HOST, bridge=row["name"], owner=_ours(_map(row["external_ids"])), error=_error(interface),
         mac=_map(row["other_config"]).get("hwaddr"), datapath=row["datapath_type"],
+        settings=_ovs_settings.of_bridge(row, _map(row["other_config"]), interface or {}),
     )
 
 
@@ -188,6 +200,7 @@ def _port(row: dict[str, t.Any], interface: dict[str, t.Any], bridge: str | None
     return OvsPort(
         ns=HOST, port=row["name"], bridge=bridge, vlans=_vlans_of(row), isolated=row["protected"] is True,
         owner=_ours(ids), container=ids.get("pipework.containerid"), error=_error(interface),
+        interface=_ovs_settings.of_interface(interface.get("type"), _map(interface.get("options"))),
         pid=int(pid) if pid.isascii() and pid.isdigit() else None,
     )
 
@@ -212,7 +225,7 @@ def commands(work: t.Sequence[Operation]) -> list[str]:
     for number, operation in enumerate(work):
         before, after = operation.before, operation.after
         if isinstance(operation.subject, OvsBridge):
-            _about_bridge(t.cast("OvsBridge | None", after), operation.subject.bridge, phases)
+            _about_bridge(t.cast("OvsBridge | None", before), t.cast("OvsBridge | None", after), phases)
         elif after is None:
             phases[0].append(["--if-exists", "del-port", operation.subject.name])
         else:
@@ -220,16 +233,21 @@ def commands(work: t.Sequence[Operation]) -> list[str]:
     return [word for phase in phases for command in phase for word in ("--", *command)]
 
 
-def _about_bridge(after: OvsBridge | None, name: str, phases: list[list[list[str]]]) -> None:
+def _about_bridge(before: OvsBridge | None, after: OvsBridge | None, phases: list[list[list[str]]]) -> None:
     if after is None:
-        phases[1].append(["--if-exists", "del-br", name])
+        phases[1].append(["--if-exists", "del-br", t.cast(OvsBridge, before).bridge])
         return
+    name = after.bridge
     phases[2].append(["--may-exist", "add-br", name])
     words = [_pair("external_ids", OWNER, after.owner)] if after.owner else []
     words += [_pair("other_config", "hwaddr", after.mac)] if after.mac else []
-    words += [f"datapath_type={json.dumps(after.datapath)}"] if after.datapath else []
+    words += [f"datapath_type={json.dumps(after.datapath)}"] if after.datapath is not None else []
     if words:
         phases[4].append(["set", "Bridge", name, *words])
+    if before is not None:  # what an update, or its undoing, takes away
+        phases[4] += [["remove", "Bridge", name, "external_ids", OWNER]] if before.owner and not after.owner else []
+        phases[4] += [["remove", "Bridge", name, "other_config", "hwaddr"]] if before.mac and not after.mac else []
+    phases[4] += _ovs_settings.bridge_commands(name, before.settings if before else None, after.settings)
 
 
 def _about_port(before: OvsPort | None, after: OvsPort, ident: str, phases: list[list[list[str]]]) -> None:
@@ -256,6 +274,8 @@ def _about_port(before: OvsPort | None, after: OvsPort, ident: str, phases: list
         ids["pipework.vlan"] = str(native) if native else None
     if columns:
         phases[4].append(["set", "Port", port, *columns])
+    if after.interface is not None and after.interface != (old.interface or {}):
+        phases[4] += _ovs_settings.interface_commands(port, after.interface, anew=bool(old.interface))
     ids.update({"pipework.bridge": bridge, "pipework.containerid": after.container, OWNER: after.owner})
     gone = [key for key, value in ids.items() if value is None]
     if before is not None and gone:

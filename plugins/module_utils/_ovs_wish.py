@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ._model import HOST, OWNER_AUTO, Port, owner_matches
+from ._model import HOST, OWNER_AUTO, OWNER_BRIDGE, Port, owner_matches
 from ._ovs_rows import MISSING, OvsPort, Switch, bridge_key
 from ._plan import Absent, KernelObject
 
@@ -29,7 +29,7 @@ def collect(targets: t.Sequence[Target], scene: Scene, wish: Wish, in_scope: Sco
         if isinstance(wanted, OvsPort):
             if port.bridge and wanted.bridge != port.bridge:
                 wish.left.add(port.bridge)
-        elif not port.owner:
+        elif not port.owner or port.owner == OWNER_BRIDGE:
             continue
         elif name in ends and _goes_elsewhere(ends[name], wish):
             _leave(port, wish)

@@ -161,6 +161,9 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("vf_address", "delete"),  # or the function keeps that address
     ("nic", "delete"),  # leaves for a container, or
     ("phys", "delete"),  # comes home
+    ("ovs_first", "create"),  # its interface is the host's
+    ("ovs_first", "update"),
+    ("internal", "create"),
     ("bridge", "create"),
     ("uplink", "create"),
     ("uplink", "update"),  # before VLAN links on it go up, and its virtual functions move: neither does otherwise
@@ -174,6 +177,7 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("vf", "update"),  # while it is down
     ("sysctl", "create"),  # before the link is up and has addresses
     ("sysctl", "update"),
+    ("internal", "update"),
     ("vlan", "update"),
     ("link", "update"),
     ("peer", "update"),
@@ -211,6 +215,7 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("ovs_bridge", "update"),
     ("ovs_port", "delete"),
     ("ovs_bridge", "delete"),
+    ("ovs_first", "delete"),
     ("rule", "delete"),
     *((kind, "delete") for kind in reversed(_TREE)),
     ("lease", "create"),  # when frames pass
@@ -225,6 +230,7 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("link", "delete"),
     ("half", "delete"),
     ("vlan", "delete"),
+    ("internal", "delete"),
     ("uplink", "delete"),
     ("bridge", "delete"),
 ))}

@@ -34,7 +34,7 @@ def create_link(_before: None, link: Link, namespaces: Namespaces) -> list[Reque
 
 
 def _create_peer(_before: None, link: Link, namespaces: Namespaces) -> list[Request]:
-    """It came with the other end."""
+    """It came with the other end, or with its bridge."""
     namespaces[link.ns].forget(link.ifname)
     return []
 
@@ -204,6 +204,7 @@ ROUTES = ("way", "kept", "route")
 REQUESTS: dict[tuple[str, str], t.Callable[[t.Any, t.Any, Namespaces], list[Request]]] = {
     ("link", "create"): create_link, ("link", "update"): _update_link,
     ("peer", "create"): _create_peer, ("peer", "update"): _update_link,
+    ("internal", "create"): _create_peer, ("internal", "update"): _update_link, ("internal", "delete"): _leave_alone,
     ("half", "create"): _leave_alone, ("half", "update"): _update_link,
     # Half a pair cannot be made again, nor is it missed.
     ("stray", "create"): _leave_alone, ("stray", "update"): _leave_alone,

@@ -8,8 +8,8 @@ module: pipework_bridge
 short_description: Make bridges for containers on the host
 version_added: 0.1.0
 description:
-  - Makes Linux bridges on the host, with addresses, MTU, MAC address, STP and timers; changes in place what differs;
-    removes them.
+  - Makes bridges on the host, Linux's own or those of Open vSwitch, with addresses, MTU, MAC address, STP and timers;
+    changes in place what differs; removes them.
   - Lets frames pass between the ports of the bridge where the host's packet filter would drop them.
   - What was changed is read back from the kernel and must be as wanted. When a step fails, the steps before it
     are taken back.
@@ -26,9 +26,12 @@ options:
     description: The bridge.
     type: str
   kind:
-    description: What makes the bridge. The default is V(linux).
+    description:
+      - What makes the bridge. The default is V(linux).
+      - V(openvswitch) needs Open vSwitch on the managed host. The host's addresses are on the interface of the bridge's
+        name. Bridges and ports of others are left alone.
     type: str
-    choices: [linux]
+    choices: [linux, openvswitch]
   addresses:
     description:
       - The host's addresses on the bridge, such as V(192.168.1.254/24), so that the host reaches the containers.
@@ -50,7 +53,9 @@ options:
     description: Whether the bridge takes part in the spanning tree protocol. New bridges do not.
     type: bool
   forward_delay:
-    description: Seconds in the listening and in the learning state, 2 to 30; with O(stp=false) also less.
+    description:
+      - Seconds in the listening and in the learning state, 2 to 30; with O(stp=false) also less.
+      - Timers of a bridge of Open vSwitch are whole seconds, this one 4 to 30. With O(rstp), they are those of RSTP.
     type: float
   hello_time:
     description: Seconds between hello messages, 1 to 10.
@@ -59,8 +64,42 @@ options:
     description: Seconds until another bridge counts as gone, 6 to 40.
     type: float
   ageing_time:
-    description: Seconds until an address that was not seen again is forgotten.
+    description: Seconds until an address that was not seen again is forgotten; for Open vSwitch, 15 to 3600.
     type: float
+  rstp:
+    description:
+      - Whether a bridge of Open vSwitch takes part in the rapid spanning tree protocol. Not together with O(stp).
+    type: bool
+  datapath:
+    description:
+      - Who passes the frames of a bridge of Open vSwitch. V(system), the kernel; V(netdev), C(ovs-vswitchd) itself,
+        which works on every kernel and is slower.
+      - The default for a new bridge is V(system). It cannot be changed while the bridge is there.
+      - With V(netdev), TCP between containers needs C(ethtool -K eth1 tx off) in each of them.
+    type: str
+    choices: [system, netdev]
+  fail_mode:
+    description:
+      - What a bridge of Open vSwitch does while no controller tells it. V(standalone), what any switch does;
+        V(secure), nothing but the flows that somebody added.
+      - What is set nowhere works as V(standalone).
+    type: str
+    choices: [standalone, secure]
+  tunnels:
+    description:
+      - Tunnels to other switches, as ports of a bridge of Open vSwitch.
+      - The list is the whole set of those that this module made on the bridge; an empty list removes them.
+    type: list
+    elements: dict
+    suboptions: &tunnel
+      name: {description: The port., type: str, required: true}
+      type: {description: What wraps the frames. The default is V(vxlan)., type: str, choices: [vxlan, gre, geneve]}
+      remote: {description: The address of the other end., type: str, required: true}
+      local: {description: The address that the frames come from. By default the routes decide., type: str}
+      key: {description: "The network's number, VNI for vxlan and geneve.", type: int}
+      port: {description: The UDP port of vxlan and geneve. By default their own., type: int}
+      vlan: {description: The VLAN of its frames. By default it carries all VLANs with their tags., type: int}
+      vlan_trunks: {description: "VLANs that pass with their tag, as IDs and ranges.", type: list, elements: str}
   vlan_filtering:
     description:
       - Whether the bridge tells VLANs apart. Unless the bridge has ports of others,
@@ -78,7 +117,7 @@ options:
         and the bridge's name.
         It is removed with the bridge.
       - V(accept) adds it to each chain at the forward hook; V(unmanaged) leaves the filter alone.
-      - The default is V(auto).
+      - The default is V(auto). Frames of a bridge of Open vSwitch do not pass the filter.
     type: str
     choices: [auto, accept, unmanaged]
   state:
@@ -93,7 +132,7 @@ options:
     elements: dict
     suboptions:
       name: {description: See O(name)., type: str}
-      kind: {description: See O(kind)., type: str, choices: [linux]}
+      kind: {description: See O(kind)., type: str, choices: [linux, openvswitch]}
       addresses: {description: See O(addresses)., type: list, elements: str, aliases: [address]}
       mac_address: {description: See O(mac_address)., type: str, aliases: [mac]}
       mtu: {description: See O(mtu)., type: int}
@@ -104,6 +143,10 @@ options:
       ageing_time: {description: See O(ageing_time)., type: float}
       vlan_filtering: {description: See O(vlan_filtering)., type: bool}
       default_pvid: {description: See O(default_pvid)., type: int}
+      rstp: {description: See O(rstp)., type: bool}
+      datapath: {description: See O(datapath)., type: str, choices: [system, netdev]}
+      fail_mode: {description: See O(fail_mode)., type: str, choices: [standalone, secure]}
+      tunnels: {description: See O(tunnels)., type: list, elements: dict, suboptions: *tunnel}
       forwarding: {description: See O(forwarding)., type: str, choices: [auto, accept, unmanaged]}
       state: {description: See O(state)., type: str, choices: [present, absent]}
   purge:
@@ -134,6 +177,15 @@ EXAMPLES = r"""
     vlan_filtering: true
     default_pvid: 0
 
+- name: A bridge of Open vSwitch, with a tunnel to the one on another host
+  pipework.containers.pipework_bridge:
+    name: ovsbr0
+    kind: openvswitch
+    addresses: [192.168.3.254/24]
+    fail_mode: standalone
+    tunnels:
+      - {name: to-host2, type: vxlan, remote: 203.0.113.2, key: 100}
+
 - name: Several bridges, and no other of this collection
   pipework.containers.pipework_bridge:
     purge: true
@@ -158,7 +210,10 @@ operations:
   elements: dict
   contains:
     action: {description: "One of C(create), C(update) and C(delete).", type: str, returned: always}
-    kind: {description: "One of C(link), C(port), C(address), C(route) and C(filter).", type: str, returned: always}
+    kind:
+      description: One of C(link), C(port), C(address), C(route), C(filter), C(ovs_bridge) and C(ovs_port).
+      type: str
+      returned: always
     name: {description: "The object, such as C(br1).", type: str, returned: always}
     before: {description: The object before., type: dict, returned: always}
     after: {description: The object after., type: dict, returned: always}
@@ -167,14 +222,18 @@ operations:
 bridges:
   description:
     - The bridges that are present, in the order of the list, with their timers in seconds and,
-      where the kernel has them, C(vlan_filtering) and C(default_pvid).
+      where the kernel has them, C(vlan_filtering) and C(default_pvid); those of Open vSwitch with C(datapath),
+      C(fail_mode), C(stp), C(rstp), the timers that were set, and C(tunnels), the names of their tunnels.
   returned: success
   type: list
   elements: dict
   contains:
     name: {description: The bridge., type: str, returned: always}
-    kind: {description: "Always C(linux).", type: str, returned: always}
-    mac_address: {description: Its MAC address., type: str, returned: always}
+    kind: {description: "C(linux) or C(openvswitch).", type: str, returned: always}
+    mac_address:
+      description: Its MAC address; null in check mode for a new one of Open vSwitch.
+      type: str
+      returned: always
     mtu: {description: Its MTU; null in check mode where the kernel will choose one., type: int, returned: always}
     addresses: {description: The host's addresses on it., type: list, elements: str, returned: always}
 """
@@ -182,9 +241,19 @@ bridges:
 from ansible_collections.pipework.containers.plugins.module_utils._bridge_job import BridgeJob
 from ansible_collections.pipework.containers.plugins.module_utils._module import run_module
 
+TUNNEL = {
+    "name": {"type": "str", "required": True},
+    "type": {"type": "str", "choices": ["vxlan", "gre", "geneve"]},
+    "remote": {"type": "str", "required": True},
+    "local": {"type": "str"},
+    "key": {"type": "int", "no_log": False},
+    "port": {"type": "int"},
+    "vlan": {"type": "int"},
+    "vlan_trunks": {"type": "list", "elements": "str"},
+}
 ITEM = {
     "name": {"type": "str"},
-    "kind": {"type": "str", "choices": ["linux"]},
+    "kind": {"type": "str", "choices": ["linux", "openvswitch"]},
     "addresses": {"type": "list", "elements": "str", "aliases": ["address"]},
     "mac_address": {"type": "str", "aliases": ["mac"]},
     "mtu": {"type": "int"},
@@ -195,6 +264,10 @@ ITEM = {
     "ageing_time": {"type": "float"},
     "vlan_filtering": {"type": "bool"},
     "default_pvid": {"type": "int"},
+    "rstp": {"type": "bool"},
+    "datapath": {"type": "str", "choices": ["system", "netdev"]},
+    "fail_mode": {"type": "str", "choices": ["standalone", "secure"]},
+    "tunnels": {"type": "list", "elements": "dict", "options": TUNNEL},
     "forwarding": {"type": "str", "choices": ["auto", "accept", "unmanaged"]},
     "state": {"type": "str", "choices": ["present", "absent"]},
 }

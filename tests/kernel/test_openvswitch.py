@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.pipework.containers.plugins.module_utils._bridge_job import BridgeJob
 from tests.integration.lab import Host, Killed, Params, failing_at, killed_at, refusal
 from tests.integration.vswitch import VSwitch
 
@@ -134,3 +135,41 @@ def test_B2_a_port_moves_between_open_vswitch_and_a_linux_bridge(stage: tuple[Ho
     assert host.ping("a", "10.7.0.2")
     run(host, *gone(*back))
     assert_as(host, ovs, before)
+
+
+def test_P3_B9_a_bridge_with_the_hosts_address_and_a_tunnel(stage: tuple[Host, VSwitch]) -> None:
+    """The other end of the tunnel is one that iproute2 made."""
+    host, ovs = stage
+    host.batch("""
+        link add under type veth peer name under netns b
+        address add 10.70.0.1/24 dev under
+        link set under up
+    """)
+    host.batch("""
+        address add 10.70.0.2/24 dev under
+        link set under up
+        link add vx0 mtu 1400 type vxlan id 7 remote 10.70.0.1 dstport 4789
+        address add 10.7.0.2/24 dev vx0
+        link set vx0 up
+    """, ns="b")
+    before = everything(host, ovs)
+    wanted = {"name": "ovs1", "kind": "openvswitch", "mtu": 1400, "addresses": ["10.7.0.254/24"]}
+    tunnel = {"name": "tun0", "remote": "10.70.0.2", "key": 7}
+    planned = host.run(job=BridgeJob, check=True, **wanted, tunnels=[tunnel])
+    done = host.run(job=BridgeJob, **wanted, tunnels=[tunnel])
+    assert planned["operations"] == done["operations"]
+    assert not host.run(job=BridgeJob, **wanted, tunnels=[tunnel], datapath="system")["changed"]
+    host.attach("a", host_interface="ovs1", addresses=["10.7.0.1/24"])
+    assert host.ping("a", "10.7.0.2")
+    assert host.ping(None, "10.7.0.2")
+    host.run(job=BridgeJob, **wanted, tunnels=[{**tunnel, "key": 8}])  # another network
+    assert not host.ping("a", "10.7.0.2", seconds=0)
+    host.attach("a", host_interface="ovs1", state="absent")
+    assert refusal(lambda: host.run(job=BridgeJob, name="ovs1", kind="openvswitch", state="absent", step=failing_at(1)))
+    assert host.addresses("ovs1") == ["10.7.0.254/24"]
+    assert ovs.ports("ovs1") == ["tun0"]
+    host.run(job=BridgeJob, name="ovs1", kind="openvswitch", state="absent")
+    # The tunnel's own interface in the kernel stays with the datapath, as with ovs-vsctl.
+    assert ovs.snapshot() == before["ovs"]
+    assert "ovs1" not in host.links()
+    host.batch("link del under")

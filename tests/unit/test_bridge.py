@@ -136,6 +136,10 @@ def test_what_cannot_be_is_refused(found: Facts, options: dict[str, Any], words:
     assert str(caught.value).startswith(words)
 
 
+OVS = {"kind": "openvswitch"}
+TUNNEL = {"name": "t", "remote": "10.0.0.1"}
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -152,6 +156,26 @@ def test_what_cannot_be_is_refused(found: Facts, options: dict[str, Any], words:
         ({"hello_time": 0}, "hello_time: 0"),
         ({"hello_time": "nan"}, "hello_time: "),
         ({"ageing_time": "inf"}, "ageing_time: "),
+        ({"fail_mode": "secure"}, "fail_mode: only bridges of Open vSwitch have it ('kind: openvswitch')"),
+        ({"kind": "openvswitch", "vlan_filtering": True}, "vlan_filtering: a bridge of Open vSwitch has no such"),
+        ({**OVS, "stp": True, "rstp": True}, "rstp: stp and rstp are both true"),
+        ({**OVS, "rstp": True, "hello_time": 2}, "hello_time: with rstp, Open vSwitch has no such timer"),
+        ({**OVS, "forward_delay": 2}, "forward_delay: 2 s is not possible; Open vSwitch takes 4"),
+        ({**OVS, "ageing_time": 20.5}, "ageing_time: 20.5 s is not possible"),
+        ({**OVS, "max_age": "nan"}, "max_age: nan s is not possible"),
+        ({**OVS, "max_age": "soon"}, "max_age: 'soon' is not a number"),
+        ({**OVS, "datapath": "dpdk"}, "datapath: 'dpdk' is none of system, netdev"),
+        ({**OVS, "fail_mode": "open"}, "fail_mode: 'open' is none of standalone, secure"),
+        ({**OVS, "name": "a b"}, "name: 'a b' "),
+        ({**OVS, "tunnels": [{"name": "t"}]}, "tunnels[0]: remote: say it"),
+        ({**OVS, "tunnels": [{**TUNNEL, "type": "stt"}]}, "tunnels[0]: type: 'stt' is none of vxlan, gre, geneve"),
+        ({**OVS, "tunnels": [{**TUNNEL, "remote": "there"}]}, "tunnels[0]: remote: 'there' is not an IP address"),
+        ({**OVS, "tunnels": [{**TUNNEL, "local": "::1"}]}, "tunnels[0]: local: ::1 and remote 10.0.0.1 are not of one"),
+        ({**OVS, "tunnels": [{**TUNNEL, "key": 1 << 24}]}, "tunnels[0]: key: '16777216' is not a number from 0 to"),
+        ({**OVS, "tunnels": [{**TUNNEL, "type": "gre", "port": 1}]}, "tunnels[0]: port: gre has none"),
+        ({**OVS, "tunnels": [{**TUNNEL, "port": 0}]}, "tunnels[0]: port: '0' is not a number from 1 to 65535"),
+        ({**OVS, "tunnels": [{**TUNNEL, "vlan": 5000}]}, "tunnels[0]: vlan: '5000' is not a VLAN ID"),
+        ({**OVS, "tunnels": [TUNNEL, TUNNEL]}, "tunnels[1]: name: t is listed twice"),
     ],
 )
 def test_bad_input_names_option_and_value(options: dict[str, Any], words: str) -> None:

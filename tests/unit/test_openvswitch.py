@@ -26,17 +26,19 @@ WEB1 = "docker:web1"
 NAME = "pw0000000001"
 
 
+EMPTY: list[Any] = ["set", []]
+
+
 def tables(bridges: list[Any], ports: list[Any], interfaces: list[Any]) -> str:
     """What ovs-vsctl prints."""
     found = []
     for (_table, columns), data in zip(rows.COLUMNS.items(), (bridges, ports, interfaces)):
         order = sorted(columns)  # not that of the request
-        data = [[dict(zip(columns, row))[name] for name in order] for row in data]
+        data = [[{**dict.fromkeys(columns, EMPTY), **dict(zip(columns, row))}[name] for name in order] for row in data]
         found.append(json.dumps({"headings": order, "data": data}))
     return "\n".join(found) + "\n"
 
 
-EMPTY: list[Any] = ["set", []]
 NOTHING: list[Any] = ["map", []]
 HWADDR: list[Any] = ["map", [["hwaddr", "06:00:00:00:00:01"]]]
 

@@ -34,7 +34,8 @@ HARMLESS = {
     "json", "math", "re", "shlex", "string", "struct", "types", "typing",
 }
 PURE = {
-    "_attach", "_attachment", "_bridge", "_commands", "_errors", "_facts", "_filter_rules", "_forwarding", "_items",
+    "_attach", "_attachment", "_bridge", "_bridge_options", "_bridge_ovs", "_commands", "_errors", "_ovs_settings",
+    "_tunnels", "_facts", "_filter_rules", "_forwarding", "_items",
     "_encap", "_options", "_route_words", "_routes", "_routing",
     "_command_line", "_routing_options", "_rules", "_ruling", "_source_routing",
     "_layer3", "_model", "_nic_vlan", "_normalize", "_ovs_rows", "_ovs_wish", "_plan", "_rooms", "_spoof_checks",

@@ -55,7 +55,7 @@ def _bridge(site: Site, switch: Switch, name: str) -> OvsBridge:
         # A MAC of its own, or the bridge would take the lowest of its ports' and change it as they come and go.
         mac = stable_mac("bridge", site.facts.host_seed, name)
         return OvsBridge(HOST, name, owner=OWNER_AUTO, mac=mac, error="")
-    if known.error and known.datapath == "":
+    if known.error and known.datapath in ("", "system"):
         raise item.refuse(f"host_interface: the bridge {name} does not work ({known.error}); {no_datapath(name)}.")
     if known.error:
         raise item.refuse(f"host_interface: the bridge {name} does not work: {known.error}.")
