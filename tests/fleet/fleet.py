@@ -333,7 +333,7 @@ def main() -> int:
 
     up = word("up", _up, "make a fleet that stays until down")
     down = word("down", _down, "end it")
-    run = word("run", _run, "make a fleet for one command: $FLEET and $ANSIBLE_INVENTORY lead there")
+    run = word("run", _run, "make a fleet for one command, after --: $FLEET and $ANSIBLE_INVENTORY lead there")
     enter = word("enter", _enter, "run a command on a host, or on `fleet`, where the underlay is")
     start = word("start", _start, "a host joins, or comes back empty")
     stop = word("stop", _stop, "end one host")
@@ -347,11 +347,12 @@ def main() -> int:
         each.add_argument("directory")
     for each in (enter, start, stop):
         each.add_argument("host")
-    for each in (run, enter):
-        each.add_argument("command", nargs=argparse.REMAINDER)
-    given = parser.parse_args()
-    if getattr(given, "command", None) and given.command[0] == "--":
-        del given.command[0]
+    enter.add_argument("command", nargs=argparse.REMAINDER)
+    cut = sys.argv.index("--") if sys.argv[1:2] == ["run"] and "--" in sys.argv else len(sys.argv)
+    run.set_defaults(command=sys.argv[cut + 1 :])
+    given = parser.parse_args(sys.argv[1:cut])
+    if given.action is _run and not given.command:
+        parser.error("run: the command stands after --")
     try:
         return int(given.action(given))
     except Impossible as error:
