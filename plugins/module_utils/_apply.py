@@ -33,7 +33,7 @@ HARMLESS = {
 
 
 GONE = HARMLESS["delete"]
-DELETED_TOGETHER = {("link", "delete"), ("peer", "delete"), ("half", "delete"), ("stray", "delete"), ("vlan", "delete")}
+DELETED_TOGETHER = {(kind, "delete") for kind in ("link", "peer", "half", "stray", "vlan", "vxlan")}
 OVS = ("ovs_first", "ovs_bridge", "ovs_port")  # what goes out in one transaction
 
 

@@ -55,9 +55,29 @@ def _ipoib_settings(data: t.Any) -> dict[str, t.Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
+def _vxlan_settings(data: t.Any) -> dict[str, t.Any]:
+    found = {
+        "vni": data.get_attr("IFLA_VXLAN_ID"), "port": data.get_attr("IFLA_VXLAN_PORT"),
+        "local": data.get_attr("IFLA_VXLAN_LOCAL") or data.get_attr("IFLA_VXLAN_LOCAL6"),
+        "link": data.get_attr("IFLA_VXLAN_LINK") or 0, "learning": bool(data.get_attr("IFLA_VXLAN_LEARNING")),
+    }
+    if found["local"]:
+        found["family"] = 6 if ":" in found["local"] else 4
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _vxlan_attrs(settings: dict[str, t.Any]) -> t.Iterator[tuple[str, t.Any]]:
+    names = {"vni": "ID", "link": "LINK", "port": "PORT", "learning": "LEARNING"}
+    for name, value in settings.items():
+        if name == "local":
+            yield "IFLA_VXLAN_LOCAL6" if ":" in value else "IFLA_VXLAN_LOCAL", value
+        elif name in names:
+            yield f"IFLA_VXLAN_{names[name]}", int(value)
+
+
 DECODERS: dict[str, t.Callable[[t.Any], dict[str, t.Any]]] = {
     "bridge": _bridge_settings, "macvlan": _macvlan_settings, "macvtap": _macvlan_settings, "ipvlan": _ipvlan_settings,
-    "vlan": _vlan_settings, "ipoib": _ipoib_settings,
+    "vlan": _vlan_settings, "ipoib": _ipoib_settings, "vxlan": _vxlan_settings,
 }
 
 
@@ -68,6 +88,8 @@ def settings_attrs(kind: str | None, settings: dict[str, t.Any]) -> list[tuple[s
         return [] if mode is None else [(f"IFLA_{str(kind).upper()}_MODE", value)]
     if kind == "ipoib":
         return [(f"IFLA_IPOIB_{name.upper()}", settings[name]) for name in ("pkey", "mode") if name in settings]
+    if kind == "vxlan":
+        return list(_vxlan_attrs(settings))
     if kind == "vlan":
         return [("IFLA_VLAN_ID", settings["vlan_id"])]
     seconds = [(BRIDGE_SECONDS[n], round(v * USER_HZ)) for n, v in settings.items() if n in BRIDGE_SECONDS]

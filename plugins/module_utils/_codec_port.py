@@ -10,7 +10,10 @@ from ._codec import RTM_DELLINK, RTM_NEWLINK, RTM_SETLINK, about_link
 
 AF_UNSPEC, AF_BRIDGE = 0, 7
 RANGE_BEGIN, RANGE_END = 8, 16
-BRPORT = {"hairpin": "IFLA_BRPORT_MODE", "learning": "IFLA_BRPORT_LEARNING", "isolated": "IFLA_BRPORT_ISOLATED"}
+BRPORT = {
+    "hairpin": "IFLA_BRPORT_MODE", "learning": "IFLA_BRPORT_LEARNING", "isolated": "IFLA_BRPORT_ISOLATED",
+    "neigh_suppress": "IFLA_BRPORT_NEIGH_SUPPRESS",
+}
 
 
 def set_options(index: int, options: t.Mapping[str, bool]) -> bytes:

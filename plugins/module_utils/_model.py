@@ -21,6 +21,7 @@ HOST = "host"
 MARK = "pipework:"
 OWNER_AUTO = MARK + "auto"  # a bridge that pipework_attach made on the way
 OWNER_BRIDGE = MARK + "bridge"  # a bridge that pipework_bridge made
+OWNER_VXLAN = MARK + "vxlan"  # a link of pipework_vxlan
 UNFINISHED = MARK + "unfinished"  # what a killed run leaves: made, but not yet marked, or about to be deleted
 STAND_IN = "pwt"  # how the name begins that an interface has until it can have its own
 GROUP = 0x70697065  # the link group of what is unfinished
@@ -32,6 +33,7 @@ TABLE_MAIN = 254
 PREFERENCE_HIGH = 1  # of an IPv6 default route, RFC 4191
 TABLE_KEPT = 0x7077  # where the default route waits that ours replaced; no rule leads there
 PAIR_TYPES = ("pair", "peer")  # the ends of a veth pair between two containers
+FIXED_SETTINGS = ("pkey", "vni", "port", "family", "device")  # which the kernel cannot change in place
 ON_A_NIC = ("macvlan", "macvtap", "ipvlan")  # the types that stand on a NIC of the host
 BRIDGE_PORTS_MAX = 1023
 ALIAS_MAX = 255
@@ -103,8 +105,8 @@ class Link(KernelObject):
             return "stray"  # a host end whose container is not looked at, or gone
         if self.type is None and self.ns == HOST:
             return "uplink"
-        if self.type == "vlan" and self.ns == HOST:
-            return "vlan"
+        if self.type in ("vlan", "vxlan") and self.ns == HOST:
+            return self.type
         if self.type in PAIR_TYPES and self.parent is None:
             return "half"  # the other end is in a namespace that is not looked at
         if self.type == "peer":
@@ -113,7 +115,7 @@ class Link(KernelObject):
 
     def must_replace(self, observed: KernelObject) -> bool:
         mine, theirs = (link.settings or {} for link in (self, t.cast("Link", observed)))
-        if "pkey" in mine and mine["pkey"] != theirs.get("pkey"):
+        if any(name in mine and mine[name] != theirs.get(name) for name in FIXED_SETTINGS):
             return True
         modes = mine.get("mode"), theirs.get("mode")
         return super().must_replace(observed) or (modes[0] is not None and modes[0] != modes[1] and "passthru" in modes)
@@ -162,7 +164,7 @@ class Port(KernelObject):
     @property
     def carrier(self) -> Key | None:
         ns, _slash, ifname = self.guest.rpartition("/")
-        return ("link", ns, ifname) if ns else None
+        return ("link", ns or HOST, ifname)
 
 
 @dataclasses.dataclass(frozen=True)

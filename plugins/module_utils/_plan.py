@@ -158,6 +158,7 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("ovs_leave", "delete"),  # while its interface is there, and free to be something else
     ("replaced", "delete"),
     ("stray", "delete"),  # its name may be wanted
+    ("vxlan", "delete"),  # its number
     ("vf_address", "delete"),  # or the function keeps that address
     ("nic", "delete"),  # leaves for a container, or
     ("phys", "delete"),  # comes home
@@ -168,6 +169,7 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("uplink", "create"),
     ("uplink", "update"),  # before VLAN links on it go up, and its virtual functions move: neither does otherwise
     ("vlan", "create"),
+    ("vxlan", "create"),
     ("link", "create"),
     ("peer", "create"),
     ("half", "create"),
@@ -179,6 +181,8 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("sysctl", "update"),
     ("internal", "update"),
     ("vlan", "update"),
+    ("vxlan", "update"),
+    ("fdb", "create"),
     ("link", "update"),
     ("peer", "update"),
     ("half", "update"),
@@ -218,6 +222,7 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("ovs_first", "delete"),
     ("rule", "delete"),
     *((kind, "delete") for kind in reversed(_TREE)),
+    ("fdb", "delete"),
     ("lease", "create"),  # when frames pass
     ("lease", "update"),
     ("route", "delete"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import typing as t
 
-from . import _codec, _codec_port, _codec_route, _codec_rule, _codec_vf
+from . import _codec, _codec_fdb, _codec_port, _codec_route, _codec_rule, _codec_vf
+from ._fdb import FdbEntry
 from ._model import GROUP, HOST, UNFINISHED, Address, Link, Nic, Port, Route, end_key
 from ._netlink import Namespaces
 from ._routes import ExactRoute
@@ -28,9 +29,19 @@ def create_link(_before: None, link: Link, namespaces: Namespaces) -> list[Reque
     target = None if link.ns == HOST else namespaces[link.ns].fd
     parent = namespaces[HOST].index(link.parent) if link.parent else None
     return [(HOST, _codec.new_link(
-        link.ifname, str(link.type), mac=link.mac, mtu=link.mtu, settings=link.settings, parent=parent, netns=target,
+        link.ifname, str(link.type), mac=link.mac, mtu=link.mtu, settings=_for_kernel(link.settings, namespaces),
+        parent=parent, netns=target,
         peer=link.peer, peer_mac=link.peer_mac,
     ))]
+
+
+def _for_kernel(settings: dict[str, t.Any] | None, namespaces: Namespaces) -> dict[str, t.Any] | None:
+    """Settings of a type of interface, with the index of what a VXLAN link goes through."""
+    if not settings or "device" not in settings:
+        return settings
+    device = settings["device"]
+    others = {name: value for name, value in settings.items() if name != "device"}
+    return {**others, "link": namespaces[HOST].index(device) if device else 0}
 
 
 def _create_peer(_before: None, link: Link, namespaces: Namespaces) -> list[Request]:
@@ -47,7 +58,7 @@ def _update_link(before: Link, after: Link, namespaces: Namespaces) -> list[Requ
     if new.get("stp") is False:  # first, since a bridge with STP on refuses the short delays that one without it takes
         requests.append(_codec.set_link_settings(index, str(after.type), {"stp": new.pop("stp")}))
     if new:
-        requests.append(_codec.set_link_settings(index, str(after.type), new))
+        requests.append(_codec.set_link_settings(index, str(after.type), _for_kernel(new, namespaces) or {}))
     fields = [field for field in ("mac", "mtu", "up") if getattr(after, field) != getattr(before, field)]
     change: dict[str, t.Any] = {field: getattr(after, field) for field in fields}
     change.update(_mark(before.owner, after.owner))
@@ -200,6 +211,16 @@ def _delete_rule(before: Rule, _after: None, _namespaces: Namespaces) -> list[Re
     return [(before.ns, _codec_rule.delete_rule(before))]
 
 
+# -- forwarding tables
+
+def _create_fdb(_before: None, after: FdbEntry, namespaces: Namespaces) -> list[Request]:
+    return [(after.ns, _codec_fdb.new_entry(after, namespaces[after.ns].index(after.device)))]
+
+
+def _delete_fdb(before: FdbEntry, _after: None, namespaces: Namespaces) -> list[Request]:
+    return [(before.ns, _codec_fdb.delete_entry(before, namespaces[before.ns].index(before.device)))]
+
+
 ROUTES = ("way", "kept", "route")
 REQUESTS: dict[tuple[str, str], t.Callable[[t.Any, t.Any, Namespaces], list[Request]]] = {
     ("link", "create"): create_link, ("link", "update"): _update_link,
@@ -209,6 +230,8 @@ REQUESTS: dict[tuple[str, str], t.Callable[[t.Any, t.Any, Namespaces], list[Requ
     # Half a pair cannot be made again, nor is it missed.
     ("stray", "create"): _leave_alone, ("stray", "update"): _leave_alone,
     ("vlan", "create"): create_link, ("vlan", "update"): _update_link,
+    ("vxlan", "create"): create_link, ("vxlan", "update"): _update_link,
+    ("fdb", "create"): _create_fdb, ("fdb", "delete"): _delete_fdb,
     ("bridge", "create"): create_link, ("bridge", "update"): _update_link, ("bridge", "delete"): _delete_bridge,
     ("phys", "create"): _lend_nic, ("phys", "update"): _update_link, ("phys", "delete"): _return_nic,
     ("nic", "create"): _leave_alone, ("nic", "update"): _update_link, ("nic", "delete"): _leave_alone,

@@ -17,6 +17,7 @@ IFLA_LINK, IFLA_LINK_NETNSID = 5, 37
 IFLA_LINKINFO, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 18, 4, 5
 BRIDGE_VLANDB_ENTRY, BRIDGE_VLANDB_ENTRY_INFO, BRIDGE_VLANDB_ENTRY_RANGE = 1, 1, 2
 BRPORT = {"hairpin": 4, "learning": 8, "isolated": 33}  # IFLA_BRPORT_MODE, _LEARNING, _ISOLATED
+BRPORT_IF_ON = {"neigh_suppress": 32}  # that only tunnels need: IFLA_BRPORT_NEIGH_SUPPRESS
 ATTRIBUTE_TYPE = 0x3FFF
 
 
@@ -45,7 +46,8 @@ def decode_options(link: bytes) -> dict[str, bool] | None:
             start, stop = info.get(IFLA_INFO_SLAVE_KIND, (0, 0))
             if link[start:stop].rstrip(b"\0") == b"bridge" and IFLA_INFO_SLAVE_DATA in info:
                 values = {sort: link[value] for sort, value, _stop in attributes(link, *info[IFLA_INFO_SLAVE_DATA])}
-                return {name: bool(values[sort]) for name, sort in BRPORT.items() if sort in values}
+                shown = {name: bool(values[sort]) for name, sort in BRPORT.items() if sort in values}
+                return {**shown, **{name: True for name, sort in BRPORT_IF_ON.items() if values.get(sort)}}
     return None
 
 

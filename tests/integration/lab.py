@@ -366,6 +366,7 @@ VOLATILE = {
     "root_id",
     "bridge_id",
     "config_pending",
+    "tso_max_size",
     "topology_change_ack",
     "multicast_router",
 }

@@ -56,7 +56,8 @@ def test_the_oldest_pyroute2_that_is_promised(request: pytest.FixtureRequest) ->
             message = f"pyroute2 {OLDEST} cannot be installed: {fetched.stderr[-300:]}"
             (pytest.fail if os.environ.get("PIPEWORK_LANE") == "full" else pytest.skip)(message)
     environment = {**os.environ, "PYTHONPATH": str(folder), "PIPEWORK_OTHER_PYROUTE2": str(folder)}
-    pytest_again = [sys.executable, "-m", "pytest", "-q", __file__, str(ROOT / "tests" / "unit" / "test_rules.py")]
+    others = [str(ROOT / "tests" / "unit" / name) for name in ("test_rules.py", "test_vxlan.py")]
+    pytest_again = [sys.executable, "-m", "pytest", "-q", __file__, *others]
     again = subprocess.run(pytest_again, cwd=ROOT, env=environment, check=False, capture_output=True, text=True)
     assert again.returncode == 0, again.stdout + again.stderr
 

@@ -172,7 +172,7 @@ def test_B14_any_alias_can_be_looked_at(alias: str) -> None:
         (Link(HOST, "br1"), None),
         (Port(HOST, "netns:c1/eth1"), ("link", "netns:c1", "eth1")),
         (Port(HOST, "netns:/run/netns/a/eth1"), ("link", "netns:/run/netns/a", "eth1")),
-        (Port(HOST, "stray"), None),
+        (Port(HOST, "vxlan7"), ("link", HOST, "vxlan7")),
         (Address("netns:c1", "eth1", "10.0.0.1/24"), ("link", "netns:c1", "eth1")),
         (Route("netns:c1", 4, "default", device="eth1"), ("link", "netns:c1", "eth1")),
         (Route("netns:c1", 4, "default"), None),

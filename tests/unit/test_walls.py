@@ -41,6 +41,7 @@ PURE = {
     "_layer3", "_model", "_nic_vlan", "_normalize", "_ovs_rows", "_ovs_wish", "_plan", "_rooms", "_spoof_checks",
     "_sysctls", "_vf_record", "_vfs", "_vlans",
     "_wait", "_dhcp_lease", "_dhcp_message", "_leases",
+    "_fdb", "_vxlan", "_vxlan_wish",
 }
 # fmt: on
 PURE_FOLDERS = ("_grammar", "_kinds")
@@ -55,7 +56,8 @@ PURE_MAY_IMPORT |= PURE | {"_tc"}
 ONLY_IN = {
     "ansible": {"_module.py"},
     "pyroute2": {
-        "_codec.py", "_codec_nl80211.py", "_codec_route.py", "_codec_rule.py", "_codec_tc.py", "_codec_watch.py",
+        "_codec.py", "_codec_fdb.py", "_codec_nl80211.py", "_codec_route.py", "_codec_rule.py", "_codec_tc.py",
+        "_codec_watch.py",
     },
     "docker": {"_runtimes/docker.py"},
     "podman": {"_runtimes/podman.py"},
@@ -345,8 +347,9 @@ def test_items_take_what_the_top_level_takes(monkeypatch: pytest.MonkeyPatch) ->
     lists["pipework_rule"] = "rules"
     lists["pipework_tc"] = "interfaces"
     lists["pipework_wait"] = "waits"
+    lists["pipework_vxlan"] = "segments"
     for stem, many in lists.items():
-        host = {"runtime", "runtime_user"} if many == "bridges" else set()
+        host = {"runtime", "runtime_user"} if many in ("bridges", "segments") else set()
         spec = specification(PLUGINS / "modules" / f"{stem}.py", monkeypatch)
         alone = {many, "purge", "passthrough", "timeout"} | host
         assert {name: option for name, option in spec.items() if name not in alone} == spec[many]["options"]

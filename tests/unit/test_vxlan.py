@@ -1,0 +1,83 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""Segments over several hosts, as far as no kernel is needed."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.pipework.containers.plugins.module_utils import _codec, _codec_fdb
+from ansible_collections.pipework.containers.plugins.module_utils._fdb import ALL, LEARNED_ELSEWHERE, SELF, FdbEntry
+from ansible_collections.pipework.containers.plugins.module_utils._model import HOST, Link
+from ansible_collections.pipework.containers.plugins.module_utils._plan import Absent, reconcile, simulate
+from ansible_collections.pipework.containers.plugins.module_utils._vxlan import Segment, segments_from_params
+
+PLAIN = {"vni": 100, "bridge": "br1", "local": "10.0.0.1"}
+
+
+@given(
+    st.sampled_from([ALL, "02:00:00:00:00:01"]),
+    st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)).map(str),
+    st.tuples(st.integers(0, 65535), st.integers(0, (1 << 24) - 1), st.integers(0, 99)),
+    st.sampled_from([SELF, SELF | LEARNED_ELSEWHERE]),
+)
+def test_what_is_encoded_and_decoded_keeps_all(mac: str, dst: str, odd: tuple[int, int, int], flags: int) -> None:
+    entry = FdbEntry(HOST, "vxlan1", mac, dst, odd, flags=flags)
+    for raw in (_codec_fdb.new_entry(entry, 7), _codec_fdb.delete_entry(entry, 7)):
+        assert _codec_fdb.decode_entry(raw, HOST, "vxlan1", 7) == entry
+        assert _codec_fdb.decode_entry(raw, HOST, "vxlan1", 8) is None
+    learnt = bytearray(_codec_fdb.new_entry(entry, 7))
+    struct.pack_into("=H", learnt, 24, 0x02)  # reachable, not permanent
+    assert _codec_fdb.decode_entry(bytes(learnt), HOST, "vxlan1", 7) is None
+
+
+@pytest.mark.parametrize("local", ["10.0.0.1", "fd00::1"])
+def test_a_link_is_read_as_it_was_written(local: str) -> None:
+    settings = {"vni": 100, "port": 4789, "local": local, "learning": False, "link": 3}
+    raw = bytearray(_codec.new_link("vxlan100", "vxlan", mtu=1450, settings=settings))
+    found = _codec.decode_device(bytes(raw)).settings
+    assert found == {**settings, "family": 6 if ":" in local else 4}
+
+
+def test_only_plain_entries_for_all_are_those_of_the_list() -> None:
+    ours = FdbEntry(HOST, "vxlan1", ALL, "10.0.0.2")
+    assert ours.floods and ours.carrier == ("link", HOST, "vxlan1")
+    for odd in (
+        FdbEntry(HOST, "vxlan1", "02:00:00:00:00:01", "10.0.0.2"),
+        FdbEntry(HOST, "vxlan1", ALL, "10.0.0.2", (8472, 0, 0)),
+        FdbEntry(HOST, "vxlan1", ALL, "10.0.0.2", flags=SELF | LEARNED_ELSEWHERE),
+        FdbEntry(HOST, "vxlan1", ALL, "10.0.0.2", state=0x40),
+    ):
+        assert not odd.floods
+
+
+def test_a_new_link_keeps_the_entries_of_others_and_comes_before_them() -> None:
+    link = Link(HOST, "vxlan1", type="vxlan", settings={"vni": 1, "port": 4789}, owner="pipework:vxlan")
+    other = FdbEntry(HOST, "vxlan1", "02:00:00:00:00:01", "10.0.0.2")
+    gone = FdbEntry(HOST, "vxlan1", ALL, "10.0.0.3")
+    observed = {item.key: item for item in (link, other, gone)}
+    want = Link(HOST, "vxlan1", type="vxlan", settings={"port": 8472}, owner="pipework:vxlan")
+    desired = {want.key: want, gone.key: Absent(gone.key)}
+    plan = reconcile(desired, observed)
+    assert [(o.action, o.key[0]) for o in plan if not o.implied] == [
+        ("delete", "link"),
+        ("create", "link"),
+        ("update", "link"),
+        ("create", "fdb"),
+    ]
+    after = simulate(observed, plan)
+    assert other.key in after and gone.key not in after and not reconcile(desired, after)
+
+
+def test_the_same_list_serves_all_hosts_and_defaults_are_those_of_the_task() -> None:
+    segment = Segment.from_params({**PLAIN, "remotes": ["10.0.0.2", "10.0.0.1", " 10.0.0.2"]})
+    assert (segment.name, segment.port, segment.remotes) == ("vxlan100", 4789, ("10.0.0.2",))
+    first, second = segments_from_params({
+        "vni": None, "local": "10.0.0.1", "mtu": 1400,
+        "segments": [{"vni": "1", "bridge": "a"}, {"vni": 2, "bridge": "b", "mtu": 1300, "state": "present"}],
+    })  # fmt: skip
+    assert (first.vni, first.mtu, first.remotes, second.mtu) == (1, 1400, None, 1300)
