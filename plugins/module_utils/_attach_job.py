@@ -10,6 +10,7 @@ import typing as t
 
 from . import (
     _dhcp,
+    _dhcp_program,
     _filter,
     _forwarding,
     _nic_vlan,
@@ -60,6 +61,7 @@ class AttachJob:
     def open(self, namespaces: Namespaces) -> None:
         for item, place in zip(self.items, open_guests(self.items, namespaces)):
             self.targets.append(Target(item, place.label, place.runtime, place.name, place.ident, place.user))
+            _dhcp_program.check(item)
         for number, near in enumerate(self.targets):
             if near.item.peer is not None:
                 far = self.targets[number + 1]

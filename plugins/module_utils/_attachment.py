@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import typing as t
 
-from . import _bandwidth, _dhcp_lease, _sysctls, _vlans
+from . import _bandwidth, _dhcp_clients, _dhcp_lease, _sysctls, _vlans
 from . import _normalize as norm
 from ._errors import PipeworkError
 from ._items import Params, container_of, items_of
@@ -20,7 +20,6 @@ from ._rules import RuleItem
 MACVLAN_MODES = ("bridge", "private", "vepa", "passthru", "source")
 IPVLAN_MODES = ("l2", "l3", "l3s")
 PORT_OPTIONS = ("isolated", "hairpin", "learning", "mac_spoof_check")
-DHCP_CLIENTS = ("builtin",)
 DHCP_SECONDS = 30.0
 DHCP_SECONDS_MAX = 240  # less than other runs wait for the lock
 IPOIB_MODES = ("datagram", "connected")
@@ -201,8 +200,8 @@ def _normalized(params: Params, names: Names | None) -> dict[str, t.Any]:
 def _dhcp(params: Params) -> dict[str, t.Any]:
     client, options, hostname = params.get("dhcp") or None, params.get("dhcp_options"), params.get("dhcp_hostname")
     seconds = DHCP_SECONDS if params.get("dhcp_timeout") is None else float(params["dhcp_timeout"])
-    if client is not None and client not in DHCP_CLIENTS:
-        raise PipeworkError(f"dhcp: {client!r} is not one of {', '.join(DHCP_CLIENTS)}.")
+    if client is not None and client not in _dhcp_clients.CHOICES:
+        raise PipeworkError(f"dhcp: {client!r} is not one of {', '.join(_dhcp_clients.CHOICES)}.")
     if not 1 <= seconds <= DHCP_SECONDS_MAX:
         right = f"1 to {DHCP_SECONDS_MAX} seconds would be right"
         raise PipeworkError(f"dhcp_timeout: {seconds:g} is not possible; {right}.")
@@ -270,6 +269,7 @@ def _check_together(item: Attachment, peered: bool) -> None:
         raise PipeworkError("dhcp: an interface that leads nowhere (kind dummy) reaches no server; leave it out.")
     if item.dhcp is not None and item.table is not None:
         raise PipeworkError("dhcp: the routes of a lease stand in the main table; leave 'table' or 'dhcp' out.")
+    _dhcp_clients.check_client(item.dhcp, item.kind, {_dhcp_lease.option_of(o)[0]: o for o in item.dhcp_options or ()})
     if item.vf is not None and item.kind not in ("auto", "sriov"):
         raise PipeworkError(f"vf: kind {item.kind} has no virtual functions; kind sriov has.")
     if item.vf is None and item.kind == "sriov":

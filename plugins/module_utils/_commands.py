@@ -9,6 +9,7 @@ import re
 import typing as t
 
 from ._attachment import Attachment, Params
+from ._dhcp_clients.words import options_of
 from ._errors import PipeworkError
 from ._grammar import classic
 
@@ -25,9 +26,19 @@ class Command:
 
     @property
     def options(self) -> Params:
-        """Those of the module. A client's name says that a server is to be asked, which needs no client here."""
-        found = self.line.params
-        return {**found, "dhcp": "builtin"} if "dhcp" in found else found
+        """Those of the module, which also says what the words of a DHCP client mean.
+
+        ``dhcp``, which is for hosts without a client, is the built-in one; its words are those of BusyBox's.
+        """
+        found = dict(self.line.params)
+        if "dhcp" not in found:
+            return found
+        words = found.pop("dhcp_options", ())
+        try:
+            found.update(options_of({"docker": "udhcpc"}.get(found["dhcp"], found["dhcp"]), words))
+        except PipeworkError as error:
+            raise PipeworkError(f"{self.where}: {classic.format_line(self.line)!r}: {error}") from None
+        return {**found, "dhcp": {"docker": "builtin"}.get(found["dhcp"], found["dhcp"])}
 
     def public(self) -> dict[str, t.Any]:
         return {"cmd": classic.format_line(self.line), "module": self.line.module, "options": self.options}
@@ -51,19 +62,14 @@ def items_for(commands: t.Iterable[Command], params: Params, known: t.Collection
     common = {name: params[name] for name in ("runtime", "runtime_user") if params.get(name) is not None}
     found = []
     for command in commands:
-        if command.options.get("dhcp_options"):
-            raise PipeworkError(
-                f"{command.where}: {classic.format_line(command.line)!r} has options of the program "
-                f"{command.line.params['dhcp']}, which is not run here; 'dhcp_options' of pipework_attach "
-                "says the same as NUMBER=VALUE."
-            )
-        for option in command.options:
+        options = command.options
+        for option in options:
             if option not in known:
                 raise PipeworkError(
                     f"{command.where}: {classic.format_line(command.line)!r} asks for "
                     f"{NAMES.get(option, option)}, which is not available in this version."
                 )
-        found.append({**common, **command.options})
+        found.append({**common, **options})
     return found
 
 

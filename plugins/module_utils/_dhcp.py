@@ -16,7 +16,9 @@ import time
 import typing as t
 
 from . import _dhcp_message as dhcp
+from . import _dhcp_program
 from ._attachment import DHCP_SECONDS
+from ._dhcp_clients import BUILTIN, CLIENTS, Ask, answer
 from ._dhcp_lease import Grant, Lease, granted, mac_text, option_of, unpack
 from ._errors import PipeworkError
 from ._netlink import Namespaces, Netns
@@ -27,7 +29,7 @@ PAUSES = (0.5, 1.0, 2.0, 4.0)  # seconds until it is sent again; the last one st
 REQUEST_SECONDS = 6.0  # for a server that has offered something, before others are asked
 AFTER_REFUSAL = 0.5
 AT_ONCE = 64
-ETH_P_IP = 0x0800
+ETH_P_ALL, ETH_P_IP = 0x0003, 0x0800  # the first one also hears what programs send
 
 
 def clock() -> float:
@@ -106,6 +108,7 @@ class _Place(t.NamedTuple):
     mac: bytes
     shared: bool = False  # its MAC address is that of others too
     error: Exception | None = None
+    netns: int = -1  # the open namespace
 
 
 def _open(operation: Operation, namespaces: Namespaces) -> _Place:
@@ -115,16 +118,17 @@ def _open(operation: Operation, namespaces: Namespaces) -> _Place:
         device = netns.device(lease.device)
         if device is None or not device.ethernet or not device.mac:
             raise PipeworkError(f"dhcp: {lease.ns}/{lease.device} is no Ethernet interface.")
-        sock = netns.inside(lambda: _socket(lease.device))
-        return _Place(sock, bytes.fromhex(device.mac.replace(":", "")), device.type == "ipvlan")
+        protocol = ETH_P_IP if lease.client in (None, BUILTIN) else ETH_P_ALL
+        sock = netns.inside(lambda: _socket(lease.device, protocol))
+        return _Place(sock, bytes.fromhex(device.mac.replace(":", "")), device.type == "ipvlan", netns=netns.fd)
     except (PipeworkError, OSError) as error:
         return _Place(None, b"", error=error)
 
 
-def _socket(name: str) -> socket.socket:
-    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.htons(ETH_P_IP))
+def _socket(name: str, protocol: int) -> socket.socket:
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.htons(protocol))
     try:
-        sock.bind((name, ETH_P_IP))
+        sock.bind((name, protocol))
     except OSError:
         sock.close()
         raise
@@ -145,7 +149,10 @@ def _one(operation: Operation, place: _Place) -> Grant | None:
         if place.error is not None or place.sock is None:
             raise place.error or OSError("no socket")
         before = t.cast("Lease | None", operation.before)
-        return _Exchange(lease, place, before.grant if before else lease.grant).run()
+        held = before.grant if before else lease.grant
+        if lease.client in CLIENTS:
+            return _by_program(str(lease.client), lease, place, held)
+        return _Exchange(lease, place, held).run()
     finally:
         if place.sock is not None:
             place.sock.close()
@@ -163,6 +170,36 @@ def _release(lease: Lease, grant: Grant, place: _Place) -> bytes:
     options = {dhcp.SERVER: server, dhcp.CLIENT: _options(lease, place)[dhcp.CLIENT]}
     data = dhcp.encode(dhcp.RELEASE, _number(), place.mac, options, own)
     return dhcp.frame(data, place.mac, bytes.fromhex(grant.server_mac.replace(":", "")), own, server)
+
+
+def _by_program(name: str, lease: Lease, place: _Place, held: Grant | None) -> Grant:
+    """A program of the host asks."""
+    wish = {dhcp.REQUESTED: socket.inet_aton(held.address.split("/")[0])} if held else {}
+    seconds = lease.seconds or DHCP_SECONDS
+    ask = Ask(lease.device, {**wish, **_options(lease, place)}, max(1, int(seconds)))
+    listener = _dhcp_program.Listener(t.cast(socket.socket, place.sock), place.mac)
+    said = _dhcp_program.run(name, ask, place.netns, listener)
+    if said.environment:
+        client = CLIENTS[name]
+        sender = listener.sender(said.environment.get(client.names[dhcp.SERVER], ""))
+        return granted(answer(client, said.environment, place.mac, sender), clock())
+    if not listener.sent[dhcp.DISCOVER]:
+        raise PipeworkError(f"dhcp: {name} ended without having asked a server.{said.words}")
+    heard = _refused(listener.refusal) if listener.refusal else ""
+    raise _nobody(lease, place.mac, seconds, listener.sent, f"{heard}{said.words}")
+
+
+def _nobody(lease: Lease, mac: bytes, seconds: float, count: t.Mapping[int, int], more: str) -> PipeworkError:
+    sent = f"{count[dhcp.DISCOVER]} DHCPDISCOVER and {count[dhcp.REQUEST]} DHCPREQUEST"
+    return PipeworkError(
+        f"dhcp: no server gave an address within {seconds:g} s; sent were {sent} from "
+        f"{mac_text(mac)} as {lease.hostname!r}.{more}"
+    )
+
+
+def _refused(message: dhcp.Message) -> str:
+    words = message.options.get(dhcp.MESSAGE, b"")[:80].decode("ascii", "replace")
+    return f" The server {socket.inet_ntoa(message.server or dhcp.NOWHERE)} refused it: {words!r}."
 
 
 def _number() -> int:
@@ -197,11 +234,7 @@ class _Exchange:
             if answer is not None:
                 wish = {}
                 time.sleep(AFTER_REFUSAL)
-        sent = f"{self.sent[dhcp.DISCOVER]} DHCPDISCOVER and {self.sent[dhcp.REQUEST]} DHCPREQUEST"
-        raise PipeworkError(
-            f"dhcp: no server gave an address within {self.seconds:g} s; sent were {sent} from "
-            f"{mac_text(self.place.mac)} as {self.lease.hostname!r}.{self.heard}"
-        )
+        raise _nobody(self.lease, self.place.mac, self.seconds, self.sent, self.heard)
 
     def _ask(
         self, kind: int, xid: int, options: t.Mapping[int, bytes], end: float, wanted: tuple[int, ...],
@@ -237,8 +270,7 @@ class _Exchange:
         if offer is not None and message.server != offer.server:
             return False
         if message.kind == dhcp.NAK:
-            words = message.options.get(dhcp.MESSAGE, b"")[:80].decode("ascii", "replace")
-            self.heard = f" The server {socket.inet_ntoa(message.server or dhcp.NOWHERE)} refused it: {words!r}."
+            self.heard = _refused(message)
             return True
         if offer is not None and message.address != offer.address:
             self.heard = " A server acknowledged another address than it had offered."

@@ -15,6 +15,7 @@ from ._errors import PipeworkError
 from ._plan import KernelObject, Key
 
 SECONDS_MIN, FOREVER = 10, 0xFFFFFFFF
+ALL = "ff:ff:ff:ff:ff:ff"  # where a server's own MAC address was not heard
 MTU_MIN = 576  # what every host has to take (RFC 791)
 ROUTES_MAX, SERVERS_MAX = 64, 8
 WORD = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
@@ -88,7 +89,8 @@ def unpack(text: str) -> tuple[dict[str, t.Any], Grant]:
         found = Grant(
             address=str(norm.interface_address(grant["address"], "lease")),
             server=norm.address(grant["server"], "lease"),
-            server_mac=norm.mac_address(grant["server_mac"]), mac=norm.mac_address(grant["mac"]),
+            server_mac=ALL if grant["server_mac"] == ALL else norm.mac_address(grant["server_mac"]),
+            mac=norm.mac_address(grant["mac"]),
             expires=None if expires is None else float(expires),
             gateway=None if grant["gateway"] is None else norm.address(grant["gateway"], "lease"),
             routes=tuple(_route(to, via) for to, via in grant["routes"]),

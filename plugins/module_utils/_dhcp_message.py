@@ -117,6 +117,19 @@ def unframe(raw: bytes) -> Message | None:
     return None if found is None else dataclasses.replace(found, sender=raw[6:12])
 
 
+def asked(raw: bytes, mac: bytes) -> int | None:
+    """The type of the message that a client sends with a frame; None where it is none of this client's."""
+    at = 14 + (raw[14] & 15) * 4 if len(raw) > 14 else 0
+    start = at + 8
+    if raw[12:14] != b"\x08\x00" or raw[23:24] != bytes((UDP,)) or len(raw) < start + HEADER.size:
+        return None
+    if struct.unpack_from("!HH", raw, at) != (CLIENT_PORT, SERVER_PORT) or raw[start + 28:start + 34] != mac:
+        return None
+    options: dict[int, bytes] = {}
+    _options(raw[start + HEADER.size:], options)
+    return options.get(TYPE, b"\0")[0]
+
+
 def _sum(data: bytes) -> int:
     data += bytes(len(data) % 2)
     total = sum(struct.unpack(f"!{len(data) // 2}H", data))

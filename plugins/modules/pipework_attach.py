@@ -113,6 +113,8 @@ options:
   dhcp:
     description:
       - Who asks a DHCP server for an address. V(builtin) needs nothing, neither in the container nor on the host.
+        The others are programs, which have to be installed on the host. They run in the container's network
+        namespace and only bring the lease; they configure nothing and write no file.
       - What the server grants becomes an address with a lifetime, a default route unless O(gateway) is given,
         the server's other routes, and the MTU unless O(mtu) is given. The module returns it as C(lease).
         Name servers are returned and used nowhere.
@@ -120,11 +122,12 @@ options:
         O(dhcp_options) or the MAC address change. Nobody stays to renew it.
       - With O(state=absent), or with O(addresses) and without this, the lease is given back.
     type: str
-    choices: [builtin]
+    choices: [builtin, udhcpc, dhclient, dhcpcd]
   dhcp_options:
     description:
       - Options for the server, each C(number=value) or one of C(requested-address=), C(lease-time=) (in seconds),
         C(vendor-class=) and C(client-id=) with a value. Hexadecimal begins with C(0x).
+      - With O(dhcp=dhcpcd), only those that have a name.
     type: list
     elements: str
   dhcp_hostname:
@@ -288,7 +291,7 @@ options:
       table: {description: See O(table)., type: str}
       routes: {description: See O(routes)., type: list, elements: dict}
       rules: {description: See O(rules)., type: list, elements: dict}
-      dhcp: {description: See O(dhcp)., type: str, choices: [builtin]}
+      dhcp: {description: See O(dhcp)., type: str, choices: [builtin, udhcpc, dhclient, dhcpcd]}
       dhcp_options: {description: See O(dhcp_options)., type: list, elements: str}
       dhcp_hostname: {description: See O(dhcp_hostname)., type: str}
       dhcp_timeout: {description: See O(dhcp_timeout)., type: float}
@@ -546,7 +549,7 @@ ITEM = {
     "table": {"type": "str"},
     "routes": {"type": "list", "elements": "dict"},
     "rules": {"type": "list", "elements": "dict"},
-    "dhcp": {"type": "str", "choices": ["builtin"]},
+    "dhcp": {"type": "str", "choices": ["builtin", "udhcpc", "dhclient", "dhcpcd"]},
     "dhcp_options": {"type": "list", "elements": "str"},
     "dhcp_hostname": {"type": "str"},
     "dhcp_timeout": {"type": "float"},

@@ -5,22 +5,28 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
 import socket
 import struct
 import subprocess
+import sys
 import typing as t
 from collections.abc import Iterator
 
 import pytest
 
 from ansible_collections.pipework.containers.plugins.module_utils import _dhcp_message as dhcp
+from ansible_collections.pipework.containers.plugins.module_utils import _sandbox
+from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
 from ansible_collections.pipework.containers.plugins.module_utils._commands_job import CommandsJob
+from ansible_collections.pipework.containers.plugins.module_utils._dhcp_clients.client import HOOK, SAID
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._run import run
 from tests.conftest import unavailable
-from tests.integration.lab import Host, Killed, Work, failing_at, killed_at, wait_for
+from tests.integration.lab import NETNS, Host, Killed, Work, failing_at, killed_at, wait_for
 
 pytestmark = pytest.mark.root
 LOG = "/run/dnsmasq.log"
@@ -28,6 +34,7 @@ USUAL = ("3,10.5.0.254", "6,10.5.0.53", "15,example.org", "26,1400")
 Given = dict[str, t.Any]
 Said = list[tuple[int, dict[int, bytes], Given]]  # what a server says: type, options, and what else is odd about it
 BUILTIN: Given = {"dhcp": "builtin", "dhcp_timeout": 20}
+CLIENTS = ("builtin", "udhcpc", "dhclient", "dhcpcd")
 
 
 @pytest.fixture
@@ -73,26 +80,34 @@ def log(host: Host) -> str:
 
 def machine() -> dict[str, t.Any]:
     """What a DHCP client of the usual sort would disturb."""
+    folders = [path for path in ("/etc", "/var/lib/dhcp", "/var/lib/dhcpcd") if os.path.isdir(path)]
     with open("/etc/resolv.conf", encoding="utf-8") as handle:
-        return {"resolv.conf": handle.read(), "etc": sorted(os.listdir("/etc"))}
+        return {"resolv.conf": handle.read(), **{path: sorted(os.listdir(path)) for path in folders}}
 
 
 def lease_of(result: Given) -> Given:
     return dict(result["attachments"][0]["lease"])
 
 
-@pytest.mark.any_kernel
-def test_P20_an_address_from_a_server_and_back(segment: Host) -> None:
-    host, elsewhere = segment, machine()
+def asking(client: str) -> Given:
+    """Options for a client."""
+    if client != "builtin" and shutil.which(client, path="/usr/sbin:/usr/bin:/sbin:/bin") is None:
+        unavailable(f"{client} is not installed: sudo make setup-system")
+    return {"dhcp": client, "dhcp_timeout": 60}
+
+
+@pytest.mark.parametrize("client", [pytest.param("builtin", marks=pytest.mark.any_kernel), *CLIENTS[1:]])
+def test_P20_an_address_from_a_server_and_back(segment: Host, client: str) -> None:
+    host, elsewhere, given = segment, machine(), asking(client)
     host.batch("link add eth0 type veth peer name far\nlink set far up\nlink set eth0 up\n", ns="a")
     host.batch("address add 10.9.0.1/24 dev eth0\nroute add default via 10.9.0.254 dev eth0\n", ns="a")
     routes = "121,172.16.9.0/24,10.5.0.1,192.0.2.77/32,198.51.100.1,0.0.0.0/0,10.5.0.254"
     with server(host, options=[*USUAL, routes]):
         before = host.snapshot()
-        said = host.attach("a", check=True, **BUILTIN)
+        said = host.attach("a", check=True, **given)
         host.assert_as(before)
         assert said["attachments"][0]["lease"] is None
-        done = host.attach("a", **BUILTIN)
+        done = host.attach("a", **given)
         assert done["operations"] == said["operations"]
         assert [each["kind"] for each in done["operations"]][-1] == "lease"
         lease = lease_of(done)
@@ -110,7 +125,7 @@ def test_P20_an_address_from_a_server_and_back(segment: Host) -> None:
         assert "192.0.2.77 via 198.51.100.1 dev eth1 proto 112" in found  # a router outside gets a route of its own
         assert "198.51.100.1 dev eth1 proto 112 scope link" in found
         assert host.ok("ping", "-c", "1", "-w", "10", "-q", "10.5.0.254", ns="a")
-        again = host.attach("a", **BUILTIN)
+        again = host.attach("a", **given)
         assert not again["changed"] and lease_of(again) == {**lease, "expires": lease_of(again)["expires"]}
         modes = host.sh("stat", "-c", "%a", "/run/pipework/dhcp").split()
         assert modes == ["700"]  # one directory for each attachment below it
@@ -122,16 +137,19 @@ def test_P20_an_address_from_a_server_and_back(segment: Host) -> None:
     assert machine() == elsewhere
 
 
-@pytest.mark.parametrize("client", ["dhcp", "udhcpc", "dhclient", "dhcpcd"])
-def test_P20_P47_a_classic_line_that_asks_a_server(segment: Host, client: str) -> None:
+@pytest.mark.parametrize("words", ["dhcp", "udhcpc:-x hostname:web1", "dhclient:-H web1", "dhcpcd:-h web1 -t 60"])
+def test_P20_P22_P47_a_classic_line_that_asks_a_server(segment: Host, words: str) -> None:
     host, elsewhere = segment, machine()
-    line: Given = {"runtime": "netns", "cmd": f"pipework br1 a {client} U:a"}
+    client = "builtin" if words == "dhcp" else words.partition(":")[0]
+    asking(client)
+    line: Given = {"runtime": "netns", "cmd": f"pipework br1 a '{words}' U:a"}
     with server(host):
         before = host.snapshot()
         said = host.run(job=CommandsJob, check=True, **line)
         done = host.run(job=CommandsJob, **line)
         assert said["operations"] == done["operations"]
-        assert done["lines"][0]["options"]["dhcp"] == "builtin"
+        assert done["lines"][0]["options"]["dhcp"] == lease_of(done)["client"] == client
+        assert f"client provides name: {'a' if client == 'builtin' else 'web1'}\n" in log(host)
         assert lease_of(done)["address"] in host.addresses("eth1", ns="a")
         assert host.ping("a", "10.5.0.254")
         assert not host.run(job=CommandsJob, **line)["changed"]
@@ -140,14 +158,15 @@ def test_P20_P47_a_classic_line_that_asks_a_server(segment: Host, client: str) -
     assert machine() == elsewhere
 
 
-def test_P22_P23_what_the_server_is_told(segment: Host) -> None:
-    host = segment
+@pytest.mark.parametrize("client", CLIENTS)
+def test_P22_P23_what_the_server_is_told(segment: Host, client: str) -> None:
+    host, asked = segment, asking(client)
     with server(host):
         wish = ["requested-address=10.5.0.117"]
-        first = host.attach("a", **BUILTIN, dhcp_options=wish)
+        first = host.attach("a", **asked, dhcp_options=wish)
         assert "client provides name: a\n" in log(host)
         assert lease_of(first)["address"] == "10.5.0.117/24"
-        given = {**BUILTIN, "dhcp_hostname": "web1", "dhcp_options": [*wish, "vendor-class=shop"]}
+        given = {**asked, "dhcp_hostname": "web1", "dhcp_options": [*wish, "vendor-class=shop"]}
         done = host.attach("a", **given)
         assert [(each["action"], each["kind"]) for each in done["operations"]] == [("update", "lease")]
         assert "client provides name: web1\n" in log(host) and "vendor class: shop\n" in log(host)
@@ -175,13 +194,14 @@ def test_P20_static_addresses_beside_a_lease_and_in_its_place(segment: Host) -> 
         assert "dhcp" not in host.sh("find", "/run/pipework")
 
 
-def test_P20_no_server_is_an_error_that_says_what_was_sent(segment: Host) -> None:
-    before = segment.snapshot()
-    words = r"create lease netns:a/eth1 failed: dhcp: no server gave an address within 2 s; sent were [1-3] "
-    words += r"DHCPDISCOVER and 0 DHCPREQUEST from 02:00:00:00:05:02 as 'a'. The \d+ operation\(s\) done before were "
+@pytest.mark.parametrize("client", CLIENTS)
+def test_P20_no_server_is_an_error_that_says_what_was_sent(segment: Host, client: str) -> None:
+    before, given = segment.snapshot(), {**asking(client), "dhcp_timeout": 3}
+    words = r"create lease netns:a/eth1 failed: dhcp: no server gave an address within 3 s; sent were [1-5] "
+    words += r"DHCPDISCOVER and 0 DHCPREQUEST from 02:00:00:00:05:02 as 'a'.* The \d+ operation\(s\) done before were "
     words += "taken back"
     with pytest.raises(PipeworkError, match=words):
-        segment.attach("a", dhcp="builtin", dhcp_timeout=2, mac_address="02:00:00:00:05:02")
+        segment.attach("a", **given, mac_address="02:00:00:00:05:02")
     segment.assert_as(before)
 
 
@@ -202,22 +222,23 @@ def test_P20_an_exhausted_pool_takes_all_back_and_many_are_asked_for_at_once(seg
         assert "no address available" in log(host)
 
 
-def test_P20_a_failure_at_any_operation_leaves_what_was_there(segment: Host) -> None:
-    host = segment
+@pytest.mark.parametrize("client", ["builtin", "udhcpc"])
+def test_P20_a_failure_at_any_operation_leaves_what_was_there(segment: Host, client: str) -> None:
+    host, given = segment, asking(client)
     with server(host):
-        host.attach("a", **BUILTIN, state="absent")
+        host.attach("a", **given, state="absent")
         before = host.snapshot()
         steps = 4 + 3  # those of the plan, and an address, its route and an MTU when the lease is there
         for number in range(steps):
             with pytest.raises(PipeworkError, match="a failure was injected"):
-                host.attach("a", step=failing_at(number), **BUILTIN)
+                host.attach("a", step=failing_at(number), **given)
             host.assert_as({**before, "run": host.snapshot()["run"]}, f"operation {number}")
             assert "dhcp" not in host.sh("find", "/run/pipework")
         for number in range(4, steps):
             with pytest.raises(Killed):
-                host.attach("a", step=killed_at(number), **BUILTIN)
-            host.attach("a", **BUILTIN)
-            assert not host.attach("a", **BUILTIN)["changed"]
+                host.attach("a", step=killed_at(number), **given)
+            host.attach("a", **given)
+            assert not host.attach("a", **given)["changed"]
             host.attach("a", state="absent")
 
 
@@ -282,6 +303,72 @@ def changing(kind: int) -> Said:
     return [(dhcp.OFFER, GOOD, {}) if kind == dhcp.DISCOVER else (dhcp.ACK, GOOD, {"address": b"\x0a\x05\0\x09"})]
 
 
+def processes(host: Host, ns: str) -> list[str]:
+    """What runs in a guest's network."""
+
+    def there() -> list[str]:
+        found, own = [], os.stat("/proc/self/ns/net").st_ino
+        for pid in (int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid()):
+            with contextlib.suppress(OSError):
+                if os.stat(f"/proc/{pid}/ns/net").st_ino == own:
+                    found.append(os.readlink(f"/proc/{pid}/exe"))
+        return found
+
+    return host.call(there, ns=ns)
+
+
+@pytest.mark.parametrize("client", CLIENTS[1:])
+def test_P21_P25_nothing_of_a_program_outlives_a_run_that_is_killed(segment: Host, client: str) -> None:
+    given = asking(client)
+    params = {"container": "a", "runtime": "netns", "host_interface": "br1", **given}
+    work = segment.start(lambda: run(AttachJob(params)))
+    with contextlib.ExitStack() as stack:
+        stack.callback(lambda: os.kill(work.pid, signal.SIGKILL))
+        name = os.path.basename(os.path.realpath(shutil.which(client, path="/usr/sbin:/sbin") or client))
+        wait_for("the program", lambda: any(each.endswith(f"/{name}") for each in processes(segment, "a")), 30)
+    with pytest.raises(Killed):
+        work.wait()
+    wait_for("its end", lambda: not processes(segment, "a"))
+
+
+def test_P24_a_program_can_change_nothing(segment: Host) -> None:
+    """What stands in the place of a client tries all that the usual hooks do, and worse."""
+    host, before, elsewhere = segment, segment.snapshot(), machine()
+    tries = [
+        "ip address add 10.5.0.9/24 dev lo", "ip link set lo down", "ip route add 10.6.0.0/16 dev lo",
+        "echo x >/etc/resolv.conf", "echo x >/etc/pipework-test", "mount -t tmpfs none /mnt", "hostname x",
+        "sysctl -q net.ipv4.ip_forward=1", "test -e /run/netns", "ls /var/lib | grep .", "nsenter -t $PPID -m true",
+    ]  # fmt: skip
+    text = "".join(f"({each}) >/dev/null 2>&1 && echo '{each}'\n" for each in tries)
+
+    def attempt() -> str:
+        with open(f"{NETNS}/a", "rb") as handle:
+            spec = {
+                "parent": os.getpid(), "netns": handle.fileno(), "said": SAID, "files": {HOOK: [text, 0o755]},
+                "argv": ["/bin/sh", "-c", f"{{ echo done; . {HOOK}; }} >{SAID}"],
+            }  # fmt: skip
+            done = subprocess.run(
+                [sys.executable, "-I", "-S", _sandbox.__file__], input=json.dumps(spec), pass_fds=[handle.fileno()],
+                capture_output=True, text=True, check=False,
+            )  # fmt: skip
+        return done.stdout + done.stderr
+
+    assert host.call(attempt) == "done\n"
+    host.assert_as(before)
+    assert machine() == elsewhere
+
+
+def test_P20_a_program_that_is_not_installed(segment: Host) -> None:
+    asking("dhclient")
+    segment.sh("mount", "--bind", "/dev/null", "/sbin/dhclient")
+    before = segment.snapshot()
+    words = r"dhcp: the program dhclient is not installed .* package isc-dhcp-client has it.* Nothing was changed"
+    for check in (True, False):
+        with pytest.raises(PipeworkError, match=words):
+            segment.attach("a", dhcp="dhclient", check=check)
+    segment.assert_as(before)
+
+
 @pytest.mark.parametrize(
     ("answers", "words"),
     [
@@ -302,18 +389,35 @@ def test_P24_a_hostile_server_gets_nowhere(segment: Host, answers: t.Any, words:
     segment.assert_as({**before, "run": segment.snapshot()["run"]})
 
 
-def test_P24_what_is_odd_is_not_believed_and_the_address_is_used(segment: Host) -> None:
+@pytest.mark.parametrize("client", CLIENTS[1:])
+@pytest.mark.parametrize(
+    "answers",
+    [both({}, address=b"\x7f\0\0\x01"), refusing],
+    ids=["loopback", "refusing"],
+)
+def test_P24_nor_where_a_program_asks(segment: Host, client: str, answers: t.Any) -> None:
+    before, elsewhere, given = segment.snapshot(), machine(), {**asking(client), "dhcp_timeout": 3}
+    words = r"(no server gave an address within 3 s|127.0.0.1 .* cannot be the address of an interface)"
+    with playing(segment, answers), pytest.raises(PipeworkError, match=words):
+        segment.attach("a", **given)
+    segment.assert_as({**before, "run": segment.snapshot()["run"]})
+    assert machine() == elsewhere
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_P24_what_is_odd_is_not_believed_and_the_address_is_used(segment: Host, client: str) -> None:
+    given = asking(client)
     odd = {
         dhcp.DOMAIN: b"x;reboot",
         dhcp.HOSTNAME: b"`reboot`",
         dhcp.ROUTER: b"\x7f\0\0\x01" + bytes([203, 0, 113, 1]),
-        dhcp.DNS: bytes([8, 8, 8, 8]) * 100,
+        dhcp.DNS: bytes([8, 8, 8, 8]) * (10 if client == "udhcpc" else 100),  # which takes no long messages
         dhcp.MTU: b"\0\x01",
-        224: b"x" * 700,
+        224: b"x" * (30 if client == "udhcpc" else 700),
     }
     wrong = (dhcp.NAK, GOOD, {"xid": b"\1\2\3\4"})
     with playing(segment, lambda kind: [wrong, *both(odd)(kind)]):
-        lease = lease_of(segment.attach("a", **BUILTIN))
+        lease = lease_of(segment.attach("a", **given))
     assert (lease["address"], lease["domain"], lease["mtu"]) == ("10.5.0.7/24", None, None)
     assert len(lease["dns"]) == 8
     found = segment.routes("a", "route")

@@ -15,6 +15,9 @@ from hypothesis import strategies as st
 
 from ansible_collections.pipework.containers.plugins.module_utils import _dhcp_message as dhcp
 from ansible_collections.pipework.containers.plugins.module_utils._attachment import Attachment
+from ansible_collections.pipework.containers.plugins.module_utils._dhcp_clients import CLIENTS, Ask
+from ansible_collections.pipework.containers.plugins.module_utils._dhcp_clients import answer as answer_of
+from ansible_collections.pipework.containers.plugins.module_utils._dhcp_clients.words import options_of
 from ansible_collections.pipework.containers.plugins.module_utils._dhcp_lease import (
     Grant,
     check_hostname,
@@ -229,3 +232,108 @@ def test_P20_bad_options_are_refused(params: dict[str, Any], words: str) -> None
 def test_P20_a_gateway_can_be_reached_from_an_address_that_dhcp_brings() -> None:
     params = {"container": "a", "host_interface": "br1", "dhcp": "builtin", "addresses": [], "gateway": ["10.5.0.1"]}
     assert Attachment.from_params(params).gateway == ("10.5.0.1",)
+
+
+# -- programs that ask
+
+SAYS: dict[str, dict[str, str]] = {
+    "udhcpc": {
+        "ip": "10.5.0.7", "subnet": "255.255.255.0", "router": "10.5.0.254", "dns": "10.5.0.53 10.5.0.54",
+        "lease": "600", "domain": "example.org", "mtu": "1400", "serverid": "10.5.0.254",
+        "staticroutes": "172.16.0.0/12 10.5.0.1",
+    },
+    "dhclient": {
+        "new_ip_address": "10.5.0.7", "new_subnet_mask": "255.255.255.0", "new_routers": "10.5.0.254",
+        "new_domain_name_servers": "10.5.0.53 10.5.0.54", "new_domain_name": "example.org", "new_interface_mtu": "1400",
+        "new_dhcp_lease_time": "600", "new_dhcp_server_identifier": "10.5.0.254",
+        "new_rfc3442_classless_static_routes": "12 172 16 10 5 0 1",
+    },
+}  # fmt: skip
+SAYS["dhcpcd"] = {
+    **{name: value for name, value in SAYS["dhclient"].items() if "rfc" not in name},
+    "new_classless_static_routes": "172.16.0.0/12 10.5.0.1",
+}
+
+
+def lease_said(client: str, environment: dict[str, str]) -> Grant:
+    return granted(answer_of(CLIENTS[client], environment, MAC, b"\xff" * 6), 100.0)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_P20_a_programs_lease_is_the_one_that_the_built_in_client_would_have(client: str) -> None:
+    found = lease_said(client, SAYS[client])
+    assert (found.address, found.server, found.expires, found.mtu) == ("10.5.0.7/24", "10.5.0.254", 700.0, 1400)
+    assert (found.gateway, found.routes) == (None, (("172.16.0.0/12", "10.5.0.1"),))
+    assert (found.dns, found.domain) == (("10.5.0.53", "10.5.0.54"), "example.org")
+    assert unpack(found.pack({"client": client, "hostname": "a", "options": []}))[1] == found
+
+
+@given(st.sampled_from(sorted(CLIENTS)), st.data())
+def test_P24_whatever_a_program_says_is_a_lease_or_an_error(client: str, data: st.DataObject) -> None:
+    words = st.sampled_from(
+        ["", "bad", "$(reboot)", "-1", "99999999999", "10.5.0.300", "1.2.3.4/33 x", "\udc80\x1b[0m"]
+    )
+    said = {name: data.draw(st.one_of(st.just(value), words)) for name, value in SAYS[client].items()}
+    try:
+        found = lease_said(client, said)
+    except PipeworkError:
+        return
+    assert found.address.partition("/")[0] == "10.5.0.7" and "reboot" not in found.pack({})
+    assert unpack(found.pack({"client": client, "hostname": "a", "options": []}))[1] == found
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_P24_what_a_client_is_told_is_never_more_than_a_word(client: str) -> None:
+    options = dict([option_of('60=x;\nscript /evil"'), option_of("client-id=`id`"), option_of("50=10.5.0.9")])
+    ask = Ask('e"; #', {12: b"web1", **options}, 30)
+    told = " ".join((*CLIENTS[client].argv(ask)[:-1], *CLIENTS[client].files(ask).values()))
+    assert not any(each in told for each in ("evil", "`id`", '"; #\n', "; #\n"))
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"dhcp": "dhcpcd", "dhcp_options": ["77=x"]}, "'77=x': dhcpcd cannot send this option"),
+        ({"dhcp": "dhclient", "kind": "ipvlan"}, r"dhclient cannot ask for answers .*\(kind ipvlan\)"),
+    ],
+)
+def test_P22_what_a_program_cannot_do_is_refused(params: dict[str, Any], words: str) -> None:
+    with pytest.raises(PipeworkError, match=words):
+        Attachment.from_params({"container": "a", "host_interface": "br1", **params})
+    Attachment.from_params({"container": "a", "host_interface": "br1", **params, "dhcp": "udhcpc"})
+
+
+@pytest.mark.parametrize(
+    ("client", "words", "options"),
+    [
+        ("udhcpc", "-r 10.0.0.5 -T 2 -n", {"dhcp_options": ["requested-address=10.0.0.5"], "dhcp_timeout": 6.0}),
+        ("udhcpc", "-x hostname:w -x 0x4d:6162 -x lease:60 -t 5", {
+            "dhcp_hostname": "w", "dhcp_options": ["77=0x6162", "lease-time=60"], "dhcp_timeout": 15.0}),
+        ("dhclient", "-H w -C 01:02 -V shop -1 -v", {
+            "dhcp_hostname": "w", "dhcp_options": ["client-id=0x0102", "vendor-class=shop"]}),
+        ("dhcpcd", "-h w -I web1 -l 60 -t 9", {
+            "dhcp_hostname": "w", "dhcp_options": ["client-id=web1", "lease-time=60"], "dhcp_timeout": 9.0}),
+    ],
+)  # fmt: skip
+def test_P22_words_of_the_programs_are_options_here(client: str, words: str, options: dict[str, Any]) -> None:
+    assert options_of(client, words.split()) == options
+
+
+@pytest.mark.parametrize(
+    ("client", "words", "error"),
+    [
+        ("udhcpc", "-s /tmp/x", "'-s' is not an option of udhcpc that is known here; -r, "),
+        ("udhcpc", "-x router:x", "'-x router:x' is not known here"),
+        ("dhclient", "-H", "'-H' lacks its value"),
+        ("dhcpcd", "-t soon", "have to be numbers"),
+    ],
+)
+def test_P22_words_that_mean_nothing_here_are_refused(client: str, words: str, error: str) -> None:
+    with pytest.raises(PipeworkError, match=error):
+        options_of(client, words.split())
+
+
+def test_P20_what_a_client_sends_is_told_from_what_it_hears() -> None:
+    sent = dhcp.frame(dhcp.encode(dhcp.REQUEST, 7, MAC, {}), MAC)
+    assert dhcp.asked(sent, MAC) == dhcp.REQUEST
+    assert dhcp.asked(sent, b"\2" * 6) is None and dhcp.asked(sent[:100], MAC) is None and dhcp.asked(b"", MAC) is None

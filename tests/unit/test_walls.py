@@ -44,9 +44,9 @@ PURE = {
     "_fdb", "_vxlan", "_vxlan_wish",
 }
 # fmt: on
-PURE_FOLDERS = ("_grammar", "_kinds")
+PURE_FOLDERS = ("_dhcp_clients", "_grammar", "_kinds")
 # Pure code may look at what is read there, but the reading and writing is done elsewhere.
-PURE_MAY_IMPORT = PURE | {"_filter", "_grammar", "_filter_iptables", "_filter_nft", "_kinds"}
+PURE_MAY_IMPORT = PURE | {"_filter", "_grammar", "_filter_iptables", "_filter_nft", "_kinds", "_dhcp_clients"}
 PURE |= {  # of traffic control
     "_bandwidth", "_tc_actions", "_tc_filters", "_tc_flower", "_tc_mirror", "_tc_model", "_tc_options", "_tc_spec",
     "_tc_tree", "_tc_units", "_tc_wish",
@@ -61,8 +61,8 @@ ONLY_IN = {
     },
     "docker": {"_runtimes/docker.py"},
     "podman": {"_runtimes/podman.py"},
-    "subprocess": {"_filter.py", "_filter_iptables.py", "_filter_nft.py", "_program.py"},
-    "ctypes": {"_inotify.py", "_starts.py", "_netlink.py", "_timer.py"},
+    "subprocess": {"_dhcp_program.py", "_filter.py", "_filter_iptables.py", "_filter_nft.py", "_program.py"},
+    "ctypes": {"_inotify.py", "_starts.py", "_netlink.py", "_sandbox.py", "_timer.py"},
 }
 
 
