@@ -11,7 +11,7 @@ import errno
 import itertools
 import typing as t
 
-from . import _codec, _dhcp, _filter, _ovs, _spoofing, _wireless
+from . import _codec, _dhcp, _filter, _ovs, _probe, _spoofing, _wireless
 from ._dhcp_lease import Lease
 from ._errors import PipeworkError
 from ._model import GROUP_DELETE, HOST, STAND_IN, Address, FilterRule, Link, Port, SpoofCheck
@@ -138,10 +138,23 @@ def _execute(batch: Plan, namespaces: Namespaces, done: Plan) -> None:
     else:
         moving = [operation for operation in work if _wireless.moves(operation)]
         rest = [operation for operation in work if operation not in moving] if moving else work
+        if sort == ("claim", "create"):
+            _ask_around(work, namespaces)
         if rest:
             _request(rest, _encoder(sort), namespaces, done)
         for operation in moving:
             _move_radio(operation, namespaces, done)
+
+
+def _ask_around(work: Plan, namespaces: Namespaces) -> None:
+    """Nobody else has the addresses that are about to come."""
+    claims: dict[_probe.Claim, Operation] = {}
+    for operation in work:
+        want = t.cast(Address, operation.after)
+        claims[_probe.Claim(want.ns, want.device, want.address.split("/")[0], want.claimed or ())] = operation
+    for claim, mac in _probe.holders(list(claims), namespaces).items():
+        words = f"{claim.address} is in use already, by {mac}; give {claim.label}/{claim.interface} another one"
+        raise OperationFailed(claims[claim], PipeworkError(f"addresses: {words}, or use 'announce: false'"))
 
 
 def _move_radio(operation: Operation, namespaces: Namespaces, done: Plan) -> None:

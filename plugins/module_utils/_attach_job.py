@@ -9,6 +9,8 @@ import time
 import typing as t
 
 from . import (
+    _claims,
+    _dad,
     _dhcp,
     _dhcp_program,
     _filter,
@@ -22,7 +24,7 @@ from . import (
     _vlans,
     _wireless,
 )
-from ._announce import News, announce
+from ._announce import News, announce, notifies
 from ._attach import Target, Wish, compile_wish
 from ._attachment import Attachment, Params, attachments_from_params, host_interface_of
 from ._errors import PipeworkError
@@ -117,6 +119,7 @@ class AttachJob:
         spare, self.warnings = _uppers.unused(_nic_vlan.vacant(wish, facts, state), namespaces)
         for device in spare:
             wish.want(Absent(link_key(HOST, device.name)), own=False)
+        _claims.claim(self.targets, facts, state, wish.desired)
         return Picture(state, wish.desired, wish.own)
 
     def _ruled(self, namespaces: Namespaces) -> set[str]:
@@ -198,24 +201,51 @@ class AttachJob:
         return {"attachments": listed, **({"warnings": self.warnings} if self.warnings else {})}
 
     def finish(self, plan: Plan, namespaces: Namespaces, state: State) -> None:
+        """The kernel ends its duplicate detection, then the neighbours hear of what is new."""
+        lonely, listed = self._lonely(plan), list(self._news(plan, state))
+        told = [news for bridge, news in listed if bridge not in lonely]
+        notifies(told, namespaces)
+        announce([dataclasses.replace(
+            news, addresses=tuple(address for address in news.addresses if ":" not in address)
+        ) for news in told], namespaces)
+        newcomers = {
+            _dad.Newcomer(news.label, news.interface, address.split("/")[0]): address
+            for _bridge, news in listed for address in news.addresses if ":" in address
+        }
+        states = _dad.settle(list(newcomers), namespaces) if newcomers else {}
+        for each, what in states.items():
+            where = f"{newcomers[each]} of {each.label}/{each.interface}"
+            if what == _dad.DUPLICATE:
+                raise PipeworkError(
+                    f"addresses: {where} is in use already: another machine on that segment answered to the kernel's "
+                    "duplicate address detection; give it another one."
+                )
+            if what != _dad.USABLE:
+                self.warnings.append(f"addresses: {where} cannot be used yet: it is {what}.")
+        usable = {each for each, what in states.items() if what == _dad.USABLE}
+        announce([
+            dataclasses.replace(news, addresses=tuple(
+                address for address in news.addresses
+                if _dad.Newcomer(news.label, news.interface, address.split("/")[0]) in usable
+            )) for news in told if usable
+        ], namespaces)
+
+    def _news(self, plan: Plan, state: State) -> t.Iterator[tuple[str | None, News]]:
+        """What is new of each interface, and the bridge that it is on."""
         touched = {operation.key for operation in plan} | {operation.subject.carrier for operation in plan}
-        lonely = self._lonely(plan)
-        news = []
         for target in self.targets:
             item, label = target.item, target.label
             if item.state != "present" or not item.announce or label is None:
                 continue
             port = state.get(port_key(label, item.interface))
             on_switch = _on_switch(port, state)
-            if isinstance(port, Port) and (on_switch.bridge if on_switch else port.bridge) in lonely:
-                continue
             if not touched & {link_key(label, item.interface), port_key(label, item.interface)}:
                 continue
             link = state[link_key(label, item.interface)]
             addresses = tuple(key[2].split(" ")[1] for key in _addresses_of(item, label, state))
             if isinstance(link, Link) and link.mac and addresses:
-                news.append(News(label, item.interface, link.mac, addresses))
-        announce(news, namespaces)
+                bridge = on_switch.bridge if on_switch else port.bridge if isinstance(port, Port) else None
+                yield bridge, News(label, item.interface, link.mac, addresses)
 
     def _lonely(self, plan: Plan) -> set[str]:
         """The bridges on which all is new: nobody there remembers anything, and a broadcast to many takes long."""

@@ -14,6 +14,7 @@ from ._codec import (
     AF_INET6,
     CREATE,
     DUMP,
+    IFA_F_DADFAILED,
     IFA_F_PERMANENT,
     REPLACE,
     REQUEST,
@@ -35,7 +36,7 @@ STATES = {
     1: "incomplete", 2: "reachable", 4: "stale", 8: "delay", 16: "probe", 32: "failed", 64: "noarp", 128: "permanent",
 }
 NUD_PROBE = 16
-IFA_F_OPTIMISTIC, IFA_F_DADFAILED, IFA_F_DEPRECATED, IFA_F_TENTATIVE = 0x04, 0x08, 0x20, 0x40
+IFA_F_OPTIMISTIC, IFA_F_DEPRECATED, IFA_F_TENTATIVE = 0x04, 0x20, 0x40
 
 
 def decode_seen(raw: bytes) -> Seen:

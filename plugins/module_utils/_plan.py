@@ -223,6 +223,8 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("rule", "delete"),
     *((kind, "delete") for kind in reversed(_TREE)),
     ("fdb", "delete"),
+    ("claim", "create"),  # when frames pass, that ask who has that address
+    *((f"late {kind}", action) for kind in ("way", "kept", "route") for action in ("create", "update")),
     ("lease", "create"),  # when frames pass
     ("lease", "update"),
     ("route", "delete"),

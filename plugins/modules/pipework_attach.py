@@ -228,7 +228,13 @@ options:
     type: str
     choices: [auto, accept, unmanaged]
   announce:
-    description: Send gratuitous ARP and unsolicited neighbour advertisements after a change. The default is V(true).
+    description:
+      - Look whether somebody else has a new address, and tell the neighbours of it. The default is V(true).
+      - An IPv4 address is asked for before it is set, where somebody else can have it; that takes 0.2 seconds for all
+        attachments together. For IPv6 the kernel looks, which takes one to two seconds, and is waited for.
+        A duplicate is an error that names it, and all is taken back.
+      - Then gratuitous ARP and unsolicited neighbour advertisements are sent, and the kernel is asked to repeat them
+        when the interface comes up again.
     type: bool
   peer:
     description:
