@@ -19,6 +19,8 @@ from ._netlink import Namespaces
 ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, ARPHRD_ETHER, ARPOP_REQUEST = 0x0806, 0x0800, 0x86DD, 1, 1
 IPPROTO_ICMPV6, ND_NEIGHBOR_ADVERT, ND_NA_FLAG_OVERRIDE, ND_OPT_TARGET_LINKADDR = 58, 136, 0x20000000, 2
 ALL_NODES = socket.inet_pton(socket.AF_INET6, "ff02::1")
+ALL_ROUTERS, ND_ROUTER_SOLICIT = "ff02::2", 133
+SOLICIT_PAUSE, UNTIL_OWN_ADDRESS = 4.0, 0.5  # seconds; RFC 4861's pause
 CLOSERS = 64  # closing a packet socket waits for the kernel's readers, 15 ms each: those waits can overlap
 NOTIFY = {4: "net/ipv4/conf/{}/arp_notify", 6: "net/ipv6/conf/{}/ndisc_notify"}
 
@@ -77,6 +79,21 @@ def announce(news: t.Iterable[News], namespaces: Namespaces) -> None:
     elif used:
         with concurrent.futures.ThreadPoolExecutor(CLOSERS) as pool:
             list(pool.map(socket.socket.close, used))
+
+
+def solicit(namespaces: Namespaces, place: t.Any) -> float:
+    """Asks the routers of an interface's segment to say what they are; returns the seconds until it is time again."""
+    def send() -> None:
+        with socket.socket(socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.IPPROTO_ICMPV6) as sock:
+            index = socket.if_nametoindex(place.interface)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+            sock.sendto(bytes((ND_ROUTER_SOLICIT, 0, 0, 0, 0, 0, 0, 0)), (ALL_ROUTERS, 0, 0, index))
+
+    try:
+        namespaces[place.label].inside(send)
+    except OSError:
+        return UNTIL_OWN_ADDRESS  # its own address is still being looked for
+    return SOLICIT_PAUSE
 
 
 def _send(interface: str, frames: list[bytes]) -> socket.socket:

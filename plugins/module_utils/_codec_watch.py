@@ -54,10 +54,10 @@ def decode_seen(raw: bytes) -> Seen:
     return Seen(address, state, local=message["family"] == AF_INET6 and message["scope"] >= RT_SCOPE_LINK)
 
 
-def is_lent_address(raw: bytes, index: int) -> bool:
-    """One of IPv4 that the kernel will remove when its time is over."""
+def is_lent_address(raw: bytes, index: int, version: int = 4) -> bool:
+    """One that the kernel will remove when its time is over."""
     family_, _length, flags, _scope, at = struct.unpack_from("=BBBBI", raw, 16)
-    return bool(family_ == AF_INET and at == index and not flags & IFA_F_PERMANENT)
+    return bool(family_ == (AF_INET6 if version == 6 else AF_INET) and at == index and not flags & IFA_F_PERMANENT)
 
 
 def decode_lent(raw: bytes, ns: str, name: str) -> Address:

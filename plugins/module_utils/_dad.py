@@ -20,7 +20,7 @@ SECONDS = 30.0  # for a machine that has much to do; the kernel's own time is da
 RTMGRP_IPV6_IFADDR = 0x100
 RTM_NEWADDR = 20
 IFA_ADDRESS, IFA_LOCAL = 1, 2
-TENTATIVE, OPTIMISTIC, FAILED = 0x40, 0x04, 0x08
+TENTATIVE, OPTIMISTIC, FAILED, PERMANENT = 0x40, 0x04, 0x08, 0x80
 USABLE, DUPLICATE, UNDECIDED, DARK = "usable", "duplicate", "tentative", "without a carrier"
 
 
@@ -32,19 +32,19 @@ class Newcomer(t.NamedTuple):
     address: str
 
 
-class _Ear:
-    """What one namespace says about its addresses."""
+class Ear:
+    """What one namespace says about its addresses. An address that is empty stands for any that a router gave."""
 
     def __init__(self, label: str, newcomers: t.Sequence[Newcomer], namespaces: Namespaces) -> None:
         self._netns = namespaces[label]
         self.states: dict[Newcomer, str] = {}
         self._wanted: dict[tuple[int, bytes], Newcomer] = {}
-        for name in {each.interface for each in newcomers}:
-            device = self._netns.device(name)
-            for each in newcomers if device is not None else ():
-                if each.interface == name:
-                    self._wanted[device.index, socket.inet_pton(socket.AF_INET6, each.address)] = each  # type: ignore[union-attr]
-                    self.states[each] = UNDECIDED if device.carrier else DARK  # type: ignore[union-attr]
+        for each in newcomers:
+            device = self._netns.device(each.interface)
+            if device is not None:
+                address = socket.inet_pton(socket.AF_INET6, each.address) if each.address else b""
+                self._wanted[device.index, address] = each
+                self.states[each] = UNDECIDED if device.carrier else DARK
         self.events = self._netns.inside(_listen)  # before the first look
         self.look()
 
@@ -71,7 +71,10 @@ class _Ear:
     def _note(self, raw: bytes) -> None:
         index, flags = struct.unpack_from("=I", raw, 20)[0], raw[18]
         values = {kind: raw[at:end] for kind, at, end in attributes(raw, 24, len(raw)) if kind <= IFA_LOCAL}
-        each = self._wanted.get((index, values.get(IFA_LOCAL) or values.get(IFA_ADDRESS) or b""))
+        address = values.get(IFA_LOCAL) or values.get(IFA_ADDRESS) or b""
+        each = self._wanted.get((index, address))
+        if each is None and raw[16] == socket.AF_INET6 and raw[17] < 128 and not raw[19] and not flags & PERMANENT:
+            each = self._wanted.get((index, b""))
         if each is not None:
             waiting = flags & TENTATIVE and not flags & OPTIMISTIC
             dark = DARK if self.states[each] == DARK else UNDECIDED
@@ -89,30 +92,33 @@ def _listen() -> socket.socket:
 
 def settle(
     newcomers: t.Sequence[Newcomer], namespaces: Namespaces, seconds: float = SECONDS,
+    remind: t.Callable[[Newcomer], float | None] = lambda _each: None,
 ) -> dict[Newcomer, str]:
-    """What has become of each in the end."""
+    """What has become of each in the end. ``remind`` is called for those that are still undecided, at first and then
+    after as many seconds as it says."""
     by_label: dict[str, list[Newcomer]] = {}
     for each in newcomers:
         by_label.setdefault(each.label, []).append(each)
-    ears: dict[int, _Ear] = {}
-    states: dict[Newcomer, str] = {}
+    ears: dict[int, Ear] = {}
     poller = select.poll()
     end = time.monotonic() + seconds
     try:
         for label, listed in by_label.items():
-            ear = _Ear(label, listed, namespaces)
-            states.update(ear.states)
+            ear = Ear(label, listed, namespaces)
             ears[ear.events.fileno()] = ear
             poller.register(ear.events, select.POLLIN)
         waiting = {fd for fd, ear in ears.items() if ear.undecided()}
+        again = 0.0
         while waiting and time.monotonic() < end:
-            for fd, _event in poller.poll(max(0.0, end - time.monotonic()) * 1000):
+            if time.monotonic() >= again:
+                open_ones = [each for fd in waiting for each, what in ears[fd].states.items() if what == UNDECIDED]
+                pauses = [pause for pause in map(remind, open_ones) if pause is not None]
+                again = time.monotonic() + min(pauses, default=seconds)
+            for fd, _event in poller.poll(max(0.0, min(end, again) - time.monotonic()) * 1000):
                 ears[fd].catch_up()
                 if not ears[fd].undecided():
                     waiting.discard(fd)
-        for ear in ears.values():
-            states.update(ear.states)
-        return states
+        return {each: what for ear in ears.values() for each, what in ear.states.items()}
     finally:
         for ear in ears.values():
             ear.events.close()

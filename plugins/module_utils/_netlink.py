@@ -160,11 +160,11 @@ class Netns:
             for version in (4, 6) for raw in self._dump(_codec_route.dump_routes(version)) if matters(raw)
         )
 
-    def lent_addresses(self, device: Device) -> list[Address]:
-        """The IPv4 addresses of an interface that somebody gave to it for a time."""
+    def lent_addresses(self, device: Device, version: int = 4) -> list[Address]:
+        """The addresses of an interface that somebody gave to it for a time."""
         return [
             _codec_watch.decode_lent(raw, self.label, device.name)
-            for raw in self._dump(_codec.dump_addresses()) if _codec_watch.is_lent_address(raw, device.index)
+            for raw in self._dump(_codec.dump_addresses()) if _codec_watch.is_lent_address(raw, device.index, version)
         ]
 
     def rules(self) -> list[Rule]:
