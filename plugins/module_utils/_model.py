@@ -268,18 +268,6 @@ class Route(KernelObject):
         return self if self.differences(observed) else super().over(observed)
 
 
-def number_routes(routes: t.Iterable[Route]) -> list[Route]:
-    """Routes that stand in the same place, numbered in the order in which the kernel looks at them."""
-    found: dict[Key, Route] = {}
-    count: dict[Key, int] = {}
-    for route in routes:
-        number = count.get(route.key, 0)
-        count[route.key] = number + 1
-        route = dataclasses.replace(route, nth=number + 1) if number else route  # the first is the one that counts
-        found[route.key] = route
-    return list(found.values())
-
-
 @dataclasses.dataclass(frozen=True)
 class FilterRule(KernelObject):
     """A rule of ours in one chain of the host's packet filter, which lets frames pass inside one bridge."""

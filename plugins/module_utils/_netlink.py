@@ -18,7 +18,7 @@ import typing as t
 
 from . import _codec, _codec_route, _codec_rule, _codec_vf, _codec_watch, _wire
 from ._errors import PipeworkError
-from ._model import HOST, Address, Device, Route, number_routes
+from ._model import HOST, Address, Device, Route
 from ._rules import Rule
 from ._vf_record import VirtualFunction
 
@@ -155,7 +155,7 @@ class Netns:
         """The routes that somebody made, in all tables; or every one, the kernel's own too."""
         known = {**names, LOOPBACK: "lo"}
         matters = _codec_route.is_route if every else _codec_route.is_static_route
-        return number_routes(
+        return _codec_route.number_routes(
             _codec_route.decode_route(raw, self.label, known)
             for version in (4, 6) for raw in self._dump(_codec_route.dump_routes(version)) if matters(raw)
         )
