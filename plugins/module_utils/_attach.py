@@ -221,7 +221,7 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
     port = site.port
     if port is not None and port.bridge and _bridge_of(wish, port.key) != port.bridge:
         wish.left.add(port.bridge)
-    for wanted in wanted_lease(item, label, target.name, target.owner, scene.state, wish.desired):
+    for wanted in wanted_lease(item, label, target, scene.state, wish.desired):
         wish.want(wanted)
     for name, value in _autoconf.sysctls_of(item):
         wish.want(Sysctl(label, item.interface, name, value))

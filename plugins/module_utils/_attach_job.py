@@ -12,6 +12,7 @@ from . import (
     _autoconf,
     _claims,
     _dhcp,
+    _dhcp_docker,
     _dhcp_program,
     _filter,
     _forwarding,
@@ -63,6 +64,7 @@ class AttachJob:
         for item, place in zip(self.items, open_guests(self.items, namespaces)):
             self.targets.append(Target(item, place.label, place.runtime, place.name, place.ident, place.user))
             _dhcp_program.check(item)
+            _dhcp_docker.check(item, place.runtime, place.user)
         for number, near in enumerate(self.targets):
             if near.item.peer is not None:
                 far = self.targets[number + 1]

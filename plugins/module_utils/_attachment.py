@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 import typing as t
 
 from . import _bandwidth, _dhcp_clients, _dhcp_lease, _sysctls, _vlans
@@ -20,8 +21,10 @@ from ._rules import RuleItem
 MACVLAN_MODES = ("bridge", "private", "vepa", "passthru", "source")
 IPVLAN_MODES = ("l2", "l3", "l3s")
 PORT_OPTIONS = ("isolated", "hairpin", "learning", "mac_spoof_check")
+DHCP_IMAGE = "busybox"  # as in the classic script
 DHCP_SECONDS = 30.0
 DHCP_SECONDS_MAX = 240  # less than other runs wait for the lock
+IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
 IPOIB_MODES = ("datagram", "connected")
 KINDS_WITH_MODE = {
     "macvlan": MACVLAN_MODES, "macvtap": MACVLAN_MODES, "ipvlan": IPVLAN_MODES, "ipoib": IPOIB_MODES,
@@ -53,6 +56,7 @@ class Attachment:
     dhcp: str | None = None
     dhcp_options: tuple[str, ...] | None = None
     dhcp_hostname: str | None = None
+    dhcp_image: str = DHCP_IMAGE
     dhcp_timeout: float = DHCP_SECONDS
     accept_ra: bool | None = None
     link_local: bool | None = None
@@ -209,10 +213,16 @@ def _dhcp(params: Params) -> dict[str, t.Any]:
         right = f"1 to {DHCP_SECONDS_MAX} seconds would be right"
         raise PipeworkError(f"dhcp_timeout: {seconds:g} is not possible; {right}.")
     return {
-        "dhcp": client, "dhcp_timeout": seconds,
+        "dhcp": client, "dhcp_timeout": seconds, "dhcp_image": _image(params.get("dhcp_image") or DHCP_IMAGE),
         "dhcp_options": None if options is None else _dhcp_lease.check_options(options),
         "dhcp_hostname": None if hostname in (None, "") else _dhcp_lease.check_hostname(hostname),
     }
+
+
+def _image(name: t.Any) -> str:
+    if not IMAGE.fullmatch(str(name)):
+        raise PipeworkError(f"dhcp_image: {name!r} is not the name of an image; busybox:1.36 would be right.")
+    return str(name)
 
 
 def host_interface_of(params: Params) -> str | None:

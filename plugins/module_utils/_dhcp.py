@@ -15,8 +15,8 @@ import socket
 import time
 import typing as t
 
+from . import _dhcp_docker, _dhcp_program
 from . import _dhcp_message as dhcp
-from . import _dhcp_program
 from ._attachment import DHCP_SECONDS
 from ._dhcp_clients import BUILTIN, CLIENTS, Ask, answer
 from ._dhcp_lease import Grant, Lease, granted, mac_text, option_of, unpack
@@ -150,8 +150,8 @@ def _one(operation: Operation, place: _Place) -> Grant | None:
             raise place.error or OSError("no socket")
         before = t.cast("Lease | None", operation.before)
         held = before.grant if before else lease.grant
-        if lease.client in CLIENTS:
-            return _by_program(str(lease.client), lease, place, held)
+        if lease.client in CLIENTS or lease.helper is not None:
+            return _by_program(lease, place, held)
         return _Exchange(lease, place, held).run()
     finally:
         if place.sock is not None:
@@ -172,13 +172,17 @@ def _release(lease: Lease, grant: Grant, place: _Place) -> bytes:
     return dhcp.frame(data, place.mac, bytes.fromhex(grant.server_mac.replace(":", "")), own, server)
 
 
-def _by_program(name: str, lease: Lease, place: _Place, held: Grant | None) -> Grant:
-    """A program of the host asks."""
+def _by_program(lease: Lease, place: _Place, held: Grant | None) -> Grant:
+    """A program of the host asks, or one in a helper container."""
     wish = {dhcp.REQUESTED: socket.inet_aton(held.address.split("/")[0])} if held else {}
     seconds = lease.seconds or DHCP_SECONDS
     ask = Ask(lease.device, {**wish, **_options(lease, place)}, max(1, int(seconds)))
     listener = _dhcp_program.Listener(t.cast(socket.socket, place.sock), place.mac)
-    said = _dhcp_program.run(name, ask, place.netns, listener)
+    if lease.helper is not None:
+        name, said = _dhcp_docker.run(lease.helper, ask, listener)
+    else:
+        name = str(lease.client)
+        said = _dhcp_program.run(name, ask, place.netns, listener)
     if said.environment:
         client = CLIENTS[name]
         sender = listener.sender(said.environment.get(client.names[dhcp.SERVER], ""))

@@ -26,13 +26,21 @@ NAMED = {
 OURS = (dhcp.HOSTNAME, dhcp.TYPE, dhcp.SERVER, dhcp.WANTED, dhcp.MAX_SIZE, dhcp.OVERLOAD, 0, dhcp.END)
 
 
+class Helper(t.NamedTuple):
+    """Where a helper container asks: beside which container of which user's engine, and from which image."""
+
+    container: str
+    user: str | None
+    image: str
+
+
 @dataclasses.dataclass(frozen=True)
 class Lease(KernelObject):
     """What a DHCP client asked for and got. What it got becomes addresses and routes, when it is there."""
 
     KIND = "lease"
     IDENTITY = ("ns", "device")
-    HINTS = frozenset({"owner", "seconds", "grant"})
+    HINTS = frozenset({"owner", "seconds", "grant", "helper"})
 
     device: str
     client: str | None = None
@@ -42,6 +50,7 @@ class Lease(KernelObject):
     owner: str | None = None  # the mark of its attachment
     seconds: float | None = None  # how long to ask for it
     grant: t.Any = None  # what was granted
+    helper: Helper | None = None
 
     @property
     def name(self) -> str:
@@ -49,7 +58,7 @@ class Lease(KernelObject):
 
     def over(self, observed: KernelObject) -> KernelObject:
         changed = t.cast("Lease", super().over(observed))
-        return dataclasses.replace(changed, owner=self.owner, seconds=self.seconds)
+        return dataclasses.replace(changed, owner=self.owner, seconds=self.seconds, helper=self.helper)
 
     @property
     def carrier(self) -> Key:

@@ -7,7 +7,8 @@ import dataclasses
 import typing as t
 
 from ._attachment import Attachment
-from ._dhcp_lease import Grant, Lease, hostname_of
+from ._dhcp_clients import DOCKER
+from ._dhcp_lease import Grant, Helper, Lease, hostname_of
 from ._facts import link_key
 from ._model import PROTOCOL, Link, Route
 from ._plan import Absent, Desired, KernelObject, Key, State
@@ -27,18 +28,19 @@ def drops(item: Attachment) -> bool:
 
 
 def wanted_lease(
-    item: Attachment, label: str, name: str, owner: str, state: State, desired: Desired,
+    item: Attachment, label: str, target: t.Any, state: State, desired: Desired,
 ) -> t.Iterator[KernelObject | Absent]:
-    """The lease of an attachment, and the MTU that it brings."""
+    """The lease of an attachment, and the MTU that it brings. ``target``: the container, as _attach has it."""
     have = held(label, item.interface, state)
     if item.dhcp is None:
         if have is not None and drops(item):
             yield Absent(have.key)
         return
     yield Lease(
-        label, item.interface, client=item.dhcp, hostname=item.dhcp_hostname or hostname_of(name),
-        options=item.dhcp_options or (), mac=item.mac_address, owner=owner, seconds=item.dhcp_timeout,
+        label, item.interface, client=item.dhcp, hostname=item.dhcp_hostname or hostname_of(target.name),
+        options=item.dhcp_options or (), mac=item.mac_address, owner=target.owner, seconds=item.dhcp_timeout,
         grant=have.grant if have else None,
+        helper=Helper(target.ident, target.user, item.dhcp_image) if item.dhcp == DOCKER else None,
     )
     link, now = (each.get(link_key(label, item.interface)) for each in (desired, state))
     if not isinstance(link, Link) or item.mtu is not None:

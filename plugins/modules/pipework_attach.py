@@ -115,6 +115,7 @@ options:
       - Who asks a DHCP server for an address. V(builtin) needs nothing, neither in the container nor on the host.
         The others are programs, which have to be installed on the host. They run in the container's network
         namespace and only bring the lease; they configure nothing and write no file.
+        With V(docker), a program of O(dhcp_image) does the same in a helper container, for containers of Docker.
       - What the server grants becomes an address with a lifetime, a default route unless O(gateway) is given,
         the server's other routes, and the MTU unless O(mtu) is given. The module returns it as C(lease).
         Name servers are returned and used nowhere.
@@ -122,7 +123,7 @@ options:
         O(dhcp_options) or the MAC address change. Nobody stays to renew it.
       - With O(state=absent), or with O(addresses) and without this, the lease is given back.
     type: str
-    choices: [builtin, udhcpc, dhclient, dhcpcd]
+    choices: [builtin, udhcpc, dhclient, dhcpcd, docker]
   dhcp_options:
     description:
       - Options for the server, each C(number=value) or one of C(requested-address=), C(lease-time=) (in seconds),
@@ -132,6 +133,11 @@ options:
     elements: str
   dhcp_hostname:
     description: The name that the server is told. The default is the container's name.
+    type: str
+  dhcp_image:
+    description:
+      - With O(dhcp=docker), an image with C(/bin/sh) and C(udhcpc) or C(dhclient). Docker must have it; it is not
+        fetched. The default is C(busybox).
     type: str
   dhcp_timeout:
     description: Seconds to wait for a server, or with O(accept_ra) for a router, 1 to 240. The default is 30.
@@ -313,9 +319,10 @@ options:
       table: {description: See O(table)., type: str}
       routes: {description: See O(routes)., type: list, elements: dict}
       rules: {description: See O(rules)., type: list, elements: dict}
-      dhcp: {description: See O(dhcp)., type: str, choices: [builtin, udhcpc, dhclient, dhcpcd]}
+      dhcp: {description: See O(dhcp)., type: str, choices: [builtin, udhcpc, dhclient, dhcpcd, docker]}
       dhcp_options: {description: See O(dhcp_options)., type: list, elements: str}
       dhcp_hostname: {description: See O(dhcp_hostname)., type: str}
+      dhcp_image: {description: See O(dhcp_image)., type: str}
       dhcp_timeout: {description: See O(dhcp_timeout)., type: float}
       accept_ra: {description: See O(accept_ra)., type: bool}
       link_local: {description: See O(link_local)., type: bool}
@@ -579,9 +586,10 @@ ITEM = {
     "table": {"type": "str"},
     "routes": {"type": "list", "elements": "dict"},
     "rules": {"type": "list", "elements": "dict"},
-    "dhcp": {"type": "str", "choices": ["builtin", "udhcpc", "dhclient", "dhcpcd"]},
+    "dhcp": {"type": "str", "choices": ["builtin", "udhcpc", "dhclient", "dhcpcd", "docker"]},
     "dhcp_options": {"type": "list", "elements": "str"},
     "dhcp_hostname": {"type": "str"},
+    "dhcp_image": {"type": "str"},
     "dhcp_timeout": {"type": "float"},
     "accept_ra": {"type": "bool"},
     "link_local": {"type": "bool"},

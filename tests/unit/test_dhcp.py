@@ -219,6 +219,7 @@ def test_P22_what_is_none_is_refused(text: str) -> None:
     ("params", "words"),
     [
         ({"dhcp": "magic"}, "dhcp: 'magic' is not one of builtin"),
+        ({"dhcp": "docker", "dhcp_image": "-x"}, "dhcp_image: '-x' is not the name of an image"),
         ({"dhcp": "builtin", "kind": "dummy"}, "reaches no server"),
         ({"dhcp": "builtin", "dhcp_timeout": 0}, "dhcp_timeout: 0 is not possible"),
         ({"dhcp_options": ["60=a", "vendor-class=b"]}, "says again what another one says"),

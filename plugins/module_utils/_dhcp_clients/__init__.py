@@ -17,10 +17,10 @@ from .client import FOLDER, HOOK_TEXT, SAID, Ask, Client
 
 __all__ = ["CHOICES", "CLIENTS", "FOLDER", "HOOK_TEXT", "IN_IMAGES", "SAID", "Ask", "Client", "answer", "check_client"]
 
-BUILTIN = "builtin"
+BUILTIN, DOCKER = "builtin", "docker"
 CLIENTS: dict[str, Client] = {each.name: each for each in (udhcpc.CLIENT, dhclient.CLIENT, dhcpcd.CLIENT)}
 IN_IMAGES = ("udhcpc", "dhclient")  # what is looked for in the image of a helper container, in this order
-CHOICES = (BUILTIN, *CLIENTS)
+CHOICES = (BUILTIN, *CLIENTS, DOCKER)
 INTEGERS = {dhcp.SECONDS: 4, dhcp.MTU: 2}
 ADDRESSES = (dhcp.MASK, dhcp.SERVER, dhcp.ROUTER, dhcp.DNS)
 

@@ -3,6 +3,7 @@
 """Docker's containers, by name, ID or short ID, through Docker's SDK."""
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import os
@@ -139,6 +140,39 @@ def _reason(error: BaseException) -> str:
             return seen.strerror
         seen = seen.__cause__ or seen.__context__
     return str(getattr(error, "explanation", None) or error).rstrip(".")
+
+
+# -- a helper beside a container
+
+def has_image(name: str, user: str | None) -> bool:
+    return _call(_client(user).inspect_image, name) is not None
+
+
+def run_beside(
+    ident: str, user: str | None, image: str, archive: bytes, command: t.Sequence[str], rights: t.Sequence[str],
+) -> t.Generator[tuple[bytes | None, bytes | None], None, None]:
+    """Runs a container that shares another one's network namespace, with these rights alone and the files of an
+    archive; yields what it says on its output and on stderr. The engine removes it when it has ended."""
+    client = _connect(user)  # of its own: several may run at once
+    with contextlib.closing(client):
+        host_config = client.create_host_config(
+            network_mode=f"container:{ident}", cap_drop=["ALL"], cap_add=list(rights), auto_remove=True,
+            security_opt=["no-new-privileges"],
+        )
+        made = _call(
+            client.create_container, image, list(command[1:]), entrypoint=list(command[:1]), user="0",
+            host_config=host_config, environment={"LC_ALL": "C"}, labels={"pipework": "helper"},
+        )
+        if made is None:
+            raise PipeworkError(f"dhcp_image: Docker has no image {image!r}.")
+        try:
+            _call(client.put_archive, made["Id"], "/", archive)
+            stream = _call(client.attach, made["Id"], stdout=True, stderr=True, stream=True, demux=True)
+            _call(client.start, made["Id"])
+            yield from stream
+        finally:
+            with contextlib.suppress(Unavailable):
+                _call(client.remove_container, made["Id"], force=True)
 
 
 # -- the container
