@@ -22,6 +22,7 @@ UTILS = PLUGINS / "module_utils"
 PACKAGE = "ansible_collections.pipework.containers.plugins"
 MODULES = sorted((PLUGINS / "modules").glob("*.py"))
 FRAGMENTS = sorted((PLUGINS / "doc_fragments").glob("*.py"))
+FILTERS = sorted((PLUGINS / "filter").glob("*.py"))  # which run on the controller
 FILES = sorted(UTILS.rglob("*.py"))
 
 MODULE_LINES, FILE_LINES, MAIN_LINES = 120, 300, 15
@@ -30,8 +31,8 @@ DOCUMENTS = ("DOCUMENTATION", "EXAMPLES", "RETURN")
 # What runs without a kernel, an engine or a clock.
 # fmt: off
 HARMLESS = {
-    "__future__", "collections", "dataclasses", "enum", "functools", "hashlib", "hmac", "ipaddress", "itertools",
-    "json", "math", "re", "shlex", "string", "struct", "types", "typing",
+    "__future__", "collections", "dataclasses", "difflib", "enum", "functools", "hashlib", "hmac", "ipaddress",
+    "itertools", "json", "math", "re", "shlex", "string", "struct", "types", "typing",
 }
 PURE = {
     "_attach", "_attachment", "_bridge", "_bridge_options", "_bridge_ovs", "_commands", "_errors", "_ovs_settings",
@@ -42,7 +43,6 @@ PURE = {
     "_sysctls", "_vf_record", "_vfs", "_vlans",
     "_wait", "_dhcp_lease", "_dhcp_message", "_leases",
     "_fdb", "_vxlan", "_vxlan_wish",
-    "_claims", "_autoconf",
 }
 # fmt: on
 PURE_FOLDERS = ("_dhcp_clients", "_grammar", "_kinds")
@@ -53,6 +53,7 @@ PURE |= {  # of traffic control
     "_tc_tree", "_tc_units", "_tc_wish",
 }
 PURE_FOLDERS += ("_tc",)
+PURE |= {"_containerlab", "_schema", "_topology", "_topology_check", "_topology_report"}
 PURE_MAY_IMPORT |= PURE | {"_tc"}
 ONLY_IN = {
     "ansible": {"_module.py"},
@@ -178,7 +179,7 @@ def test_B14_no_shell_anywhere(path: Path) -> None:
 # Python and layout
 
 
-@pytest.mark.parametrize("path", FILES + MODULES + FRAGMENTS, ids=name_of)
+@pytest.mark.parametrize("path", FILES + MODULES + FRAGMENTS + FILTERS, ids=name_of)
 def test_every_file_says_whose_it_is_and_runs_on_python_3_9(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     if not text.strip():
