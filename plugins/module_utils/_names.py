@@ -6,6 +6,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import typing as t
 
 from ._route_words import PROTOCOLS, TABLES, Names
 
@@ -14,20 +15,28 @@ FOLDERS = ("/usr/share/iproute2", "/etc/iproute2")  # the latter goes before the
 
 def read_names() -> Names:
     """Those of the host; a container's own are never read."""
-    return Names({**TABLES, **_read("rt_tables")}, {**PROTOCOLS, **_read("rt_protos")})
+    return Names(known(TABLES, _read("rt_tables")), known(PROTOCOLS, _read("rt_protos")))
 
 
-def _read(name: str) -> dict[str, int]:
-    found: dict[str, int] = {}
+def _read(name: str) -> t.Iterator[str]:
     for folder in FOLDERS:
         path = os.path.join(folder, name)
         for each in (path, *sorted(glob.glob(glob.escape(path) + ".d/*.conf"))):
             try:
                 with open(each, encoding="utf-8", errors="replace") as handle:
-                    found.update(parse(handle.read()))
+                    yield handle.read()
             except OSError:
                 continue
-    return found
+
+
+def known(own: t.Mapping[str, int], texts: t.Iterable[str]) -> dict[str, int]:
+    """The numbers by their names. The last file names a number; of numbers with one name (FRR has a second ``static``)
+    the lowest is meant, as iproute2 has it.
+    """
+    names = {number: name for name, number in own.items()}
+    for text in texts:
+        names.update((number, name) for name, number in parse(text).items())
+    return {names[number]: number for number in sorted(names, reverse=True)}
 
 
 def parse(text: str) -> dict[str, int]:

@@ -14,7 +14,7 @@ from ansible_collections.pipework.containers.plugins.module_utils import _encap
 from ansible_collections.pipework.containers.plugins.module_utils import _route_words as words
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 from ansible_collections.pipework.containers.plugins.module_utils._model import Hop, Route
-from ansible_collections.pipework.containers.plugins.module_utils._names import parse
+from ansible_collections.pipework.containers.plugins.module_utils._names import known, parse
 from ansible_collections.pipework.containers.plugins.module_utils._options import ROUTE, named
 from ansible_collections.pipework.containers.plugins.module_utils._plan import Absent, reconcile, simulate, undo
 from ansible_collections.pipework.containers.plugins.module_utils._routes import ExactRoute, RouteItem
@@ -87,6 +87,11 @@ def test_P33_tables_by_name_and_number() -> None:
     for wrong in ("uplonk", "", -1, 1 << 32, 0, "unspec", 0x7077):
         with pytest.raises(PipeworkError, match=r"^table: "):
             NAMES.table(wrong)
+
+
+def test_P33_of_numbers_with_one_name_the_lowest_is_meant() -> None:
+    files = ["4 static\n100 web\n", "196 static\n100 shop\n"]
+    assert known({"static": 4, "boot": 3}, files) == {"static": 4, "boot": 3, "shop": 100}
 
 
 def test_P33_files_of_names() -> None:
