@@ -10,6 +10,7 @@ from ._errors import PipeworkError
 from ._facts import Facts, link_key
 from ._plan import Absent, KernelObject, State
 from ._tc import QDISCS
+from ._tc_filters import TcFilter
 from ._tc_model import DOOR, ROOT, Qdisc, TcClass, Timer, ours, qdisc_key
 from ._tc_options import Root, TcItem
 from ._tc_units import show_handle
@@ -86,7 +87,7 @@ def _timed(item: TcItem, root: Qdisc, state: State) -> Timer | Absent:
 def check_verb(item: TcItem, want: KernelObject | Absent, state: State) -> None:
     """That the verb of a command fits what is there. What is there already is no error, if it is the same."""
     have = state.get(want.key)
-    if isinstance(want, Absent) or not isinstance(want, (Qdisc, TcClass)):
+    if isinstance(want, Absent) or not isinstance(want, (Qdisc, TcClass, TcFilter)):
         return
     if item.verb == "add" and have is not None and want.differences(have) - {"handle"}:
         raise item.refuse(f"cmd: {have.name}: File exists: another {have.KIND} stands there; 'replace' changes it.")

@@ -161,9 +161,9 @@ options:
     description:
       - What stands after C(tc), as a line or a list of words, in place of the options above. Such as
         V(qdisc add dev eth0 root netem loss 30%).
-      - The verbs are C(add), C(change), C(replace) and C(del), of a C(qdisc), or of a C(class) of htb or drr.
+      - The verbs are C(add), C(change), C(replace) and C(del), of a C(qdisc), a C(class) or a C(filter).
         C(add) of what is there is no error, unless it differs; nor is C(del) of what is not there.
-        C(replace) and C(del) take what others made, too.
+        C(replace) and C(del) take what others made, too. C(del) of a filter needs all of what it matches.
       - No shell reads it. A word that is not known is an error, unless O(passthrough=true).
     type: raw
   state:

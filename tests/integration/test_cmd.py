@@ -249,11 +249,17 @@ def tc(host: Host, cmd: Any, check: bool = False) -> dict[str, Any]:
     return host.run(job=TcJob, check=check, container="a", runtime="netns", cmd=cmd)
 
 
+FILTERS = (("eth1", "ingress"), ("eth2", "parent", "1:"))
+
+
 def queues(host: Host, ns: str) -> list[Any]:
-    """Qdiscs and classes of the two interfaces, but for numbers that somebody chose."""
-    shown = [each for each in json.loads(host.sh("tc", "-j", "qdisc", "show", ns=ns)) if each["dev"].startswith("eth")]
-    found: list[Any] = [{name: each[name] for name in each if name not in ("handle", "refcnt")} for each in shown]
-    return found + host.sh("tc", "class", "show", "dev", "eth2", ns=ns).splitlines()
+    """Qdiscs, classes and filters of the two interfaces, but for numbers that somebody chose or the kernel counts."""
+    lines = [line for line in host.sh("tc", "qdisc", "show", ns=ns).splitlines() if " dev eth" in line]
+    changing = r"(?<=^qdisc )(\w+) \w+:|(refcnt|direct_packets_stat) \d+"
+    found: list[Any] = [re.sub(changing, r"\1", line) for line in lines]
+    found += host.sh("tc", "class", "show", "dev", "eth2", ns=ns).splitlines()
+    shown = [host.sh("tc", "filter", "show", "dev", *place, ns=ns, check=False) for place in FILTERS]
+    return found + [text.replace("parent ffff: ", "") for text in shown]  # another way to say ingress
 
 
 def same_tc(host: Host, lines: tuple[str, ...]) -> None:
@@ -275,8 +281,14 @@ def test_P34_a_command_leaves_what_tc_leaves(twins: Host) -> None:
         "class change dev eth2 parent 1: classid 1:10 htb rate 2mbit ceil 2mbit burst 15k",
         "qdisc add dev eth2 parent 1:10 handle 10: tbf rate 1mbit burst 32kb latency 50ms",
         "qdisc add dev eth1 ingress",
+        "filter add dev eth2 parent 1: protocol ip prio 1 u32 match ip dst 10.0.0.0/8 match ip dport 80 0xffff "
+        "flowid 1:10",
+        "filter add dev eth1 parent ffff: protocol ip prio 3 u32 match ip src 10.9.0.0/16 flowid :1",
+        "filter add dev eth1 ingress protocol ip prio 4 u32 match u32 0 0 at 0 action mirred egress redirect dev eth2",
+        "filter del dev eth1 ingress protocol ip prio 3 u32 match ip src 10.9.0.0/16",
         "qdisc del dev eth1 root",
         "qdisc del dev eth2 parent 1:10",
+        "filter del dev eth2 parent 1: protocol ip prio 1 u32 match ip dst 10.0.0.0/8 match ip dport 80 0xffff",
         "class del dev eth2 classid 1:10",
         "qdisc del dev eth2 root htb",
         "qdisc del dev eth1 ingress",
@@ -293,6 +305,23 @@ def test_P34_a_command_leaves_what_tc_leaves(twins: Host) -> None:
     tc(twins, "qdisc add dev eth1 root tbf rate 1mbit burst 32kb latency 50ms")
     said = str(refusal(lambda: tc(twins, "qdisc add dev eth1 root tbf rate 2mbit burst 32kb latency 50ms")))
     assert "File exists: another qdisc stands there" in said
+
+
+@pytest.mark.kernel
+def test_P34_filters_and_curves_that_other_kernels_lack(twins: Host) -> None:
+    same_tc(twins, (
+        "qdisc add dev eth2 root handle 1: hfsc default 10",
+        "class add dev eth2 parent 1: classid 1:10 hfsc sc m1 20mbit d 10ms m2 10mbit ul rate 20mbit",
+        "class add dev eth2 parent 1:10 classid 1:11 hfsc rt rate 2mbit ls rate 1mbit",
+        "filter add dev eth2 parent 1: protocol ip prio 1 flower ip_proto tcp dst_ip 10.0.0.9 dst_port 80 classid 1:10",
+        "filter add dev eth2 parent 1: protocol ip prio 3 handle 7 fw classid 1:10",
+        "filter add dev eth2 parent 1: protocol all prio 2 matchall action skbedit mark 0x5 pipe action drop",
+        "qdisc add dev eth1 ingress",
+        "filter add dev eth1 parent ffff: protocol ip prio 1 u32 match u32 0 0 at 0 police rate 1mbit burst 32k drop "
+        "flowid :1",
+        "filter replace dev eth1 ingress protocol ip prio 3 matchall action police rate 2mbit burst 32k "
+        "conform-exceed drop/pipe",
+    ))  # fmt: skip
 
 
 @pytest.mark.kernel
@@ -318,7 +347,7 @@ def test_P34_P47_tc_by_a_line_beside_the_attachment_that_it_needs(host: Host) ->
 
 def test_P34_what_only_tc_knows_is_passed_through_when_asked_to(twins: Host) -> None:
     tc(twins, "qdisc add dev eth1 ingress")
-    words = "filter add dev eth1 ingress prio 7 protocol ip u32 match ip dst 10.0.0.0/8 flowid 1:1"
+    words = "filter add dev eth1 ingress prio 7 protocol ip handle ::7 u32 match ip dst 10.0.0.0/8 flowid 1:1"
     params = {"container": "a", "runtime": "netns", "cmd": words}
     assert "passthrough: true" in twins.module("pipework_tc", params)["msg"]
     params["passthrough"] = True  # type: ignore[assignment]

@@ -53,6 +53,36 @@ EASY: dict[str, tuple[str, dict[str, Any]]] = {
         "add", {"device": "eth0", "classes": [{
             "parent": "1:", "classid": "1:10", "kind": "htb", "rate": "1mbit", "ceil": "2mbit", "burst": "15k",
             "prio": "1"}]}),
+    "class add dev eth0 parent 1: classid 1:20 hfsc sc m1 20mbit d 10ms m2 10mbit ul rate 20mbit": (
+        "add", {"device": "eth0", "classes": [{
+            "parent": "1:", "classid": "1:20", "kind": "hfsc", "sc": "m1 20mbit d 10ms m2 10mbit",
+            "ul": "rate 20mbit"}]}),
+    "filter add dev eth0 parent 1: protocol ip prio 1 u32 match ip dst 10.0.0.0/8 match ip dport 80 0xffff "
+    "flowid 1:10": (
+        "add", {"device": "eth0", "filters": [{
+            "parent": "1:", "protocol": "ip", "priority": "1", "kind": "u32", "classid": "1:10",
+            "match": ["ip dst 10.0.0.0/8", "ip dport 80 0xffff"]}]}),
+    "filter add dev eth0 parent ffff: protocol all u32 match u32 0 0 at 0 police rate 1mbit burst 32k drop flowid :1": (
+        "add", {"device": "eth0", "filters": [{
+            "parent": "ingress", "protocol": "all", "kind": "u32", "classid": "0:1", "match": ["u32 0 0 at 0"],
+            "actions": [{"kind": "police", "rate": "1mbit", "burst": "32k", "exceed": "drop"}]}]}),
+    "filter replace dev eth0 egress pref 9 matchall action skbedit mark 0x5 pipe action mirred egress mirror "
+    "dev eth1": (
+        "replace", {"device": "eth0", "force": True, "filters": [{
+            "parent": "egress", "protocol": "all", "priority": "9", "kind": "matchall", "actions": [
+                {"kind": "skbedit", "mark": 5, "control": "pipe"},
+                {"kind": "mirred", "to": "egress mirror", "device": "eth1"}]}]}),
+    "filter add dev eth0 ingress protocol ip flower ip_proto tcp dst_ip 10.0.0.9 dst_port 80 action drop": (
+        "add", {"device": "eth0", "filters": [{
+            "parent": "ingress", "protocol": "ip", "kind": "flower", "ip_proto": "tcp", "dst_ip": "10.0.0.9",
+            "dst_port": "80", "actions": [{"kind": "gact", "control": "drop"}]}]}),
+    "filter del dev eth0 parent 1: protocol ip prio 3 handle 0x10/0xff fw classid 1:10": (
+        "del", {"device": "eth0", "force": True, "filters": [{
+            "parent": "1:", "protocol": "ip", "priority": "3", "kind": "fw", "mark": "0x10/0xff", "classid": "1:10"}]}),
+    "filter add dev eth0 ingress bpf da object-pinned /sys/fs/bpf/drop": (
+        "add", {"device": "eth0", "filters": [{
+            "parent": "ingress", "protocol": "all", "kind": "bpf", "path": "/sys/fs/bpf/drop",
+            "direct_action": True}]}),
     "class del dev eth0 classid 1:10": ("del", {"device": "eth0", "classes": [{"classid": "1:10"}], "force": True}),
     "qdisc del dev eth0 root": ("del", {"device": "eth0", "force": True}),
     "qdisc delete dev eth0 root netem": ("del", {"device": "eth0", "netem": {}, "force": True}),
@@ -81,8 +111,8 @@ def test_P34_the_words_of_tc(line: str) -> None:
         ("qdisc add dev eth0 parent x netem", "word 6, 'x', is not a handle; the class or qdisc above, such as 1:10"),
         ("qdisc add dev eth0 root parent 1: netem", "word 6, 'parent', is not known here"),
         ("class add dev eth0 parent 1: htb rate 1mbit", "word 7, 'htb', stands where 'classid' and the class"),
-        ("class add dev eth0 classid 1:1", "is not complete: a kind, one of htb, drr"),
-        ("class add dev eth0 classid 1:1 hfsc sc rate 1mbit", "word 7, 'hfsc', is not known here"),
+        ("class add dev eth0 classid 1:1", "is not complete: a kind, one of htb, hfsc, drr"),
+        ("class add dev eth0 classid 1:1 hfsc sc 1mbit", "word 9, '1mbit', is not known here; expected m1, d"),
         ("class add dev eth0 classid 1:1 htb rate fast", "word 9, 'fast', is not a quantity"),
         ("qdisc add dev eth0 root handle x: netem", "is not the handle of a qdisc; one such as 1:"),
         ("qdisc add dev eth0 root ingress", "word 6, 'ingress', does not stand at root; leave 'root' out"),
@@ -90,8 +120,17 @@ def test_P34_the_words_of_tc(line: str) -> None:
         ("qdisc add dev eth0 root sch_none", "word 6, 'sch_none', is not known here; expected dev, handle"),
         ("qdisc add dev eth0 root tbf rate fast", "is not a quantity; the value of rate"),
         ("qdisc add dev eth0 root tbf speed 1mbit", "word 7, 'speed', is not known here; expected rate, burst"),
-        ("filter add dev eth0 parent 1: u32", "filters are not taken as commands"),
-        ("filter add dev eth0 ingress matchall", "word 1, 'filter', is not known here"),
+        ("filter add dev eth0 u32 match ip dst 10.0.0.1", "word 5, 'u32', stands where parent and a handle, ingress"),
+        ("filter add dev eth0 parent 1:", "is not complete: a kind, one of u32, flower"),
+        ("filter add dev eth0 ingress u32 match ip dst", "is not complete: the value of ip dst should follow"),
+        ("filter add dev eth0 ingress u32 match tcp dst 80 0xffff", "word 8, 'tcp', is not known here; expected ip,"),
+        ("filter add dev eth0 ingress u32 match ip ttl 1 0xff", "word 9, 'ttl', is not known here; expected src, dst"),
+        ("filter add dev eth0 ingress handle 800::1 u32 match u32 0 0 at 0", "word 8, 'u32', is not known here"),
+        ("filter add dev eth0 ingress matchall action fly", "word 8, 'fly', is not known here; expected an action"),
+        ("filter add dev eth0 ingress matchall action mirred egress copy dev x", "word 10, 'copy', is not possible"),
+        ("filter add dev eth0 ingress matchall action mirred egress mirror x", "stands where 'dev' and the interface"),
+        ("filter add dev eth0 ingress matchall action police rate 1mbit burst 1k conform-exceed no", "is not possible"),
+        ("filter add dev eth0 ingress matchall flowid x", "word 8, 'x', is not a handle; the class, such as 1:10"),
         ("qdisc show", "word 2, 'show', is not known here; expected a verb"),
         ("", "is not complete: qdisc"),
     ],
@@ -103,7 +142,10 @@ def test_P34_what_cannot_be_said_of_a_qdisc(line: str, words: str) -> None:
 
 
 def test_P34_what_only_tc_may_know_is_told_from_a_mistake() -> None:
-    for line in ("filter show dev eth0", "qdisc add dev eth0 root tbf linklayer atm", "qdisc add dev eth0 root teql0"):
+    for line in (
+        "filter show dev eth0", "filter add dev eth0 ingress basic", "qdisc add dev eth0 root tbf linklayer atm",
+        "qdisc add dev eth0 root teql0",
+    ):  # fmt: skip
         with pytest.raises(UnknownWord):
             tc.parse(line)
 
@@ -111,14 +153,18 @@ def test_P34_what_only_tc_may_know_is_told_from_a_mistake() -> None:
 WORDS = st.sampled_from((
     "qdisc", "add", "del", "replace", "dev", "eth0", "root", "ingress", "clsact", "handle", "1:", "loss", "30%",
     "delay", "100ms", "10ms", "gemodel", "ecn", "slot", "packets", "5", "rate", "1mbit", "limit", "nat", "nonat",
-    "priomap", "distribution", "normal", "parent", "class", "classid", "1:10", "ceil", "prio", *KINDS,
+    "filter", "prio", "7", "u32", "match", "ip", "dst", "10.0.0.1", "flower", "matchall", "action", "drop", "mirred",
+    "egress", "mirror", "police", "burst", "skbedit", "mark", "sc", "m2", "priomap", "distribution", "normal",
+    "parent", "class", "classid", "1:10", "ceil", "prio", *KINDS,
 ))  # fmt: skip
 LINES = st.lists(WORDS | st.text(max_size=6), max_size=9)
 
 
 @given(LINES | LINES.map(lambda words: ["qdisc", "add", "dev", "eth0", "root", *words])
        | LINES.map(lambda words: ["qdisc", "add", "dev", "eth0", "root", "netem", *words])
-       | LINES.map(lambda words: ["class", "add", "dev", "eth0", "classid", "1:1", *words]))
+       | LINES.map(lambda words: ["class", "add", "dev", "eth0", "classid", "1:1", *words])
+       | LINES.map(lambda words: ["filter", "add", "dev", "eth0", "ingress", "matchall", *words])
+       | LINES.map(lambda words: ["filter", "add", "dev", "eth0", "ingress", "u32", "match", *words]))
 def test_P34_nothing_but_a_meaning_or_one_error_comes_of_words(words: list[str]) -> None:
     try:
         found = tc.parse(words)

@@ -1,9 +1,10 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
-"""What stands after ``tc``, as options of pipework_tc: queueing disciplines and classes. Pure.
+"""What stands after ``tc``, as options of pipework_tc: queueing disciplines, classes and filters. Pure.
 
     qdisc add|replace|change|del dev NAME root|ingress|clsact|parent M:N [handle H:] [KIND [WORDS...]]
     class add|replace|change|del dev NAME [parent M:[N]] classid M:N [KIND WORDS...]
+    filter ...: see tc_filter
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from __future__ import annotations
 import re
 import typing as t
 
+from . import tc_filter
 from .command import Command, device
-from .tc_words import CHOICES, CLASSES, FLAGS, KINDS, NETEM, VALUE, How
+from .tc_words import CHOICES, CLASSES, CURVE, FLAGS, KINDS, NETEM, VALUE, How
 from .words import Words
 
-OBJECTS = {"qdisc": "qdisc", "class": "class"}
+OBJECTS = {"qdisc": "qdisc", "class": "class", "filter": "filter"}
 VERBS = {"add": "add", "change": "change", "replace": "replace", "delete": "del", "del": "del"}
 PLACES = ("root", "ingress", "clsact")
 HANDLE = re.compile(r"(?:0x)?([0-9a-f]{1,4}):(?:0)?", re.ASCII | re.IGNORECASE)
@@ -27,9 +29,13 @@ def parse(given: Words | object, option: str = "cmd") -> Command:
     words = given if isinstance(given, Words) else Words.read(given, option)
     words.skip("sudo")
     words.skip("tc")
-    sort = words.keyword(OBJECTS, "qdisc or class; filters are not taken as commands")
+    sort = words.keyword(OBJECTS, "qdisc, class or filter")
     verb = words.keyword(VERBS, "a verb, one of add, change, replace, del,")
-    found = _qdisc(words, verb) if sort == "qdisc" else _class(words, verb)
+    if sort == "filter":
+        item = tc_filter.parse(words)
+        found: dict[str, t.Any] = {"device": item.pop("device"), "filters": [item]}
+    else:
+        found = _qdisc(words, verb) if sort == "qdisc" else _class(words, verb)
     if verb in ("replace", "del"):
         found["force"] = True  # that is what they mean, whoever made it
     return Command(verb, 4, found)
@@ -143,11 +149,23 @@ def _options(words: Words, table: t.Mapping[str, tuple[str, How]], kind: str) ->
             raise words.wrong(f"is a second word about {option}, which can be said once")
         if how is FLAGS:
             found[option] = CHOICES[kind, word]
+        elif how is CURVE:
+            found[option] = _curve(words, word)
         elif how is VALUE:
             found[option] = quantity(words, f"the value of {word}")
         else:
             found[option] = " ".join(quantity(words, f"the value of {word}") for _number in range(t.cast(int, how)))
     return found
+
+
+def _curve(words: Words, word: str) -> str:
+    found: list[str] = []
+    while words.peek in ("m1", "d", "m2", "rate"):
+        name = words.take("")
+        found += [name, quantity(words, f"the value of {name}")]
+    if not found:
+        raise words.unknown(f"m1, d, m2 or rate, which make the curve of {word}")
+    return " ".join(found)
 
 
 def quantity(words: Words, what: str) -> str:
@@ -169,6 +187,8 @@ def words_of(command: Command) -> tuple[str, ...]:
         found += ["classid", item.pop("classid")]
         kind = item.pop("kind", None)
         return (*found, *([kind, *_option_words(kind, CLASSES[kind], item)] if kind else []))
+    if "filters" in params:
+        return ("filter", *start, *tc_filter.words_of(params["filters"][0]))
     if "qdiscs" in params:
         item = dict(params["qdiscs"][0])
         kind, where = item.pop("kind", None), ["parent", item.pop("parent")]

@@ -9,7 +9,7 @@ import typing as t
 
 from .words import Words, meaning
 
-VALUE, FLAGS = "value", "flag"  # a word with a value, a word that is one
+VALUE, FLAGS, CURVE = "value", "flag", "curve"  # a word with a value, a word that is one, one with pairs of them
 How = t.Union[str, int]  # or the number of values
 CHOICES: dict[tuple[str, str], t.Any] = {}  # what a flag stands for, by kind and word
 
@@ -71,6 +71,7 @@ CLASSES: dict[str, dict[str, tuple[str, How]]] = {
         "buffer": ("burst", VALUE), "maxburst": ("burst", VALUE), "cbuffer": ("cburst", VALUE),
         "cmaxburst": ("cburst", VALUE),
     },
+    "hfsc": {word: (word, CURVE) for word in ("rt", "ls", "ul", "sc")},
     "drr": {"quantum": ("quantum", VALUE)},
 }
 
