@@ -6,17 +6,20 @@ SHELL := /bin/bash
 T := tests/tools
 LANES := lint build sanity unit integration kernel qemu molecule
 RUNTIME ?=
-export RUNTIME PYTHON
+export RUNTIME HOSTS PYTHON
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test $(LANES) bench setup setup-run setup-system engine engine-stop clean
+.PHONY: help demo demo-fleet test $(LANES) bench setup setup-run setup-system engine engine-stop clean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
 
 demo: setup-run ## see it work; RUNTIME=docker on the real engine (sudo)
 	@$(T)/run demo/run
+
+demo-fleet: setup-run ## one playbook over several hosts, reached by ssh; HOSTS=3 (sudo, or uidmap)
+	@$(T)/run demo/run-fleet
 
 test: ## everything below, with what it needs (sudo)
 	@$(T)/test $(LANES)

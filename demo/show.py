@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+import traceback
+from typing import Callable
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
@@ -37,11 +39,41 @@ def command(runtime: str, *options: str, **variables: str) -> list[str]:
     return words
 
 
+def expect(true: bool, what: str) -> None:
+    """A promise of the demo that is checked, not only shown."""
+    if not true:
+        raise Failed(f"this did not come true: {what}")
+    say(f"-> {what}")
+
+
+def guarded(action: Callable[[], None], *impossible: type[Exception]) -> int:
+    """The exit code of a part of the demo, after a line about what went wrong."""
+    try:
+        action()
+        return 0
+    except impossible as error:
+        say(f"demo: {error}")
+        return 2
+    except Failed as error:
+        say(f"demo: FAILED: {error}")
+        return 1
+    except KeyboardInterrupt:
+        say("demo: interrupted")
+        return 130
+    except Exception:
+        traceback.print_exc()
+        return 1
+
+
 def play(runtime: str, *options: str, **variables: str) -> int:
     """Plays the playbook, and returns how many tasks changed something."""
-    words = command(runtime, *options, **variables)
+    return run(command(runtime, *options, **variables))["localhost"]
+
+
+def run(words: list[str]) -> dict[str, int]:
+    """Runs an ansible-playbook, and returns how many tasks changed something on each host."""
     say(f"$ {shlex.join(words)}")
-    changed = None
+    changed = {}
     with tempfile.TemporaryDirectory(prefix="pipework-demo.") as folder, subprocess.Popen(
         words, cwd=ROOT, env=_environment(folder), encoding="utf-8", errors="replace",
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -56,12 +88,13 @@ def play(runtime: str, *options: str, **variables: str) -> int:
                     continue
                 print(gap + line, end="", flush=True)
                 gap = ""
-                recap = re.match(r"localhost\s*:.*\bchanged=(\d+)", plain)
-                changed = int(recap[1]) if recap else changed
+                recap = re.match(r"(\S+)\s*: ok=.*\bchanged=(\d+)", plain)
+                if recap:
+                    changed[recap[1]] = int(recap[2])
         except BaseException:
             process.send_signal(signal.SIGTERM)
             raise
-    if process.returncode or changed is None:
+    if process.returncode or not changed:
         raise Failed(f"ansible-playbook ended with {process.returncode}.")
     return changed
 

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE)
 """Tells the neighbours who has an address now: gratuitous ARP for IPv4, unsolicited neighbour advertisements for IPv6.
 
-Nothing waits for them. IPv6 forbids speaking for an address whose duplicate detection has not ended, which takes a
-second: the kernel itself sends that advertisement, when it is asked to (ndisc_notify).
+Nothing waits for them. The kernel is asked to repeat both by itself when the interface comes up again or gets another
+MAC address (arp_notify, ndisc_notify). IPv6 forbids speaking for an address before its duplicate detection has ended.
 """
 from __future__ import annotations
 
@@ -16,8 +16,13 @@ import typing as t
 
 from ._netlink import Namespaces
 
-ETH_P_ARP, ETH_P_IP, ARPHRD_ETHER, ARPOP_REQUEST = 0x0806, 0x0800, 1, 1
+ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, ARPHRD_ETHER, ARPOP_REQUEST = 0x0806, 0x0800, 0x86DD, 1, 1
+IPPROTO_ICMPV6, ND_NEIGHBOR_ADVERT, ND_NA_FLAG_OVERRIDE, ND_OPT_TARGET_LINKADDR = 58, 136, 0x20000000, 2
+ALL_NODES = socket.inet_pton(socket.AF_INET6, "ff02::1")
+ALL_ROUTERS, ND_ROUTER_SOLICIT = "ff02::2", 133
+SOLICIT_PAUSE, UNTIL_OWN_ADDRESS = 4.0, 0.5  # seconds; RFC 4861's pause
 CLOSERS = 64  # closing a packet socket waits for the kernel's readers, 15 ms each: those waits can overlap
+NOTIFY = {4: "net/ipv4/conf/{}/arp_notify", 6: "net/ipv6/conf/{}/ndisc_notify"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,22 +43,57 @@ def gratuitous_arp(mac: str, address: str) -> bytes:
     return b"\xff" * 6 + hardware + struct.pack("!H", ETH_P_ARP) + arp
 
 
+def advertisement(mac: str, address: str) -> bytes:
+    """The unsolicited advertisement of RFC 4861, as the kernel sends it after its duplicate detection."""
+    hardware = bytes.fromhex(mac.replace(":", ""))
+    ip = socket.inet_pton(socket.AF_INET6, address)
+    body = ip + bytes((ND_OPT_TARGET_LINKADDR, 1)) + hardware
+    head = struct.pack("!BBHI", ND_NEIGHBOR_ADVERT, 0, 0, ND_NA_FLAG_OVERRIDE)
+    pseudo = ip + ALL_NODES + struct.pack("!II", len(head) + len(body), IPPROTO_ICMPV6)
+    total = sum(struct.unpack(f"!{(len(pseudo) + len(head) + len(body)) // 2}H", pseudo + head + body))
+    total = (total & 0xFFFF) + (total >> 16)
+    total = (total & 0xFFFF) + (total >> 16)
+    head = struct.pack("!BBHI", ND_NEIGHBOR_ADVERT, 0, ~total & 0xFFFF, ND_NA_FLAG_OVERRIDE)
+    packet = struct.pack("!IHBB", 6 << 28, len(head) + len(body), IPPROTO_ICMPV6, 255) + ip + ALL_NODES
+    return b"\x33\x33\0\0\0\x01" + hardware + struct.pack("!H", ETH_P_IPV6) + packet + head + body
+
+
+def notifies(news: t.Iterable[News], namespaces: Namespaces) -> None:
+    """Makes the kernel tell by itself, now and later."""
+    for item in news:
+        for version in sorted({6 if ":" in address else 4 for address in item.addresses}):
+            namespaces[item.label].sysctl(NOTIFY[version].format(item.interface), "1")
+
+
 def announce(news: t.Iterable[News], namespaces: Namespaces) -> None:
     """Sends what there is to tell. A failure is of no consequence: the neighbours find out by themselves, later."""
     used: list[socket.socket] = []
-    for item in news:
-        frames = [gratuitous_arp(item.mac, a.split("/")[0]) for a in item.addresses if ":" not in a]
+    for item in (each for each in news if each.addresses):
+        hosts = [address.split("/")[0] for address in item.addresses]
+        frames = [(advertisement if ":" in host else gratuitous_arp)(item.mac, host) for host in hosts]
         netns = namespaces[item.label]
-        if len(frames) < len(item.addresses):
-            netns.sysctl(f"net/ipv6/conf/{item.interface}/ndisc_notify", "1")
-        if frames:
-            with contextlib.suppress(OSError):
-                used.append(netns.inside(lambda name=item.interface, out=frames: _send(name, out)))  # type: ignore[misc]
+        with contextlib.suppress(OSError):
+            used.append(netns.inside(lambda name=item.interface, out=frames: _send(name, out)))  # type: ignore[misc]
     if len(used) == 1:
         used[0].close()
     elif used:
         with concurrent.futures.ThreadPoolExecutor(CLOSERS) as pool:
             list(pool.map(socket.socket.close, used))
+
+
+def solicit(namespaces: Namespaces, place: t.Any) -> float:
+    """Asks the routers of an interface's segment to say what they are; returns the seconds until it is time again."""
+    def send() -> None:
+        with socket.socket(socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.IPPROTO_ICMPV6) as sock:
+            index = socket.if_nametoindex(place.interface)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+            sock.sendto(bytes((ND_ROUTER_SOLICIT, 0, 0, 0, 0, 0, 0, 0)), (ALL_ROUTERS, 0, 0, index))
+
+    try:
+        namespaces[place.label].inside(send)
+    except OSError:
+        return UNTIL_OWN_ADDRESS  # its own address is still being looked for
+    return SOLICIT_PAUSE
 
 
 def _send(interface: str, frames: list[bytes]) -> socket.socket:

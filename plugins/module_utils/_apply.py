@@ -11,7 +11,7 @@ import errno
 import itertools
 import typing as t
 
-from . import _codec, _dhcp, _filter, _ovs, _spoofing, _wireless
+from . import _codec, _dhcp, _filter, _ovs, _probe, _spoofing, _wireless, _zeroconf
 from ._dhcp_lease import Lease
 from ._errors import PipeworkError
 from ._model import GROUP_DELETE, HOST, STAND_IN, Address, FilterRule, Link, Port, SpoofCheck
@@ -114,9 +114,7 @@ def _sort(operation: Operation) -> tuple[str, str]:
 def _execute(batch: Plan, namespaces: Namespaces, done: Plan) -> None:
     """Does operations of one sort. Those that succeed are added to ``done``, also when others fail."""
     if isinstance(batch[0].subject, Lease):  # also one that goes with its interface: the server does not know
-        failure = _dhcp.change(batch, namespaces, done)
-        if failure is not None:
-            raise OperationFailed(failure[0], PipeworkError(str(failure[1]).rstrip(".")))
+        _raise_from(_dhcp.change(batch, namespaces, done))
         return
     work = [operation for operation in batch if not operation.implied]
     done.extend(operation for operation in batch if operation.implied)
@@ -131,6 +129,8 @@ def _execute(batch: Plan, namespaces: Namespaces, done: Plan) -> None:
         _change_switch(work, done)
     elif sort[0] == "sysctl":
         _write_sysctls(work, namespaces, done)
+    elif sort[0] == "link_local":
+        _raise_from(_zeroconf.change(work, namespaces, done))
     elif sort[0] == "timer":
         _change_timers(work, namespaces, done)
     elif sort in DELETED_TOGETHER:
@@ -138,10 +138,28 @@ def _execute(batch: Plan, namespaces: Namespaces, done: Plan) -> None:
     else:
         moving = [operation for operation in work if _wireless.moves(operation)]
         rest = [operation for operation in work if operation not in moving] if moving else work
+        if sort == ("claim", "create"):
+            _ask_around(work, namespaces)
         if rest:
             _request(rest, _encoder(sort), namespaces, done)
         for operation in moving:
             _move_radio(operation, namespaces, done)
+
+
+def _raise_from(failure: tuple[Operation, Exception] | None) -> None:
+    if failure is not None:
+        raise OperationFailed(failure[0], PipeworkError(str(failure[1]).rstrip(".")))
+
+
+def _ask_around(work: Plan, namespaces: Namespaces) -> None:
+    """Nobody else has the addresses that are about to come."""
+    claims: dict[_probe.Claim, Operation] = {}
+    for operation in work:
+        want = t.cast(Address, operation.after)
+        claims[_probe.Claim(want.ns, want.device, want.address.split("/")[0], want.claimed or ())] = operation
+    for claim, mac in _probe.holders(list(claims), namespaces).items():
+        words = f"{claim.address} is in use already, by {mac}; give {claim.label}/{claim.interface} another one"
+        raise OperationFailed(claims[claim], PipeworkError(f"addresses: {words}, or use 'announce: false'"))
 
 
 def _move_radio(operation: Operation, namespaces: Namespaces, done: Plan) -> None:

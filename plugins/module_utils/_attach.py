@@ -8,7 +8,7 @@ import collections
 import dataclasses
 import typing as t
 
-from . import _bandwidth, _kinds, _nic_vlan, _ovs_wish
+from . import _autoconf, _bandwidth, _kinds, _nic_vlan, _ovs_wish
 from ._attachment import KINDS_WITH, KINDS_WITH_MODE, Attachment
 from ._facts import Facts, link_key, port_key, whose
 from ._kinds.phys import home
@@ -223,9 +223,9 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
         wish.left.add(port.bridge)
     for wanted in wanted_lease(item, label, target, scene.state, wish.desired):
         wish.want(wanted)
-    for name, value in item.sysctls or ():
+    for name, value in _autoconf.sysctls_of(item):
         wish.want(Sysctl(label, item.interface, name, value))
-    for wanted in layer3(item, label, scene):
+    for wanted in (*layer3(item, label, scene), *_autoconf.wanted(item, label, scene)):
         wish.want(wanted)
     for wanted in _bandwidth.of_attachment(item, label, scene.state, wish.desired):
         wish.want(wanted)

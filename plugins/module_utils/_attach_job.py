@@ -9,6 +9,8 @@ import time
 import typing as t
 
 from . import (
+    _autoconf,
+    _claims,
     _dhcp,
     _dhcp_docker,
     _dhcp_program,
@@ -23,7 +25,7 @@ from . import (
     _vlans,
     _wireless,
 )
-from ._announce import News, announce
+from ._arrivals import addresses_of, arrive, on_switch
 from ._attach import Target, Wish, compile_wish
 from ._attachment import Attachment, Params, attachments_from_params, host_interface_of
 from ._errors import PipeworkError
@@ -35,9 +37,8 @@ from ._leases import grant_of
 from ._model import HOST, OWNER_BRIDGE, TABLE_MAIN, Address, Link, Nic, Port, Route, default_metric
 from ._names import read_names
 from ._netlink import Namespaces
-from ._observe import observe, observe_leases, observe_sysctls
+from ._observe import observe, observe_autoconf, observe_leases, observe_sysctls
 from ._observe_cards import observe_cards
-from ._ovs_rows import OvsPort, port_row_key
 from ._plan import Absent, Plan, State
 from ._rooms import staying_ports
 from ._run import Picture
@@ -105,6 +106,10 @@ class AttachJob:
             if target.label is not None:
                 asked = target.item.dhcp is not None and target.item.state == "present"
                 observe_leases(namespaces, facts, target.label, target.item.interface, target.owner, asked)
+        observe_autoconf(namespaces, facts, [
+            (target.label, target.item) for target in self.targets
+            if target.label is not None and target.item.state == "present"
+        ])
         checking = any((_spoof_checks.OPTION, True) in (item.port or ()) for item in self.items)
         facts.spoof_checks, facts.no_spoof_checks = _spoofing.observe(checking)
         self._observe_switch(facts, namespaces)
@@ -119,6 +124,7 @@ class AttachJob:
         spare, self.warnings = _uppers.unused(_nic_vlan.vacant(wish, facts, state), namespaces)
         for device in spare:
             wish.want(Absent(link_key(HOST, device.name)), own=False)
+        _claims.claim(self.targets, facts, state, wish.desired)
         return Picture(state, wish.desired, wish.own)
 
     def _ruled(self, namespaces: Namespaces) -> set[str]:
@@ -146,8 +152,8 @@ class AttachJob:
     def _observe_sysctls(self, facts: Facts, namespaces: Namespaces) -> None:
         for target in self.targets:
             item = target.item
-            if item.sysctls and target.label is not None and item.state == "present":
-                names = [name for name, _value in item.sysctls]
+            if target.label is not None and item.state == "present" and _autoconf.sysctls_of(item):
+                names = [name for name, _value in _autoconf.sysctls_of(item)]
                 try:
                     observe_sysctls(namespaces, facts, target.label, item.interface, names)
                 except PipeworkError as error:
@@ -200,43 +206,7 @@ class AttachJob:
         return {"attachments": listed, **({"warnings": self.warnings} if self.warnings else {})}
 
     def finish(self, plan: Plan, namespaces: Namespaces, state: State) -> None:
-        touched = {operation.key for operation in plan} | {operation.subject.carrier for operation in plan}
-        lonely = self._lonely(plan)
-        news = []
-        for target in self.targets:
-            item, label = target.item, target.label
-            if item.state != "present" or not item.announce or label is None:
-                continue
-            port = state.get(port_key(label, item.interface))
-            on_switch = _on_switch(port, state)
-            if isinstance(port, Port) and (on_switch.bridge if on_switch else port.bridge) in lonely:
-                continue
-            if not touched & {link_key(label, item.interface), port_key(label, item.interface)}:
-                continue
-            link = state[link_key(label, item.interface)]
-            addresses = tuple(key[2].split(" ")[1] for key in _addresses_of(item, label, state))
-            if isinstance(link, Link) and link.mac and addresses:
-                news.append(News(label, item.interface, link.mac, addresses))
-        announce(news, namespaces)
-
-    def _lonely(self, plan: Plan) -> set[str]:
-        """The bridges on which all is new: nobody there remembers anything, and a broadcast to many takes long."""
-        facts = t.cast(Facts, self.facts)
-        created = [each.subject for each in plan if each.action == "create"]
-        came = {item.local_interface for item in created if isinstance(item, Port)}
-        switch = facts.switch.members if facts.switch else {}
-        addressed = {address.device for address in facts.addresses.get(HOST, ())}
-        return {
-            device.name for device in facts.host.values()
-            if device.type == "bridge" and device.name not in addressed
-            and all(port.name in came for port in facts.ports_of(device.name))
-        } | {name for name, ports in switch.items() if name not in addressed and came.issuperset(ports)}
-
-
-def _on_switch(port: t.Any, state: State) -> OvsPort | None:
-    """What the host's end of a pair is in Open vSwitch."""
-    found = state.get(port_row_key(str(port.local_interface))) if isinstance(port, Port) else None
-    return found if isinstance(found, OvsPort) else None
+        self.warnings += arrive(self.targets, t.cast(Facts, self.facts), plan, namespaces, state)
 
 
 def _result(target: Target, state: State, facts: Facts) -> dict[str, t.Any]:
@@ -246,10 +216,10 @@ def _result(target: Target, state: State, facts: Facts) -> dict[str, t.Any]:
     port = t.cast("Port | None", state.get(port_key(label, item.interface)))
     vf = link.nic.vf if link and link.nic else None
     through = t.cast("Vf | None", state.get(Vf(HOST, vf.pf, vf.number).key)) if vf else None
-    row = _on_switch(port, state)
+    row = on_switch(port, state)
     bridge, vlans = (row.bridge, row.vlans) if row else (port.bridge, port.vlans) if port else (None, None)
     kinds = {**KINDS_SHOWN, "veth": "openvswitch"} if row else KINDS_SHOWN
-    carried = [o for o in (state.get(a) for a in _addresses_of(item, label, state)) if o is not None]
+    carried = [o for o in (state.get(a) for a in addresses_of(item, label, state)) if o is not None]
     table = item.table or TABLE_MAIN
     gateways = [state.get(Route(label, v, "default", table, default_metric(v)).key) for v in (4, 6)]
     return {
@@ -263,6 +233,17 @@ def _result(target: Target, state: State, facts: Facts) -> dict[str, t.Any]:
         "gateway": [g.gateway for g in gateways if isinstance(g, Route) and g.device == item.interface and g.gateway],
         "vlan": _vlans.native(vlans) if port else through.vlan or None if through else item.vlan,
         "vlan_trunks": _vlans.tagged(vlans), "lease": _lease(label, item, state),
+        **_unlisted(label, item, state, facts),
+    }
+
+
+def _unlisted(label: str, item: Attachment, state: State, facts: Facts) -> dict[str, t.Any]:
+    """Addresses from routers' advertisements and the link-local one, where they were asked for."""
+    local = state.get(_autoconf.link_local_key(label, item.interface))
+    routers = _autoconf.from_routers(item, facts.addresses.get(label, ()))
+    return {
+        "link_local": local.address if isinstance(local, _autoconf.LinkLocal) and item.link_local else None,
+        "slaac": sorted({address.address for address in routers}) if item.accept_ra else [],
     }
 
 
@@ -283,9 +264,3 @@ def _lease(label: str, item: Attachment, state: State) -> dict[str, t.Any] | Non
         "dns": list(grant.dns), "domain": grant.domain,
         "expires": moment and time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment)),
     }
-
-
-def _addresses_of(item: Attachment, label: str, state: State) -> list[t.Any]:
-    grant = grant_of(item, label, state)
-    listed = (item.addresses or ()) + ((grant.address,) if grant else ())
-    return [Address(label, item.interface, address).key for address in dict.fromkeys(listed)]

@@ -58,6 +58,8 @@ class Attachment:
     dhcp_hostname: str | None = None
     dhcp_image: str = DHCP_IMAGE
     dhcp_timeout: float = DHCP_SECONDS
+    accept_ra: bool | None = None
+    link_local: bool | None = None
     mac_address: str | None = None
     mtu: int | None = None
     vlan: int | None = None
@@ -186,6 +188,7 @@ def _normalized(params: Params, names: Names | None) -> dict[str, t.Any]:
         "append": bool(params.get("append")),
         "gateway": None if gateway is None else tuple(norm.address(g, "gateway") for g in gateway if str(g).strip()),
         **_dhcp(params),
+        **{name: None if params.get(name) is None else bool(params[name]) for name in ("accept_ra", "link_local")},
         "mac_address": None if given("mac_address") is None else norm.mac_address(params["mac_address"]),
         "mtu": None if given("mtu") is None else norm.mtu(params["mtu"]),
         "vlan": None if given("vlan") is None else _vlans.vlan_id(params["vlan"], "vlan"),
@@ -280,6 +283,16 @@ def _check_together(item: Attachment, peered: bool) -> None:
     if item.dhcp is not None and item.table is not None:
         raise PipeworkError("dhcp: the routes of a lease stand in the main table; leave 'table' or 'dhcp' out.")
     _dhcp_clients.check_client(item.dhcp, item.kind, {_dhcp_lease.option_of(o)[0]: o for o in item.dhcp_options or ()})
+    if item.accept_ra and item.kind == "dummy":
+        raise PipeworkError("accept_ra: an interface that leads nowhere (kind dummy) hears no router; leave it out.")
+    if item.link_local:
+        static = [address for address in item.addresses or () if norm.family(address) == 4]
+        other = f"addresses: {static[0]}" if static else "dhcp" if item.dhcp is not None else None
+        if other is not None:
+            raise PipeworkError(
+                f"link_local: a link-local address is for an interface without any other of IPv4, but it gets one by "
+                f"{other}; leave one of them out."
+            )
     if item.vf is not None and item.kind not in ("auto", "sriov"):
         raise PipeworkError(f"vf: kind {item.kind} has no virtual functions; kind sriov has.")
     if item.vf is None and item.kind == "sriov":
@@ -287,7 +300,7 @@ def _check_together(item: Attachment, peered: bool) -> None:
     _vlans.of_port(item.vlan, item.vlan_trunks)
     families = [norm.family(gateway) for gateway in item.gateway or ()]
     whole = {norm.family(address) for address in item.addresses or ()} if not item.append else {4, 6}
-    whole |= {4} if item.dhcp is not None else set()
+    whole |= ({4} if item.dhcp is not None else set()) | ({6} if item.accept_ra else set())
     for version in (4, 6):
         if families.count(version) > 1:
             listed = ", ".join(g for g in item.gateway or () if norm.family(g) == version)
@@ -306,5 +319,6 @@ def _check_together(item: Attachment, peered: bool) -> None:
         if gateway in own:
             raise PipeworkError(f"gateway: {gateway} is the interface's own address; the gateway is another machine.")
     with_ipv6 = any(norm.family(address) == 6 for address in (item.addresses or ()) + (item.gateway or ()))
+    with_ipv6 = with_ipv6 or bool(item.accept_ra)
     if item.mtu is not None and item.mtu < norm.MTU_MIN_IPV6 and with_ipv6:
         raise PipeworkError(f"mtu: {item.mtu} is too small for IPv6, which needs at least {norm.MTU_MIN_IPV6}.")

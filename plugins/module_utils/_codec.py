@@ -35,6 +35,7 @@ AF_INET, AF_INET6 = 2, 10
 IFF_UP, IFF_LOOPBACK, IFF_RUNNING, IFF_LOWER_UP = 1, 8, 0x40, 0x10000
 ARPHRD_ETHER, ARPHRD_INFINIBAND = 1, 32
 IFA_F_PERMANENT, IFA_F_TENTATIVE_BITS = 0x80, 0x40 | 0x08 | 0x20 | 0x01  # tentative, dadfailed, deprecated, secondary
+IFA_F_DADFAILED = 0x08
 RT_SCOPE_LINK = 253
 RTEXT_FILTER_SKIP_STATS = 8
 
@@ -243,11 +244,13 @@ def decode_address(raw: bytes, ns: str, names: dict[int, str]) -> Address:
     message.decode()
     attrs = {slot[0]: slot[1] for slot in message["attrs"]}.get
     local, other = attrs("IFA_LOCAL"), attrs("IFA_ADDRESS")
-    flags = (attrs("IFA_FLAGS") or message["flags"]) & ~(IFA_F_PERMANENT | IFA_F_TENTATIVE_BITS)
+    shown = attrs("IFA_FLAGS") or message["flags"]
+    flags = shown & ~(IFA_F_PERMANENT | IFA_F_TENTATIVE_BITS)
     return Address(
         ns=ns, device=names[message["index"]], address=f"{local or other}/{message['prefixlen']}",
         broadcast=attrs("IFA_BROADCAST"), scope=message["scope"],
         peer=other if local and local != other else None, flags=flags or None,
+        duplicate=True if shown & IFA_F_DADFAILED else None,
     )
 
 

@@ -3,6 +3,7 @@
 """Netlink messages about routes. What a route is made of is read as it is written, so that it can be had back."""
 from __future__ import annotations
 
+import dataclasses
 import functools
 import ipaddress
 import struct
@@ -11,6 +12,7 @@ import typing as t
 from . import _encap
 from ._codec import ACK, AF_INET, AF_INET6, CREATE, DUMP, EXCL, REPLACE, REQUEST, compose
 from ._model import Hop, Route
+from ._plan import Key
 
 try:
     from pyroute2.netlink.rtnl.rtmsg import rtmsg
@@ -45,6 +47,18 @@ def is_static_route(raw: bytes) -> bool:
     table, protocol = struct.unpack_from("=BB", raw, 20)
     made = protocol not in (RTPROT_REDIRECT, RTPROT_KERNEL, RTPROT_RA) and table != RT_TABLE_LOCAL
     return made and is_route(raw)
+
+
+def number_routes(routes: t.Iterable[Route]) -> list[Route]:
+    """Routes that stand in the same place, numbered in the order in which the kernel looks at them."""
+    found: dict[Key, Route] = {}
+    count: dict[Key, int] = {}
+    for route in routes:
+        number = count.get(route.key, 0)
+        count[route.key] = number + 1
+        route = dataclasses.replace(route, nth=number + 1) if number else route  # the first is the one that counts
+        found[route.key] = route
+    return list(found.values())
 
 
 def decode_route(raw: bytes, ns: str, names: t.Mapping[int, str]) -> Route:

@@ -14,6 +14,7 @@ from ._codec import (
     AF_INET6,
     CREATE,
     DUMP,
+    IFA_F_DADFAILED,
     IFA_F_PERMANENT,
     REPLACE,
     REQUEST,
@@ -35,7 +36,7 @@ STATES = {
     1: "incomplete", 2: "reachable", 4: "stale", 8: "delay", 16: "probe", 32: "failed", 64: "noarp", 128: "permanent",
 }
 NUD_PROBE = 16
-IFA_F_OPTIMISTIC, IFA_F_DADFAILED, IFA_F_DEPRECATED, IFA_F_TENTATIVE = 0x04, 0x08, 0x20, 0x40
+IFA_F_OPTIMISTIC, IFA_F_DEPRECATED, IFA_F_TENTATIVE = 0x04, 0x20, 0x40
 
 
 def decode_seen(raw: bytes) -> Seen:
@@ -53,10 +54,10 @@ def decode_seen(raw: bytes) -> Seen:
     return Seen(address, state, local=message["family"] == AF_INET6 and message["scope"] >= RT_SCOPE_LINK)
 
 
-def is_lent_address(raw: bytes, index: int) -> bool:
-    """One of IPv4 that the kernel will remove when its time is over."""
+def is_lent_address(raw: bytes, index: int, version: int = 4) -> bool:
+    """One that the kernel will remove when its time is over."""
     family_, _length, flags, _scope, at = struct.unpack_from("=BBBBI", raw, 16)
-    return bool(family_ == AF_INET and at == index and not flags & IFA_F_PERMANENT)
+    return bool(family_ == (AF_INET6 if version == 6 else AF_INET) and at == index and not flags & IFA_F_PERMANENT)
 
 
 def decode_lent(raw: bytes, ns: str, name: str) -> Address:

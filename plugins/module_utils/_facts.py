@@ -51,6 +51,7 @@ class Facts:
     pairs: dict[End, End] = dataclasses.field(default_factory=dict)  # of veths of ours between containers, both ways
     now: float = 0.0  # on the clock that leases expire by
     leases: list[Lease] = dataclasses.field(default_factory=list)  # that are valid
+    link_locals: list[KernelObject] = dataclasses.field(default_factory=list)  # where they matter
     secret: bytes = b""  # what seals the aliases of lent NICs; in ``devices`` there are none without that seal
     rules: dict[str, list[Rule]] = dataclasses.field(default_factory=dict)  # where they may matter
 
@@ -119,7 +120,7 @@ class Facts:
         found += [
             SpoofCheck(HOST, name, mac, active=name in self.host) for name, mac in self.spoof_checks.items()
         ]
-        found += self.queues
+        found += [*self.queues, *self.link_locals]
         result: State = {item.key: item for item in (*found, *self.sysctls, *self.leases, *objects(self.cards))}
         if self.switch is not None:
             result.update(self.switch.objects(self.host))

@@ -23,7 +23,7 @@ def layer3(item: Attachment, label: str, scene: Scene) -> t.Iterator[KernelObjec
     """What an attachment wants of its interface, and Absent for what it does not want any more."""
     found = [o for o in scene.carried[link_key(label, item.interface)] if isinstance(o, Address)]
     have = [address for address in found if address.valid is None]
-    lent = [address for address in found if address.valid is not None]
+    lent = [address for address in found if address.valid is not None and family(address.address) == 4]
     listed = item.addresses or ()
     wanted = {each: Address(label, item.interface, each, broadcast=broadcast(each)) for each in listed}
     grant = grant_of(item, label, scene.state)

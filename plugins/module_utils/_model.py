@@ -173,7 +173,8 @@ class Address(KernelObject):
 
     KIND = "address"
     IDENTITY = ("ns", "device", "address")
-    HINTS = frozenset({"scope", "peer", "flags", "valid"})
+    FIXED = frozenset({"duplicate"})
+    HINTS = frozenset({"scope", "peer", "flags", "valid", "claimed"})
 
     device: str
     address: str  # 192.168.1.1/24
@@ -182,16 +183,22 @@ class Address(KernelObject):
     peer: str | None = None
     flags: int | None = None
     valid: int | None = None  # seconds that are left of one that was lent; None for ever
+    duplicate: bool | None = None  # the kernel found it in use by another machine (IPv6), and does not use it
+    claimed: tuple[str, ...] | None = None  # not before nobody else answers for it, but these MAC addresses
 
     @property
     def name(self) -> str:
         return f"{self.device} {self.address}"
 
+    @property
+    def order_kind(self) -> str:
+        return self.KIND if self.claimed is None else "claim"
+
     def differences(self, observed: KernelObject) -> frozenset[str]:
         # It is there or it is not: one without a broadcast address works as well, and is not worth losing routes.
-        theirs = t.cast("Address", observed).valid
-        lent = self.valid is not None and (theirs is None or abs(theirs - self.valid) > VALID_JITTER)
-        return frozenset({"valid"} if lent else ())
+        there = t.cast("Address", observed)
+        lent = self.valid is not None and (there.valid is None or abs(there.valid - self.valid) > VALID_JITTER)
+        return frozenset(({"valid"} if lent else set()) | ({"duplicate"} if there.duplicate else set()))
 
     def over(self, observed: KernelObject) -> KernelObject:
         return dataclasses.replace(t.cast("Address", super().over(observed)), valid=self.valid)
@@ -217,7 +224,7 @@ class Route(KernelObject):
 
     KIND = "route"
     IDENTITY = ("ns", "family", "table", "destination", "metric", "origin", "tos", "nth")
-    HINTS = frozenset({"protocol", "type", "source", "metrics", "preference", "nexthops", "encap"})
+    HINTS = frozenset({"protocol", "type", "source", "metrics", "preference", "nexthops", "encap", "late"})
 
     family: int  # 4 or 6
     destination: str  # 10.0.0.0/8, or default
@@ -237,6 +244,7 @@ class Route(KernelObject):
     origin: str = ""  # IPv6: the prefix that packets come from
     tos: int = 0
     nth: int = 0  # of several in the same place, as 'ip route append' makes them, from 1; -1 is to be the first
+    late: bool = False  # it comes when claimed addresses are there
 
     @property
     def name(self) -> str:
@@ -248,9 +256,8 @@ class Route(KernelObject):
 
     @property
     def order_kind(self) -> str:
-        if self.table == TABLE_KEPT:
-            return "kept"
-        return "route" if self.gateway or self.nexthops else "way"
+        kind = "kept" if self.table == TABLE_KEPT else "route" if self.gateway or self.nexthops else "way"
+        return f"late {kind}" if self.late else kind
 
     @property
     def carrier(self) -> Key | None:
@@ -259,18 +266,6 @@ class Route(KernelObject):
     def over(self, observed: KernelObject) -> KernelObject:
         """Another way is another route: what the old one carried along (source, metrics, hops) is of no use to it."""
         return self if self.differences(observed) else super().over(observed)
-
-
-def number_routes(routes: t.Iterable[Route]) -> list[Route]:
-    """Routes that stand in the same place, numbered in the order in which the kernel looks at them."""
-    found: dict[Key, Route] = {}
-    count: dict[Key, int] = {}
-    for route in routes:
-        number = count.get(route.key, 0)
-        count[route.key] = number + 1
-        route = dataclasses.replace(route, nth=number + 1) if number else route  # the first is the one that counts
-        found[route.key] = route
-    return list(found.values())
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,7 +18,7 @@ import typing as t
 
 from . import _codec, _codec_route, _codec_rule, _codec_vf, _codec_watch, _wire
 from ._errors import PipeworkError
-from ._model import HOST, Address, Device, Route, number_routes
+from ._model import HOST, Address, Device, Route
 from ._rules import Rule
 from ._vf_record import VirtualFunction
 
@@ -155,16 +155,16 @@ class Netns:
         """The routes that somebody made, in all tables; or every one, the kernel's own too."""
         known = {**names, LOOPBACK: "lo"}
         matters = _codec_route.is_route if every else _codec_route.is_static_route
-        return number_routes(
+        return _codec_route.number_routes(
             _codec_route.decode_route(raw, self.label, known)
             for version in (4, 6) for raw in self._dump(_codec_route.dump_routes(version)) if matters(raw)
         )
 
-    def lent_addresses(self, device: Device) -> list[Address]:
-        """The IPv4 addresses of an interface that somebody gave to it for a time."""
+    def lent_addresses(self, device: Device, version: int = 4) -> list[Address]:
+        """The addresses of an interface that somebody gave to it for a time."""
         return [
             _codec_watch.decode_lent(raw, self.label, device.name)
-            for raw in self._dump(_codec.dump_addresses()) if _codec_watch.is_lent_address(raw, device.index)
+            for raw in self._dump(_codec.dump_addresses()) if _codec_watch.is_lent_address(raw, device.index, version)
         ]
 
     def rules(self) -> list[Rule]:

@@ -7,7 +7,8 @@ import dataclasses
 import os
 import typing as t
 
-from . import _dhcp
+from . import _dhcp, _zeroconf
+from ._attachment import Attachment
 from ._dhcp_lease import Lease
 from ._errors import PipeworkError
 from ._facts import End, Facts
@@ -78,6 +79,17 @@ def observe_leases(namespaces: Namespaces, facts: Facts, label: str, device: str
     if held is not None and held[1].mac == there.mac:
         facts.leases.append(Lease(label, device, mac=there.mac, owner=owner, grant=held[1], **held[0]))
     facts.addresses[label] += namespaces[label].lent_addresses(there)
+
+
+def observe_autoconf(namespaces: Namespaces, facts: Facts, places: t.Iterable[tuple[str, Attachment]]) -> None:
+    """Adds to the facts what interfaces got without anybody listing it, where that matters."""
+    there = [(label, item) for label, item in places if item.interface in facts.devices[label]]
+    for label, item in there:
+        if item.accept_ra is not None:
+            facts.addresses[label] += namespaces[label].lent_addresses(facts.devices[label][item.interface], 6)
+    zeroconf = [(label, item.interface) for label, item in there if item.link_local is not None]
+    if zeroconf:
+        facts.link_locals += _zeroconf.observe(namespaces, zeroconf)
 
 
 def observe_sysctls(namespaces: Namespaces, facts: Facts, label: str, device: str, names: t.Sequence[str]) -> None:

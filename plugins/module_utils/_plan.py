@@ -223,11 +223,16 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("rule", "delete"),
     *((kind, "delete") for kind in reversed(_TREE)),
     ("fdb", "delete"),
+    ("claim", "create"),  # when frames pass, that ask who has that address
+    *((f"late {kind}", action) for kind in ("way", "kept", "route") for action in ("create", "update")),
+    ("link_local", "create"),
+    ("link_local", "update"),
     ("lease", "create"),  # when frames pass
     ("lease", "update"),
     ("route", "delete"),
     ("kept", "delete"),
     ("way", "delete"),
+    ("link_local", "delete"),
     ("address", "delete"),
     ("sysctl", "delete"),
     ("port", "delete"),

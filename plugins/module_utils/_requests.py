@@ -221,7 +221,7 @@ def _delete_fdb(before: FdbEntry, _after: None, namespaces: Namespaces) -> list[
     return [(before.ns, _codec_fdb.delete_entry(before, namespaces[before.ns].index(before.device)))]
 
 
-ROUTES = ("way", "kept", "route")
+ROUTES = ("way", "kept", "route", "late way", "late kept", "late route")
 REQUESTS: dict[tuple[str, str], t.Callable[[t.Any, t.Any, Namespaces], list[Request]]] = {
     ("link", "create"): create_link, ("link", "update"): _update_link,
     ("peer", "create"): _create_peer, ("peer", "update"): _update_link,
@@ -241,6 +241,7 @@ REQUESTS: dict[tuple[str, str], t.Callable[[t.Any, t.Any, Namespaces], list[Requ
     ("rule", "create"): _create_rule, ("rule", "delete"): _delete_rule,
     ("address", "create"): create_address, ("address", "update"): _replace_address,
     ("address", "delete"): _delete_address,
+    ("claim", "create"): create_address, ("claim", "delete"): _delete_address,
     **{(kind, "create"): _create_route for kind in ROUTES}, **{(kind, "update"): _replace_route for kind in ROUTES},
     **{(kind, "delete"): _delete_route for kind in ROUTES},
 }

@@ -140,8 +140,24 @@ options:
         fetched. The default is C(busybox).
     type: str
   dhcp_timeout:
-    description: Seconds to wait for a server, 1 to 240. The default is 30.
+    description: Seconds to wait for a server, or with O(accept_ra) for a router, 1 to 240. The default is 30.
     type: float
+  accept_ra:
+    description:
+      - Let routers' advertisements give the interface addresses and a default route (SLAAC), beside O(addresses).
+        The container's kernel does it, and goes on doing it. A default route of O(gateway) is preferred to theirs.
+      - When something has changed, the module waits for an address, as long as O(dhcp_timeout) says, and warns if
+        there is none. The addresses are returned as C(slaac).
+      - With V(false), advertisements are ignored and their addresses removed. Without this option it is as it is.
+    type: bool
+  link_local:
+    description:
+      - Give the interface an IPv4 link-local address (RFC 3927), made from its MAC address, that nobody on the segment
+        uses. It is returned as C(link_local). No daemon is needed; each run looks whether somebody else has taken it
+        since, and if so takes another one.
+      - It is for an interface without any other IPv4 address, so not with some in O(addresses), nor with O(dhcp).
+      - With V(false), it is removed.
+    type: bool
   mac_address:
     description:
       - The MAC address of the interface. V(U:) and any string gives an address that is the same each time
@@ -234,7 +250,13 @@ options:
     type: str
     choices: [auto, accept, unmanaged]
   announce:
-    description: Send gratuitous ARP and unsolicited neighbour advertisements after a change. The default is V(true).
+    description:
+      - Look whether somebody else has a new address, and tell the neighbours of it. The default is V(true).
+      - An IPv4 address is asked for before it is set, where somebody else can have it; that takes 0.2 seconds for all
+        attachments together. For IPv6 the kernel looks, which takes one to two seconds, and is waited for.
+        A duplicate is an error that names it, and all is taken back.
+      - Then gratuitous ARP and unsolicited neighbour advertisements are sent, and the kernel is asked to repeat them
+        when the interface comes up again.
     type: bool
   peer:
     description:
@@ -302,6 +324,8 @@ options:
       dhcp_hostname: {description: See O(dhcp_hostname)., type: str}
       dhcp_image: {description: See O(dhcp_image)., type: str}
       dhcp_timeout: {description: See O(dhcp_timeout)., type: float}
+      accept_ra: {description: See O(accept_ra)., type: bool}
+      link_local: {description: See O(link_local)., type: bool}
       mac_address: {description: See O(mac_address)., type: str, aliases: [mac]}
       mtu: {description: See O(mtu)., type: int}
       vlan: {description: See O(vlan)., type: int}
@@ -526,6 +550,12 @@ attachments:
           C(domain) and C(expires) (null where it lasts for ever).
       type: dict
       returned: always
+    slaac:
+      description: The addresses that the kernel made of routers' advertisements, with O(accept_ra).
+      type: list
+      elements: str
+      returned: always
+    link_local: {description: The address of O(link_local). Null without., type: str, returned: always}
 """
 
 from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
@@ -561,6 +591,8 @@ ITEM = {
     "dhcp_hostname": {"type": "str"},
     "dhcp_image": {"type": "str"},
     "dhcp_timeout": {"type": "float"},
+    "accept_ra": {"type": "bool"},
+    "link_local": {"type": "bool"},
     "mac_address": {"type": "str", "aliases": ["mac"]},
     "mtu": {"type": "int"},
     "vlan": {"type": "int"},

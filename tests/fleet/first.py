@@ -52,7 +52,8 @@ def own_files(settings: dict[str, Any]) -> None:
     mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     mount(cgroups, "/sys/fs/cgroup", flags=MS_BIND | MS_REC)
     # Not on the fleet's own box, on whose files the hosts stand: no more than two overlays can be on top of each other.
-    for folder in OVERLAYS if settings["sshd"] else ():
+    # Without root, the kernel refuses one where something is mounted beneath; nothing could be written there anyway.
+    for folder in OVERLAYS[: settings["overlays"]]:
         if any(path.startswith(f"{folder}/") for path in settings["keep"]):
             continue  # it may be a mount of its own beneath, which an overlay would hide
         upper, work = (f"{SCRATCH}/{part}{folder}" for part in ("upper", "work"))

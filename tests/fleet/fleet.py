@@ -223,6 +223,8 @@ class Fleet:
         openssh.write(settings, json.dumps({
             "name": name, "socket": meeting, "log": log, "containers": containers, "sshd": sshd,
             "hosts": f"{self.directory}/hosts", "guarded": not self.underlay and not self.stays,
+            # Two on top of each other are the most that the kernel allows, and the machine's root may be one.
+            "overlays": 0 if not self.underlay else 1 if os.geteuid() else None,
             "environment": openssh.environment(),
             "keep": [os.path.realpath(path) for path in (ROOT, self.directory, sys.prefix, sys.base_prefix)],
         }))
@@ -255,10 +257,15 @@ class Fleet:
                 if connection.recv(1) == b"+":
                     connection.settimeout(None)
                     return connection
-                break
+                break  # it says why on its way out
             if os.waitpid(child, os.WNOHANG) != (0, 0):
                 self._children.remove(child)
                 break
+        else:
+            os.kill(child, signal.SIGKILL)
+        if child in self._children:
+            os.waitpid(child, 0)
+            self._children.remove(child)
         raise Impossible(f"{name} did not come up: {_last_line(log)}")
 
 

@@ -48,16 +48,23 @@ def segment(host: Host) -> Host:
 
 @contextlib.contextmanager
 def server(host: Host, first: int = 100, last: int = 120, options: t.Sequence[str] = USUAL) -> Iterator[int]:
+    """dnsmasq on br1, which gives addresses of IPv4."""
+    more = [f"--dhcp-range=10.5.0.{first},10.5.0.{last},2m", "--no-ping", "--dhcp-authoritative"]
+    more += [f"--dhcp-option={option}" for option in options]
+    with running_dnsmasq(host, more) as pid:
+        yield pid
+
+
+@contextlib.contextmanager
+def running_dnsmasq(host: Host, more: t.Sequence[str]) -> Iterator[int]:
     """dnsmasq on br1."""
     if shutil.which("dnsmasq", path="/usr/sbin:/usr/bin:/sbin:/bin") is None:
         unavailable("dnsmasq is not installed: sudo make setup-system")
 
     def start() -> int:
         words = ["--conf-file=/dev/null", "--no-daemon", "--port=0", "--bind-interfaces", "--interface=br1"]
-        words += [f"--dhcp-range=10.5.0.{first},10.5.0.{last},2m", "--no-ping", "--pid-file="]
-        words += ["--dhcp-leasefile=/run/dnsmasq.leases"]
-        words += [f"--dhcp-option={option}" for option in options]
-        words += ["--dhcp-authoritative", "--log-dhcp", f"--log-facility={LOG}", "--user=root"]
+        words += ["--pid-file=", "--dhcp-leasefile=/run/dnsmasq.leases"]
+        words += ["--log-dhcp", f"--log-facility={LOG}", "--user=root", *more]
         with open(os.devnull, "r+b") as nothing:
             return subprocess.Popen(
                 ["dnsmasq", *words], stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True
@@ -65,7 +72,8 @@ def server(host: Host, first: int = 100, last: int = 120, options: t.Sequence[st
 
     pid = host.call(start)
     try:
-        wait_for("dnsmasq", lambda: "sockets bound exclusively to interface br1" in log(host))
+        ready = "sockets bound exclusively to interface br1", "router advertisement on"
+        wait_for("dnsmasq", lambda: any(words in log(host) for words in ready))
         yield pid
     finally:
         with contextlib.suppress(ProcessLookupError):

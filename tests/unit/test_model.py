@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from ansible_collections.pipework.containers.plugins.module_utils._codec_route import number_routes
 from ansible_collections.pipework.containers.plugins.module_utils._model import (
     ALIAS_MAX,
     GROUP,
@@ -27,7 +28,6 @@ from ansible_collections.pipework.containers.plugins.module_utils._model import 
     default_route,
     holds_nic,
     name_token,
-    number_routes,
     owner_fields,
     owner_matches,
     owner_of,

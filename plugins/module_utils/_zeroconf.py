@@ -1,0 +1,111 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""IPv4 link-local addresses (RFC 3927): chosen from the MAC address, asked for, set and announced.
+
+No daemon stays to defend one. The kernel answers for it, so that who asks before taking it takes another one; who has
+taken it all the same is found by the next run, which then gives the interface another one.
+"""
+from __future__ import annotations
+
+import struct
+import typing as t
+
+from . import _codec
+from ._announce import News, announce
+from ._autoconf import PREFIX, LinkLocal, candidates
+from ._errors import PipeworkError
+from ._model import Address
+from ._netlink import Namespaces
+from ._plan import Operation
+from ._probe import Claim, holders
+
+AF_INET = 2
+Failure = t.Optional[tuple[Operation, Exception]]
+
+
+def observe(namespaces: Namespaces, places: t.Iterable[tuple[str, str]]) -> list[LinkLocal]:
+    """The link-local addresses of interfaces, and whether somebody else has them too."""
+    found = {Claim(a.ns, a.device, a.address.split("/")[0]): a for place in places for a in _held(namespaces, *place)}
+    taken = holders(list(found), namespaces, patience=0)
+    return [
+        LinkLocal(each.ns, each.device, conflict=True if claim in taken else None, address=each.address)
+        for claim, each in found.items()
+    ]
+
+
+def _held(namespaces: Namespaces, label: str, interface: str) -> list[Address]:
+    netns = namespaces[label]
+    device = netns.device(interface)
+    if device is None:
+        return []
+    names = {device.index: interface}
+    mine = [
+        raw for raw in netns.read(_codec.dump_addresses())
+        if (raw[16], raw[19]) == (AF_INET, _codec.RT_SCOPE_LINK) and struct.unpack_from("=I", raw, 20)[0] in names
+    ]
+    listed = (_codec.decode_address(raw, label, names) for raw in mine)
+    return [address for address in listed if address.address.startswith(PREFIX)]
+
+
+def change(work: t.Sequence[Operation], namespaces: Namespaces, done: list[Operation]) -> Failure:
+    """Addresses that come, are exchanged for others, or go; all are asked for together."""
+    failure: Failure = None
+    coming: list[tuple[Operation, str]] = []
+    for operation in work:
+        subject = t.cast(LinkLocal, operation.subject)
+        after = t.cast("LinkLocal | None", operation.after)
+        try:
+            netns = namespaces[subject.ns]
+            device = netns.device(subject.device)
+            for address in _held(namespaces, subject.ns, subject.device) if operation.before is not None else ():
+                _send(namespaces, address, gone=True)
+            if after is None or device is None:
+                done.append(operation)
+            elif after.address is not None:  # it comes back
+                _send(namespaces, _address(after, after.address.split("/")[0]))
+                done.append(operation)
+            else:
+                coming.append((operation, str(device.mac)))
+        except OSError as error:
+            failure = operation, error
+    for operation, host, mac in _free(coming, namespaces):
+        want = t.cast(LinkLocal, operation.after)
+        try:
+            if host is None:
+                raise PipeworkError("link_local: each address that was tried is in use already.")
+            _send(namespaces, _address(want, host))
+            done.append(operation)
+            announce([News(want.ns, want.device, mac, (host,))], namespaces)
+        except (PipeworkError, OSError) as error:
+            failure = operation, error
+    return failure
+
+
+def _free(
+    coming: t.Sequence[tuple[Operation, str]], namespaces: Namespaces,
+) -> t.Iterator[tuple[Operation, str | None, str]]:
+    """An address that nobody has, for each."""
+    left = {
+        (operation.subject.ns, operation.key[2]): (operation, mac, candidates(mac)) for operation, mac in coming
+    }
+    while left:
+        tried = {place: next(drawn, None) for place, (_operation, _mac, drawn) in left.items()}
+        taken = holders([Claim(*place, address) for place, address in tried.items() if address], namespaces, 0)
+        for place, address in tried.items():
+            if address is None or Claim(*place, address) not in taken:
+                operation, mac, _drawn = left.pop(place)
+                yield operation, address, mac
+
+
+def _address(want: LinkLocal, host: str) -> Address:
+    return Address(
+        want.ns, want.device, f"{host}/16", broadcast=f"{PREFIX}255.255", scope=_codec.RT_SCOPE_LINK,
+    )
+
+
+def _send(namespaces: Namespaces, address: Address, gone: bool = False) -> None:
+    netns = namespaces[address.ns]
+    make = _codec.delete_address if gone else _codec.new_address
+    [error] = netns.send([make(address, netns.index(address.device))])
+    if error is not None:
+        raise error

@@ -1,0 +1,127 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""Addresses that nobody lists: of a router's advertisements (a real one, dnsmasq), and link-local ones of IPv4."""
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+from collections.abc import Iterator
+
+import pytest
+
+from ansible_collections.pipework.containers.plugins.module_utils._autoconf import candidates
+from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from tests.integration.lab import Host, failing_at, write
+from tests.integration.test_dhcp import running_dnsmasq
+
+pytestmark = pytest.mark.root
+MAC = "02:00:00:00:05:01"
+ZEROCONF: dict[str, t.Any] = {"link_local": True, "mac_address": MAC}
+
+
+@pytest.fixture
+def segment(host: Host) -> Host:
+    """A bridge on which the host has an IPv6 address, and a port that stays."""
+    for where in ("all", "default"):  # the host itself is a router
+        host.call(write, f"/proc/sys/net/ipv6/conf/{where}/accept_ra", "0")
+    host.batch("link add br1 address 02:00:00:00:05:fe type bridge\nlink set br1 up\n")
+    host.batch("address add fd05::254/64 dev br1\n")
+    host.batch("link add stays type veth peer name other\nlink set stays master br1\nlink set stays up\n")
+    host.batch("link set other up\n")
+    return host
+
+
+@contextlib.contextmanager
+def router(host: Host) -> Iterator[None]:
+    """dnsmasq on br1, which advertises fd05::/64 every four seconds."""
+    with running_dnsmasq(host, ["--enable-ra", "--ra-param=br1,4,1800", "--dhcp-range=fd05::,ra-only,64,30m"]):
+        yield
+
+
+@pytest.mark.any_kernel
+def test_B16_a_router_gives_addresses_beside_listed_ones(segment: Host) -> None:
+    host = segment
+    wish: dict[str, t.Any] = {"accept_ra": True, "addresses": ["fd06::1/64"], "mac_address": MAC}
+    own = "fd05::ff:fe00:501/64"
+    with router(host):
+        before = host.snapshot()
+        said = host.attach("a", check=True, **wish)
+        done = host.attach("a", **wish)
+        assert done["operations"] == said["operations"] and done["attachments"][0]["slaac"] == [own]
+        assert host.addresses("eth1", ns="a") == [own, "fd06::1/64"]
+        assert any(line.startswith("default via fe80::ff:fe00:5fe dev eth1 proto ra") for line in routes(host))
+        assert host.ok("ping", "-c", "1", "-w", "10", "-q", "fd05::254", ns="a")
+        again = host.attach("a", **wish)
+        assert not again["changed"] and again["attachments"][0]["slaac"] == [own]
+        host.attach("a", append=True, addresses=["fd06::7/64"], gateway=["fd06::fe"], accept_ra=True)
+        assert any(line.startswith("default via fd06::fe dev eth1") for line in routes(host))
+        host.attach("a", addresses=["fd06::1/64"], accept_ra=False)  # as one who does not trust them any more
+        assert host.addresses("eth1", ns="a") == ["fd06::1/64"]
+        assert not host.attach("a", addresses=["fd06::1/64"], accept_ra=False)["changed"]
+        after = host.attach("a", addresses=[], accept_ra=True)  # an interface that is up already asks at once
+        assert after["attachments"][0]["slaac"] == [own]
+        host.attach("a", state="absent")
+        host.assert_as({**before, "run": host.snapshot()["run"]})
+
+
+def routes(host: Host) -> list[str]:
+    return host.routes("a", "-6", "route")
+
+
+def test_B16_a_segment_without_a_router_is_a_warning(segment: Host) -> None:
+    done = segment.attach("a", accept_ra=True, dhcp_timeout=1)
+    words = "accept_ra: netns:a/eth1 has no address yet, since no router gave one within 1 s."
+    assert (done["warnings"], done["attachments"][0]["slaac"]) == ([words], [])
+    assert segment.sh("cat", "/proc/sys/net/ipv6/conf/eth1/accept_ra", ns="a") == "2\n"
+    with pytest.raises(PipeworkError, match=r"sysctls: net.ipv6.conf.IFNAME.accept_ra is what accept_ra sets"):
+        segment.attach("a", accept_ra=True, sysctls={"net.ipv6.conf.IFNAME.accept_ra": 1})
+
+
+def held(host: Host, ns: str = "a") -> list[str]:
+    shown = host.ip("-4", "address", "show", "dev", "eth1", ns=ns)
+    listed = [address for each in shown for address in each.get("addr_info", ()) if "local" in address]
+    assert all((each["scope"], each["prefixlen"]) == ("link", 16) for each in listed)
+    return [each["local"] for each in listed]
+
+
+@pytest.mark.any_kernel
+def test_P46_an_address_of_ones_own_that_nobody_else_has(segment: Host) -> None:
+    host, tried = segment, list(candidates(MAC))
+    before = host.snapshot()
+    said = host.attach("a", check=True, **ZEROCONF)
+    host.assert_as(before)
+    done = host.attach("a", **ZEROCONF)
+    assert done["operations"] == said["operations"]
+    assert (done["attachments"][0]["link_local"], held(host)) == (f"{tried[0]}/16", [tried[0]])
+    assert not host.attach("a", **ZEROCONF)["changed"]
+    host.attach("a", mtu=1400)  # says nothing about it
+    assert held(host) == [tried[0]]
+    host.attach("b", addresses=[f"{tried[0]}/16"], announce=False)  # somebody takes it without looking
+    assert host.attach("a", check=True, **ZEROCONF)["changed"]
+    moved = host.attach("a", **ZEROCONF)
+    assert [(each["action"], each["kind"]) for each in moved["operations"]] == [("update", "link_local")]
+    assert (moved["attachments"][0]["link_local"], held(host)) == (f"{tried[1]}/16", [tried[1]])
+    assert not host.attach("a", **ZEROCONF)["changed"]
+    assert host.ping("a", tried[0])
+    assert host.attach("a", link_local=False)["changed"] and not held(host)
+    assert host.attach("a", **ZEROCONF)["attachments"][0]["link_local"] == f"{tried[1]}/16"  # the first one is taken
+    with pytest.raises(PipeworkError, match=r"link_local: eth1 has the address 169.254.*/16, and a link-local one"):
+        host.attach("b", link_local=True)
+    with pytest.raises(PipeworkError, match=r"link_local: .* gets one by addresses: 10.1.0.1/24"):
+        host.attach("a", addresses=["10.1.0.1/24"], link_local=True)
+
+
+def test_P46_many_at_once_and_a_failure_at_any_operation(segment: Host) -> None:
+    host = segment
+    before = host.snapshot()
+    steps = len(host.attach("a", check=True, **ZEROCONF)["operations"])
+    for number in range(steps):
+        with pytest.raises(PipeworkError, match="a failure was injected"):
+            host.attach("a", step=failing_at(number), **ZEROCONF)
+        host.assert_as(before, f"operation {number}")
+    host.batch(f"address add {next(candidates(MAC))}/16 dev other\n")
+    both = [{"container": "a", "mac_address": MAC}, {"container": "b"}]
+    done = host.run(runtime="netns", host_interface="br1", link_local=True, attachments=both)
+    found = [each["link_local"] for each in done["attachments"]]
+    assert found[0] == f"{list(candidates(MAC))[1]}/16" and found[1] not in (None, found[0])
