@@ -58,6 +58,12 @@ def advertisement(mac: str, address: str) -> bytes:
     return b"\x33\x33\0\0\0\x01" + hardware + struct.pack("!H", ETH_P_IPV6) + packet + head + body
 
 
+def frames_of(mac: str, addresses: t.Iterable[str]) -> list[bytes]:
+    """What is to be said about addresses."""
+    hosts = [address.split("/")[0] for address in addresses]
+    return [(advertisement if ":" in host else gratuitous_arp)(mac, host) for host in hosts]
+
+
 def notifies(news: t.Iterable[News], namespaces: Namespaces) -> None:
     """Makes the kernel tell by itself, now and later."""
     for item in news:
@@ -69,8 +75,7 @@ def announce(news: t.Iterable[News], namespaces: Namespaces) -> None:
     """Sends what there is to tell. A failure is of no consequence: the neighbours find out by themselves, later."""
     used: list[socket.socket] = []
     for item in (each for each in news if each.addresses):
-        hosts = [address.split("/")[0] for address in item.addresses]
-        frames = [(advertisement if ":" in host else gratuitous_arp)(item.mac, host) for host in hosts]
+        frames = frames_of(item.mac, item.addresses)
         netns = namespaces[item.label]
         with contextlib.suppress(OSError):
             used.append(netns.inside(lambda name=item.interface, out=frames: _send(name, out)))  # type: ignore[misc]

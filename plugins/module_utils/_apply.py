@@ -108,6 +108,8 @@ def _together(operation: Operation) -> tuple[str, str]:
 
 
 def _sort(operation: Operation) -> tuple[str, str]:
+    if isinstance(operation.subject, Address):
+        return Address.KIND, operation.action  # whatever its rank is
     return operation.subject.order_kind, operation.action
 
 
@@ -131,7 +133,7 @@ def _execute(batch: Plan, namespaces: Namespaces, done: Plan) -> None:
         _write_sysctls(work, namespaces, done)
     elif sort[0] == "link_local":
         _raise_from(_zeroconf.change(work, namespaces, done))
-    elif sort[0] == "timer":
+    elif sort[0] in ("timer", "watchdog"):
         _change_timers(work, namespaces, done)
     elif sort in DELETED_TOGETHER:
         _delete_links(work, namespaces, done)
@@ -171,11 +173,12 @@ def _move_radio(operation: Operation, namespaces: Namespaces, done: Plan) -> Non
 
 
 def _change_timers(work: Plan, namespaces: Namespaces, done: Plan) -> None:
-    from . import _tc_timer  # which few runs need
+    from . import _tc_timer, _watchdog  # which few runs need
 
+    change = _watchdog.change if work[0].subject.KIND == "watchdog" else _tc_timer.change
     for operation in work:
         try:
-            _tc_timer.change(operation, namespaces)
+            change(operation, namespaces)
         except (OSError, PipeworkError) as error:
             raise OperationFailed(operation, error) from None
         done.append(operation)

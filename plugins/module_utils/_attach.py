@@ -324,8 +324,7 @@ def _purge(scene: Scene, wish: Wish, in_scope: t.Callable[[str], bool]) -> None:
     """All attachments of ours that are not listed, and whose host interface is in scope."""
     ends = {item.local_interface: item for item in scene.state.values() if isinstance(item, Port)}
     for link in [item for item in scene.state.values() if isinstance(item, Link)]:
-        at_home = link.type == "nic" and link.nic is None
-        if not link.owner or link.key in wish.desired or link.type == "bridge" or at_home:
+        if not link.owner or link.key in wish.desired or link.of_the_host:
             continue
         if link.order_kind == "vlan":
             wish.vacated.update([link.ifname] if in_scope(str(link.parent)) else [])

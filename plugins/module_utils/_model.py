@@ -22,6 +22,7 @@ MARK = "pipework:"
 OWNER_AUTO = MARK + "auto"  # a bridge that pipework_attach made on the way
 OWNER_BRIDGE = MARK + "bridge"  # a bridge that pipework_bridge made
 OWNER_VXLAN = MARK + "vxlan"  # a link of pipework_vxlan
+OWNER_SHIM = MARK + "shim"  # how the mark of the host's own macvlans begins
 UNFINISHED = MARK + "unfinished"  # what a killed run leaves: made, but not yet marked, or about to be deleted
 STAND_IN = "pwt"  # how the name begins that an interface has until it can have its own
 GROUP = 0x70697065  # the link group of what is unfinished
@@ -112,6 +113,12 @@ class Link(KernelObject):
         if self.type == "peer":
             return "peer"
         return self.type if self.type in ("bridge", "phys", "nic", "internal") else "link"
+
+    @property
+    def of_the_host(self) -> bool:
+        """No part of an attachment: a bridge, a NIC at home, a shim, a segment's link."""
+        at_home = self.type == "bridge" or (self.type == "nic" and self.nic is None)
+        return at_home or (self.owner or "").startswith((OWNER_SHIM, OWNER_VXLAN))
 
     def must_replace(self, observed: KernelObject) -> bool:
         mine, theirs = (link.settings or {} for link in (self, t.cast("Link", observed)))

@@ -148,7 +148,12 @@ def title(key: Key) -> str:
 # An old address goes after the new one has come, so that the routes through the interface stay.
 # Qdiscs and classes, by their depth in the tree: from its root when they come, to its root when they go.
 _TREE = [f"{kind} {depth}" for depth in range(11) for kind in ("qdisc", "class")]
+ADDRESS_RANKS = 64
+_RANKS = [f"address {rank}" for rank in range(ADDRESS_RANKS)]
 ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
+    ("watchdog", "delete"),
+    ("watchdog", "create"),  # before what it is to take back
+    ("watchdog", "update"),
     ("spoof_check", "delete"),
     ("dying", "update"),  # before anything that is finished without it
     ("timer", "delete"),  # before what it would end
@@ -188,8 +193,12 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("half", "update"),
     ("stray", "update"),
     ("phys", "update"),
+    ("late_sysctl", "create"),  # when the mark stands that remembers its old value
+    ("late_sysctl", "update"),
+    *((kind, "create") for kind in _RANKS),
     ("address", "create"),
     ("address", "update"),
+    *((kind, "update") for kind in _RANKS),
     ("nic", "update"),  # is home when it has its addresses
     ("vf_address", "create"),  # when the function has it
     ("way", "create"),  # to a gateway
@@ -234,6 +243,7 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("way", "delete"),
     ("link_local", "delete"),
     ("address", "delete"),
+    *((kind, "delete") for kind in reversed(_RANKS)),
     ("sysctl", "delete"),
     ("port", "delete"),
     ("peer", "delete"),

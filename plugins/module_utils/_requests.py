@@ -3,11 +3,13 @@
 """From operations to requests: what each sort of operation says to the kernel, and in which namespace."""
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 from . import _codec, _codec_fdb, _codec_port, _codec_route, _codec_rule, _codec_vf
 from ._fdb import FdbEntry
 from ._model import GROUP, HOST, UNFINISHED, Address, Link, Nic, Port, Route, end_key
+from ._moved_address import MovedAddress
 from ._netlink import Namespaces
 from ._routes import ExactRoute
 from ._rules import Rule
@@ -175,7 +177,11 @@ def _unset_port(before: Port, _after: None, namespaces: Namespaces) -> list[Requ
 # -- addresses and routes
 
 def create_address(_before: None, after: Address, namespaces: Namespaces) -> list[Request]:
-    return [(after.ns, _codec.new_address(after, namespaces[after.ns].index(after.device)))]
+    index = namespaces[after.ns].index(after.device)
+    if not isinstance(after, MovedAddress) or ":" not in after.address:
+        return [(after.ns, _codec.new_address(after, index))]
+    at_once = dataclasses.replace(after, flags=(after.flags or 0) | _codec.IFA_F_NODAD)
+    return [(after.ns, _codec.new_address(at_once, index)), (after.ns, _codec.replace_address(after, index))]
 
 
 def _replace_address(_before: Address, after: Address, namespaces: Namespaces) -> list[Request]:
@@ -184,7 +190,7 @@ def _replace_address(_before: Address, after: Address, namespaces: Namespaces) -
 
 def _delete_address(before: Address, _after: None, namespaces: Namespaces) -> list[Request]:
     netns = namespaces[before.ns]
-    if ":" not in before.address:
+    if ":" not in before.address and not isinstance(before, MovedAddress):  # those go in their order
         # Without this the kernel takes the other addresses of the subnet away together with the first one.
         netns.sysctl(f"net/ipv4/conf/{before.device}/promote_secondaries", "1")
     return [(before.ns, _codec.delete_address(before, netns.index(before.device)))]

@@ -1,6 +1,7 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
-"""Ends a timed impairment on the host, whatever has become of the controller. Runs as a process of its own.
+"""Ends a timed impairment on the host, or takes back a change that nobody confirmed, whatever has become of the
+controller. Runs as a process of its own.
 
 It holds no namespace open and sits in none but the host's: when the time has come it looks for the namespace again, and
 does nothing where that is gone, or where the qdisc is not any more the one that was set. It needs the standard library
@@ -107,12 +108,40 @@ def open_namespace(device: int, inode: int) -> int | None:
     return None
 
 
+def act(kind: str, place: str, content: str | None, names: dict[str, int]) -> None:
+    """One step of what takes a change back. A message has placeholders where the index of an interface belongs."""
+    if kind == "netlink":
+        message = bytes.fromhex(str(content))
+        for name, number in names.items():
+            stand_in = struct.pack("=I", number)
+            if stand_in in message:
+                message = message.replace(stand_in, struct.pack("=I", socket.if_nametoindex(name)))
+        exchange([message])
+    elif kind == "frame":
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as packet:
+            packet.sendto(bytes.fromhex(str(content)), (place, 0))
+    elif kind == "sysctl":
+        with open(place, "w", encoding="ascii") as handle:
+            handle.write(str(content))
+    elif content is None:
+        os.unlink(place)
+    else:
+        with open(place + ".new", "w", encoding="utf-8", errors="surrogateescape") as handle:
+            handle.write(content)
+        os.rename(place + ".new", place)
+
+
 def end(record: dict[str, t.Any]) -> None:
-    """Takes the impairment back, if it is still the one that was set."""
+    """Takes the impairment back, if it is still the one that was set; or the change, whatever is left of it."""
     fd = open_namespace(*record["namespace"])
     if fd is None or ctypes.CDLL(None, use_errno=True).setns(fd, CLONE_NEWNET) != 0:
         return
     same = record["cookie"] in (None, cookie())
+    if same and "steps" in record:
+        for kind, place, content in record["steps"]:
+            with contextlib.suppress(OSError):  # of what was not done, nothing can be taken back
+                act(kind, place, content, record["names"])
+        return
     if same and root_of(record["index"]) == record["expected"]:
         exchange([bytes.fromhex(message) for message in record["messages"]])
 

@@ -39,6 +39,7 @@ PURE = {
     "_tunnels", "_facts", "_filter_rules", "_forwarding", "_items",
     "_encap", "_options", "_route_words", "_routes", "_routing",
     "_command_line", "_routing_options", "_rules", "_ruling", "_source_routing",
+    "_shim", "_shim_move", "_moved_address",
     "_layer3", "_model", "_nic_vlan", "_normalize", "_ovs_rows", "_ovs_wish", "_plan", "_rooms", "_spoof_checks",
     "_sysctls", "_vf_record", "_vfs", "_vlans",
     "_wait", "_dhcp_lease", "_dhcp_message", "_leases",
@@ -351,10 +352,11 @@ def test_items_take_what_the_top_level_takes(monkeypatch: pytest.MonkeyPatch) ->
     lists["pipework_tc"] = "interfaces"
     lists["pipework_wait"] = "waits"
     lists["pipework_vxlan"] = "segments"
+    lists["pipework_shim"] = "shims"
     for stem, many in lists.items():
-        host = {"runtime", "runtime_user"} if many in ("bridges", "segments") else set()
+        host = {"runtime", "runtime_user"} if many in ("bridges", "segments", "shims") else set()
         spec = specification(PLUGINS / "modules" / f"{stem}.py", monkeypatch)
-        alone = {many, "purge", "passthrough", "timeout"} | host
+        alone = {many, "purge", "passthrough", "timeout", "confirm"} | host
         assert {name: option for name, option in spec.items() if name not in alone} == spec[many]["options"]
         for option in spec[many]["options"].values():
             assert "default" not in option, "a default of an item would hide what the task says"

@@ -1,0 +1,157 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""The job behind pipework_shim: the host's own macvlans, and what moves to them."""
+from __future__ import annotations
+
+import dataclasses
+import os
+import typing as t
+
+from . import _detached, _watchdog
+from ._announce import News, announce, frames_of
+from ._facts import Facts, link_key
+from ._model import HOST, Address, Link, Route
+from ._moved_address import MovedAddress
+from ._netlink import Namespaces
+from ._normalize import family
+from ._observe import observe, observe_sysctls
+from ._plan import Absent, Desired, Plan, State, reconcile
+from ._routes import ExactRoute
+from ._routing import Ground
+from ._run import Picture
+from ._shim import Site, Watchdog, shims_from_params, site_of
+from ._shim_move import ARP_IGNORE, Scene, check_doubles, wanted
+
+
+class ShimJob:
+    """Wanted shims and what came of them."""
+
+    def __init__(self, params: t.Mapping[str, t.Any]) -> None:
+        self.confirm = bool(params.get("confirm"))
+        self.shims = shims_from_params(params)
+        self.sites: list[Site] = []
+        self.warnings: list[str] = []
+        self._desired: Desired | None = None  # of the first picture: what has moved is not there to be moved any more
+
+    def open(self, namespaces: Namespaces) -> None:
+        """Shims are on the host, whose namespace is open."""
+
+    def picture(self, namespaces: Namespaces) -> Picture:
+        facts = observe(namespaces)
+        self.sites = [site_of(item, facts) for item in self.shims]
+        check_doubles(self.sites)
+        scene = _scene(namespaces, facts, self.sites)
+        waiting = [_watchdog.observe(namespaces, site.name) for site in self.sites]
+        scene.state.update((each.key, each) for each in waiting if each is not None)
+        if self._desired is None and self.confirm:
+            self._desired = {each.key: Absent(each.key) for each in self._to_confirm(waiting)}
+        elif self._desired is None:
+            self._desired = wanted(self.sites, scene)
+            self._desired.update(self._guarded(self._desired, scene))
+            self.warnings = [
+                f"The address {each.address} of {source} is lent: tell the DHCP client to use {target}, or it gives "
+                f"the address to {source} again when it renews."
+                for source, target in scene.moves.items() for each in scene.addresses(source) if each.valid is not None
+            ]
+        for route in scene.ground.kernels:
+            if route.key in self._desired:
+                scene.state.setdefault(route.key, route)
+        names = {site.name for site in self.sites}
+        carried = {
+            key for key, each in scene.state.items() if isinstance(each, (Address, Route)) and each.device in names
+        }
+        return Picture(scene.state, self._desired, {*self._desired, *carried})
+
+    def _to_confirm(self, waiting: t.Sequence[Watchdog | None]) -> t.Iterator[Watchdog]:
+        for site, watchdog in zip(self.sites, waiting):
+            if watchdog is None:
+                raise site.item.refuse(
+                    f"confirm: nothing of {site.name} waits to be confirmed. If something did, the time is over and "
+                    "everything was taken back."
+                )
+            yield watchdog
+
+    def _guarded(self, desired: Desired, scene: Scene) -> Desired:
+        """A run that comes again to what waits confirms it; one that changes something more starts a new time."""
+        plan = reconcile(desired, scene.state)
+        found: Desired = {}
+        for site in self.sites:
+            mine = Watchdog(HOST, site.name)
+            if plan and site.item.confirm_timeout:
+                found[mine.key] = dataclasses.replace(
+                    mine, seconds=site.item.confirm_timeout, nonce=os.urandom(8).hex(), plan=tuple(plan),
+                    frames=tuple(_frames(plan, scene.state)),
+                )
+            elif mine.key in scene.state:
+                found[mine.key] = Absent(mine.key)
+        return found
+
+    def results(self, state: State) -> dict[str, t.Any]:
+        present = [site for site in self.sites if site.item.state == "present"]
+        found = {"shims": [_result(site, state) for site in present], "pending": self._pending(state)}
+        return {**found, "warnings": self.warnings} if self.warnings else found
+
+    def _pending(self, state: State) -> bool:
+        return any(Watchdog(HOST, site.name).key in state for site in self.sites)
+
+    def finish(self, plan: Plan, namespaces: Namespaces, state: State) -> None:
+        came: dict[str, list[str]] = {}
+        for operation in plan:
+            new = operation.subject
+            if operation.action == "create" and isinstance(new, Address):
+                if isinstance(new, MovedAddress) or ":" not in new.address:  # the kernel may still look for duplicates
+                    came.setdefault(new.device, []).append(new.address)
+        for name, addresses in came.items():
+            link = state.get(link_key(HOST, name))
+            if isinstance(link, Link) and link.mac:
+                announce([News(HOST, name, link.mac, tuple(addresses))], namespaces)
+
+
+def _scene(namespaces: Namespaces, facts: Facts, sites: t.Sequence[Site]) -> Scene:
+    host = namespaces[HOST]
+    devices = {site.parent.name: site.parent for site in sites if site.parent is not None}
+    for name in devices:
+        observe_sysctls(namespaces, facts, HOST, name, [ARP_IGNORE])
+    devices.update({site.name: site.device for site in sites if site.device is not None})
+    for device in devices.values():
+        facts.addresses[HOST] += host.lent_addresses(device)
+    state = facts.state()
+    for name in devices:
+        for version in (4, 6):
+            there = [each for each in facts.addresses[HOST] if each.device == name and family(each.address) == version]
+            for rank, each in enumerate(there if version == 4 else reversed(there)):  # as they came
+                state[each.key] = MovedAddress.of(each, rank)
+    names = {device.index: device.name for device in facts.host.values()}
+    ground = Ground.of(HOST, set(names.values()), host.routes(names, every=True))
+    rules = host.rules()
+    state.update((item.key, item) for item in (*ground.routes, *rules))
+    return Scene(facts, ground, rules, state)
+
+
+def _frames(plan: Plan, state: State) -> t.Iterator[tuple[str, str]]:
+    """What the neighbours are told when all is taken back."""
+    for operation in plan:
+        address = operation.subject
+        if operation.action == "delete" and isinstance(address, Address):
+            link = state.get(link_key(HOST, address.device))
+            if isinstance(link, Link) and link.mac:
+                yield from ((address.device, frame.hex()) for frame in frames_of(link.mac, [address.address]))
+
+
+def _result(site: Site, state: State) -> dict[str, t.Any]:
+    """One item of the returned ``shims``."""
+    key = link_key(HOST, site.name)
+    link = t.cast(Link, state[key])
+    watchdog = state.get(Watchdog(HOST, site.name).key)
+    record = watchdog.record if isinstance(watchdog, Watchdog) else None
+    return {
+        "name": site.name, "parent": link.parent, "mode": (link.settings or {}).get("mode"), "mac_address": link.mac,
+        "mtu": link.mtu, "moved": site.moves,
+        "addresses": sorted(
+            each.address for each in state.values() if isinstance(each, Address) and each.carrier == key
+        ),
+        "routes": sorted(
+            each.name for each in state.values() if isinstance(each, ExactRoute) and each.device == site.name
+        ),
+        "ends_in": _detached.left(record) if record else None,
+    }
