@@ -98,9 +98,10 @@ class ShimJob:
         came: dict[str, list[str]] = {}
         for operation in plan:
             new = operation.subject
-            if operation.action == "create" and isinstance(new, Address):
-                if isinstance(new, MovedAddress) or ":" not in new.address:  # the kernel may still look for duplicates
-                    came.setdefault(new.device, []).append(new.address)
+            if operation.action != "create" or not isinstance(new, Address):
+                continue
+            if isinstance(new, MovedAddress) or ":" not in new.address:  # of others the kernel may look for duplicates
+                came.setdefault(new.device, []).append(new.address)
         for name, addresses in came.items():
             link = state.get(link_key(HOST, name))
             if isinstance(link, Link) and link.mac:
