@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
+import json
 import os
-import re
 import subprocess
 import sys
+import tempfile
 import typing as t
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ import fleet as box
 import openssh
 
 CLONE_NEWPID, CLONE_NEWUTS = 0x20000000, 0x04000000
-COUNTS = ("ok", "changed", "unreachable", "failed", "skipped", "rescued", "ignored")
+COUNTS = {"failed": "failures"}  # the callback has another word than the recap
 
 
 class Machine(Host):
@@ -53,15 +54,16 @@ class Machine(Host):
 
 @dataclass(frozen=True)
 class Played:
-    """What ansible-playbook did. ``hosts``: the line of each host in the recap."""
+    """What ansible-playbook did. ``hosts``: their numbers in the recap; ``tasks``: of each, the results by host."""
 
     status: int
     output: str
     hosts: dict[str, dict[str, int]]
+    tasks: list[dict[str, t.Any]]
 
     def counts(self, *names: str) -> dict[str, tuple[int, ...]]:
-        """Of each host, these numbers."""
-        return {host: tuple(numbers[name] for name in names) for host, numbers in sorted(self.hosts.items())}
+        """Of each host, these numbers of the recap."""
+        return {h: tuple(numbers[COUNTS.get(n, n)] for n in names) for h, numbers in sorted(self.hosts.items())}
 
 
 class Machines:
@@ -98,15 +100,21 @@ class Machines:
         """Runs a playbook: a file, a name with the collection's, or plays."""
         if not isinstance(playbook, str):
             path = os.path.join(self.fleet.directory, "playbook.json")
-            openssh.write(path, box.json.dumps(playbook))
+            openssh.write(path, json.dumps(playbook))
             playbook = path
         words = [sys.executable, "-m", "ansible", "playbook", "-i", self.fleet.inventory, playbook, *options]
-        words += ["-e", box.json.dumps(variables)]
-        done = subprocess.run(
-            words, env=self.fleet.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, timeout=5 * LIMIT, check=False,
-        )  # fmt: skip
-        numbers = " +".join(rf"{name}=(?P<{name}>\d+)" for name in COUNTS)
-        recap = re.finditer(rf"^(?P<host>\S+) +: +{numbers}", done.stdout, re.MULTILINE)
-        hosts = {found["host"]: {name: int(found[name]) for name in COUNTS} for found in recap}
-        return Played(done.returncode, done.stdout, hosts)
+        words += ["-e", json.dumps(variables)]
+        settings = {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_DEPRECATION_WARNINGS": "0"}
+        with tempfile.TemporaryFile("w+") as said:  # no pipe: ssh's connections stay, and might hold it open
+            done = subprocess.run(
+                words, env={**self.fleet.environment(), **settings}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=said, text=True, timeout=5 * LIMIT, check=False,
+            )  # fmt: skip
+            said.seek(0)
+            output = done.stdout + said.read()
+        try:
+            found = json.loads(done.stdout[done.stdout.index("{") :])
+        except ValueError:
+            raise AssertionError(f"ansible-playbook ended with {done.returncode}: {output}") from None
+        tasks = [task["hosts"] for play in found["plays"] for task in play["tasks"]]
+        return Played(done.returncode, output, found["stats"], tasks)

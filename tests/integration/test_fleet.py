@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 
@@ -19,15 +19,15 @@ from tests.integration.machines import Machines, box
 FLEET = os.path.join(box.HERE, "fleet.py")
 
 
-@pytest.fixture(scope="module")
-def machines() -> Iterator[Machines]:
-    found = Machines(2, "a", "b", mtu=1400)
-    yield found
-    found.close()
 
 
 @pytest.mark.any_kernel
-def test_D1_each_host_has_its_own_name_network_files_and_processes(machines: Machines) -> None:
+def test_D1_each_host_has_its_own_name_network_files_and_processes() -> None:
+    with contextlib.closing(Machines(2, "a", "b", mtu=1400)) as machines:
+        of_their_own(machines)
+
+
+def of_their_own(machines: Machines) -> None:
     for name in ("h1", "h2"):
         host = machines[name]
         assert host.sh("hostname").strip() == host.sh("cat", "/etc/hostname").strip() == name
@@ -42,34 +42,6 @@ def test_D1_each_host_has_its_own_name_network_files_and_processes(machines: Mac
     for there in (machines["h2"].address, machines["h2"].address6):
         assert machines["h1"].ping(None, there)
         assert machines.underlay.ping(None, there)
-
-
-def test_D1_ansible_reaches_them_by_ssh(machines: Machines) -> None:
-    tasks = [
-        {"ansible.builtin.command": "hostname", "register": "said", "failed_when": "said.stdout != inventory_hostname"},
-        {"pipework.containers.pipework_attach": {
-            "host_interface": "br1", "runtime": "netns", "attachments": [
-                {"container": "a", "addresses": ["198.51.100.1/24"]},
-                {"container": "b", "addresses": ["198.51.100.2/24"]}]}},
-    ]  # fmt: skip
-    plays = [{"hosts": "all", "gather_facts": False, "tasks": tasks}]
-    first = machines.play(plays)
-    assert first.counts("ok", "changed", "failed") == {"h1": (2, 2, 0), "h2": (2, 2, 0)}, first.output
-    for host in machines.hosts.values():
-        assert host.addresses("eth1", "a") == ["198.51.100.1/24"] and host.ping("a", "198.51.100.2")
-    assert "br1" not in machines.underlay.links()
-    again = machines.play(plays)
-    assert again.counts("ok", "changed") == {"h1": (2, 1), "h2": (2, 1)}, again.output  # the command counts as a change
-
-
-def test_D1_a_host_ends_alone_and_comes_back_empty(machines: Machines) -> None:
-    machines["h2"].sh("touch", "/etc/fleet-was-here")
-    machines.stop("h2")
-    gone = machines.play([{"hosts": "all", "gather_facts": False, "tasks": [{"ansible.builtin.ping": None}]}])
-    assert gone.counts("ok", "unreachable") == {"h1": (1, 0), "h2": (0, 1)}, gone.output
-    host = machines.begin("h2")
-    assert host.links() == ["eth0"] and not host.ok("test", "-e", "/etc/fleet-was-here")
-    assert machines["h1"].ping(None, host.address)
 
 
 SCRIPT = """
