@@ -259,7 +259,8 @@ def queues(host: Host, ns: str) -> list[Any]:
     found: list[Any] = [re.sub(changing, r"\1", line) for line in lines]
     found += host.sh("tc", "class", "show", "dev", "eth2", ns=ns).splitlines()
     shown = [host.sh("tc", "filter", "show", "dev", *place, ns=ns, check=False) for place in FILTERS]
-    return found + [text.replace("parent ffff: ", "") for text in shown]  # another way to say ingress
+    # "parent ffff:" is another way to say ingress; actions are numbered
+    return found + [re.sub(r"parent ffff: |(?<=police )0x\w+", "", text) for text in shown]
 
 
 def same_tc(host: Host, lines: tuple[str, ...]) -> None:
@@ -317,9 +318,9 @@ def test_P34_filters_and_curves_that_other_kernels_lack(twins: Host) -> None:
         "filter add dev eth2 parent 1: protocol ip prio 3 handle 7 fw classid 1:10",
         "filter add dev eth2 parent 1: protocol all prio 2 matchall action skbedit mark 0x5 pipe action drop",
         "qdisc add dev eth1 ingress",
-        "filter add dev eth1 parent ffff: protocol ip prio 1 u32 match u32 0 0 at 0 police rate 1mbit burst 32k drop "
-        "flowid :1",
-        "filter replace dev eth1 ingress protocol ip prio 3 matchall action police rate 2mbit burst 32k "
+        "filter add dev eth1 parent ffff: protocol ip prio 1 u32 match u32 0 0 at 0 police rate 1mbit burst 32k "
+        "mtu 60k drop flowid :1",
+        "filter replace dev eth1 ingress protocol ip prio 3 matchall action police rate 2mbit burst 32k mtu 60k "
         "conform-exceed drop/pipe",
     ))  # fmt: skip
 
