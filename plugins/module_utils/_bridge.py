@@ -13,6 +13,7 @@ from ._facts import Facts, link_key
 from ._kinds.bridge import new_bridge
 from ._model import HOST, OWNER_AUTO, OWNER_BRIDGE, UNFINISHED, Address, Device, Port
 from ._plan import Absent, KernelObject, State
+from ._uplinks import mac_of_nic, marked, uplinks
 
 __all__ = ["Bridge", "addresses_of", "bridges_from_params", "others", "wanted"]
 OURS = (OWNER_AUTO, OWNER_BRIDGE, UNFINISHED)
@@ -23,17 +24,21 @@ def wanted(bridge: Bridge, facts: Facts, state: State) -> t.Iterator[KernelObjec
     device = facts.host.get(bridge.name)
     if bridge.state == "absent":
         yield from _unwanted(bridge, device, facts, state)
+        yield from uplinks(bridge, facts, state, switched=False)
         return
     if device is not None and device.type != "bridge":
         raise bridge.refuse(f"name: {bridge.name} exists on the host and is not a bridge but {_what(device, facts)}.")
     _check_delay(bridge, device)
     link = new_bridge(bridge.name, facts.host_seed, OWNER_BRIDGE)
     yield dataclasses.replace(
-        link, mac=bridge.mac_address or (link.mac if device is None else None), mtu=bridge.mtu,
+        link, mac=bridge.mac_address or ((mac_of_nic(bridge, facts) or link.mac) if device is None else None),
+        mtu=bridge.mtu,
         settings=_possible(bridge, facts) or None,
         owner=OWNER_BRIDGE if device is None or device.owner in OURS else None,
     )
     yield from addresses_of(bridge, facts, device is None or device.owner in OURS)
+    _check_vlans(bridge, device)
+    yield from uplinks(bridge, facts, state, switched=False)
 
 
 def addresses_of(bridge: Bridge, facts: Facts, ours: bool) -> t.Iterator[KernelObject | Absent]:
@@ -44,6 +49,15 @@ def addresses_of(bridge: Bridge, facts: Facts, ours: bool) -> t.Iterator[KernelO
         keys = {address.key for address in listed}
         have = [address for address in facts.addresses.get(HOST, ()) if address.device == bridge.name]
         yield from (Absent(address.key) for address in have if address.key not in keys)
+
+
+def _check_vlans(bridge: Bridge, device: Device | None) -> None:
+    filters = bridge.settings.get("vlan_filtering", ((device.settings if device else None) or {}).get("vlan_filtering"))
+    for port in bridge.ports or () if not filters else ():
+        if port.vlans is not None:
+            raise bridge.refuse(
+                f"ports: {port.name} has VLANs, but {bridge.name} does not tell them apart; say 'vlan_filtering: true'."
+            )
 
 
 def _what(device: Device, facts: Facts) -> str:
@@ -80,7 +94,8 @@ def _unwanted(bridge: Bridge, device: Device | None, facts: Facts, state: State)
     if device.type != "bridge" or device.owner not in OURS:
         what = "bridge" if device.type == "bridge" else device.type or "network card"
         raise bridge.refuse(f"name: {bridge.name} is somebody else's {what}, which is never removed here.")
-    ports = facts.ports_of(bridge.name)
+    ours = marked(bridge.name, facts)
+    ports = [port for port in facts.ports_of(bridge.name) if port.name not in ours]
     foreign = sorted(port.name for port in ports if not port.owner)
     if foreign:
         listed = ", ".join(foreign)

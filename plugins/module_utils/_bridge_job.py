@@ -5,18 +5,19 @@ from __future__ import annotations
 
 import typing as t
 
-from . import _bridge, _bridge_ovs, _filter, _forwarding, _ovs
+from . import _bridge, _bridge_ovs, _filter, _forwarding, _ovs, _uplinks
 from ._announce import News, announce
 from ._bridge_options import LINUX, SWITCH, Bridge, bridges_from_params
-from ._facts import link_key
+from ._facts import Facts, link_key
 from ._items import purges
-from ._model import HOST, Address, Link
+from ._model import HOST, UPLINK, Address, Link, Port
 from ._netlink import Namespaces
 from ._observe import observe
 from ._ovs_rows import OvsBridge, OvsPort, bridge_key
 from ._ovs_settings import TIMERS
 from ._plan import Desired, Plan, State
 from ._run import Picture
+from ._vf_record import escaped
 
 WANTED = {LINUX: _bridge.wanted, SWITCH: _bridge_ovs.wanted}
 
@@ -27,14 +28,19 @@ class BridgeJob:
     def __init__(self, params: t.Mapping[str, t.Any]) -> None:
         self.purge = purges(params, "bridges")
         self.bridges = bridges_from_params(params)
+        self.warnings: list[str] = []
 
     def open(self, namespaces: Namespaces) -> None:
         """Bridges are on the host, whose namespace is open."""
 
     def picture(self, namespaces: Namespaces) -> Picture:
         goes = self.purge or any(bridge.state == "absent" for bridge in self.bridges)
+        ports = [port for bridge in self.bridges for port in bridge.ports or ()]
         vlans = any({"vlan_filtering", "default_pvid"} & set(bridge.settings) for bridge in self.bridges)
-        facts = observe(namespaces, routes_of_host=goes, vlans=vlans)
+        vlans = vlans or any(port.vlans is not None for port in ports)
+        moves = any(bridge.ports is not None for bridge in self.bridges)
+        facts = observe(namespaces, routes_of_host=goes or moves, vlans=vlans)
+        self._look_closer(facts, namespaces)
         facts.switch, facts.no_switch = _ovs.look(needed=any(bridge.kind == SWITCH for bridge in self.bridges))
         state = facts.state()
         bridges = self.bridges + (_bridge.others(self.bridges, facts) if self.purge else [])
@@ -44,6 +50,21 @@ class BridgeJob:
         for item in self._rules(bridges, state):
             desired[item.key] = item
         return Picture(state, desired, set(desired))
+
+    def _look_closer(self, facts: Facts, namespaces: Namespaces) -> None:
+        """At the addresses and routes that move with a NIC, and those that cannot."""
+        self.warnings = [warning for bridge in self.bridges for warning in _uplinks.stranded(bridge, facts)]
+        for bridge in self.bridges:
+            for port in bridge.ports or () if bridge.move_addresses and bridge.state == "present" else ():
+                device = facts.host.get(port.name)
+                lent = namespaces[HOST].lent_addresses(device) if device is not None else []
+                if lent:
+                    raise _uplinks.lent(bridge, port.name, lent)
+        if HOST in facts.routes:
+            names = {device.index: device.name for device in facts.host.values()}
+            addresses = facts.addresses.get(HOST, [])
+            every = namespaces[HOST].routes(names, every=True)
+            facts.routes[HOST] += [route for route in every if _uplinks.kept_by_hand(route, addresses)]
 
     def _rules(self, bridges: list[Bridge], state: State) -> t.Iterator[t.Any]:
         bridges = [bridge for bridge in bridges if bridge.kind == LINUX]  # the filter sees no frames of Open vSwitch
@@ -58,15 +79,18 @@ class BridgeJob:
                 yield from _forwarding.no_rules_for(bridge.name, filters)
 
     def results(self, state: State) -> dict[str, t.Any]:
-        return {"bridges": [_result(bridge, state) for bridge in self.bridges if bridge.state == "present"]}
+        found = {"bridges": [_result(bridge, state) for bridge in self.bridges if bridge.state == "present"]}
+        return {**found, **({"warnings": self.warnings} if self.warnings else {})}
 
     def finish(self, plan: Plan, namespaces: Namespaces, state: State) -> None:
-        made = {each.key for each in plan if each.action == "create" and each.subject.KIND == "address"}
-        for bridge in self.bridges:
-            link = state.get(link_key(HOST, bridge.name))
-            new = tuple(a for a in bridge.addresses or () if Address(HOST, bridge.name, a).key in made)
-            if new and isinstance(link, Link) and link.mac:
-                announce([News(HOST, bridge.name, link.mac, new)], namespaces)
+        made: dict[str, list[str]] = {}
+        for each in plan:
+            if each.action == "create" and isinstance(each.subject, Address):
+                made.setdefault(each.subject.device, []).append(each.subject.address)
+        for device, new in made.items():
+            link = state.get(link_key(HOST, device))
+            if isinstance(link, Link) and link.mac:
+                announce([News(HOST, device, link.mac, tuple(new))], namespaces)
 
 
 def _result(bridge: Bridge, state: State) -> dict[str, t.Any]:
@@ -77,6 +101,11 @@ def _result(bridge: Bridge, state: State) -> dict[str, t.Any]:
         "name": bridge.name, "kind": bridge.kind, "mac_address": link.mac, "mtu": link.mtu,
         "addresses": sorted(item.address for item in addresses if item.ns == HOST),
     }
+    mark = UPLINK + escaped(bridge.name) + "|"
+    found["ports"] = sorted(
+        str(item.local_interface) for item in state.values()
+        if isinstance(item, Port) and (item.owner or "").startswith(mark)
+    )
     row = state.get(bridge_key(bridge.name))
     return {**found, **(_switched(row, state) if isinstance(row, OvsBridge) else link.settings or {})}
 

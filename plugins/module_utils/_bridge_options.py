@@ -13,6 +13,7 @@ from ._items import items_of
 from ._ovs_rows import check_name
 from ._ovs_settings import DATAPATHS, FAIL_MODES, Settings
 from ._tunnels import Tunnel, tunnels_from_option
+from ._uplinks import Uplink, uplinks_from_option
 
 LINUX, SWITCH = "linux", "openvswitch"
 # Seconds. With STP off the kernel takes any forward delay.
@@ -46,6 +47,8 @@ class Bridge:
     switched: Settings = dataclasses.field(default_factory=dict)  # those of Open vSwitch, as _ovs_settings spells them
     datapath: str | None = None
     tunnels: tuple[Tunnel, ...] | None = None
+    ports: tuple[Uplink, ...] | None = None
+    move_addresses: bool = False
     forwarding: str = "auto"
     state: str = "present"
     where: str = ""
@@ -68,10 +71,15 @@ def bridges_from_params(params: t.Mapping[str, t.Any]) -> list[Bridge]:
     found = items_of(params, "bridges", Bridge.from_params)
     names: dict[str, Bridge] = {}
     addresses: dict[str, Bridge] = {}
+    ports: dict[str, Bridge] = {}
     for bridge in found:
         if names.setdefault(bridge.name, bridge) is not bridge:
             also = names[bridge.name].where.rstrip(": ")
             raise bridge.refuse(f"name: {bridge.name} is listed twice (also in {also}).")
+        for port in bridge.ports or () if bridge.state == "present" else ():
+            other = ports.setdefault(port.name, bridge)
+            if other is not bridge:
+                raise bridge.refuse(f"ports: {port.name} is given to both {other.name} and {bridge.name}.")
         for address in bridge.addresses or () if bridge.state == "present" else ():
             other = addresses.setdefault(address.split("/")[0], bridge)
             if other is not bridge:
@@ -106,6 +114,8 @@ def _normalized(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         "settings": _settings(params) if kind == LINUX else {},
         "switched": _ovs_settings.from_options({**params, "mtu": mtu}) if kind == SWITCH else {},
         "datapath": datapath,
+        "ports": None if params.get("ports") is None else uplinks_from_option(params["ports"]),
+        "move_addresses": bool(params.get("move_addresses")),
         "tunnels": None if params.get("tunnels") is None else tunnels_from_option(params["tunnels"]),
         "forwarding": params.get("forwarding") or "auto",
         "state": params.get("state") or "present",

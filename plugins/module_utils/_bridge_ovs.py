@@ -13,6 +13,7 @@ from ._normalize import stable_mac
 from ._ovs_rows import MISSING, OvsBridge, OvsPort, Switch, bridge_key, no_datapath
 from ._ovs_settings import unusual
 from ._plan import Absent, KernelObject, State
+from ._uplinks import mac_of_nic, uplinks
 
 SYSTEM = ("", "system")
 
@@ -31,6 +32,7 @@ def wanted(bridge: Bridge, facts: Facts, state: State) -> t.Iterator[KernelObjec
         state[seen.key] = link
     if bridge.state == "absent":
         yield from _unwanted(bridge, known, switch)
+        yield from uplinks(bridge, facts, state, switched=True)
         return
     if known is None and device is not None:
         raise bridge.refuse(
@@ -43,6 +45,7 @@ def wanted(bridge: Bridge, facts: Facts, state: State) -> t.Iterator[KernelObjec
     yield Link(HOST, bridge.name, type="internal", up=True)
     yield from addresses_of(bridge, facts, known is None or known.owner in OURS)
     yield from _tunnels(bridge, switch)
+    yield from uplinks(bridge, facts, state, switched=True)
 
 
 def _row(bridge: Bridge, known: OvsBridge | None, facts: Facts) -> OvsBridge:
@@ -51,7 +54,7 @@ def _row(bridge: Bridge, known: OvsBridge | None, facts: Facts) -> OvsBridge:
     mac = bridge.mac_address
     if known is None:
         # A MAC of its own, or the bridge would take the lowest of its ports' and change it as they come and go.
-        mac = mac or stable_mac("bridge", facts.host_seed, bridge.name)
+        mac = mac or mac_of_nic(bridge, facts) or stable_mac("bridge", facts.host_seed, bridge.name)
         return OvsBridge(
             HOST, bridge.name, owner=owner, mac=mac, error="", datapath=datapath,
             settings=unusual(bridge.switched, None),

@@ -23,6 +23,7 @@ OWNER_AUTO = MARK + "auto"  # a bridge that pipework_attach made on the way
 OWNER_BRIDGE = MARK + "bridge"  # a bridge that pipework_bridge made
 OWNER_VXLAN = MARK + "vxlan"  # a link of pipework_vxlan
 OWNER_SHIM = MARK + "shim"  # how the mark of the host's own macvlans begins
+UPLINK = MARK + "uplink:"  # a NIC that is a port of a bridge; the rest of the alias is for _uplinks to read
 UNFINISHED = MARK + "unfinished"  # what a killed run leaves: made, but not yet marked, or about to be deleted
 STAND_IN = "pwt"  # how the name begins that an interface has until it can have its own
 GROUP = 0x70697065  # the link group of what is unfinished
@@ -69,7 +70,7 @@ class Device:
         """Our mark on it, if it has one."""
         if self.group in (GROUP, GROUP_DELETE):
             return UNFINISHED
-        return self.alias if self.alias and self.alias.startswith(MARK) else None
+        return self.alias if self.alias and self.alias.startswith(MARK) and not self.alias.startswith(UPLINK) else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,7 +148,7 @@ class Link(KernelObject):
 
 @dataclasses.dataclass(frozen=True)
 class Port(KernelObject):
-    """The host end of a container's veth pair, and the bridge that it is a port of.
+    """The host end of a container's veth pair, or a NIC of the host, and the bridge that it is a port of.
 
     What a port has on its bridge it loses when it leaves: where the bridge is another one, all is set again.
     """
@@ -155,7 +156,7 @@ class Port(KernelObject):
     KIND = "port"
     IDENTITY = ("ns", "guest")
 
-    guest: str  # the other end: docker:web1/eth1
+    guest: str  # the other end: docker:web1/eth1; of a NIC, itself
     local_interface: str | None = None
     bridge: str | None = None
     mtu: int | None = None

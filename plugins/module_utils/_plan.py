@@ -199,6 +199,8 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("address", "create"),
     ("address", "update"),
     *((kind, "update") for kind in _RANKS),
+    ("second address", "create"),  # the first one of a subnet is what the host speaks from
+    ("second address", "update"),
     ("nic", "update"),  # is home when it has its addresses
     ("vf_address", "create"),  # when the function has it
     ("way", "create"),  # to a gateway
@@ -222,6 +224,8 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("timer", "create"),
     ("timer", "update"),
     ("bridge", "update"),
+    ("moved_way", "update"),  # when both interfaces are up, and have their addresses
+    ("moved", "update"),
     ("ovs_bridge", "create"),  # these are one transaction, when all that comes is there and all that goes still is
     ("ovs_port", "create"),
     ("ovs_port", "update"),
@@ -229,6 +233,7 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("ovs_port", "delete"),
     ("ovs_bridge", "delete"),
     ("ovs_first", "delete"),
+    ("port_free", "update"),  # what its mark remembers is done
     ("rule", "delete"),
     *((kind, "delete") for kind in reversed(_TREE)),
     ("fdb", "delete"),
@@ -242,6 +247,7 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("kept", "delete"),
     ("way", "delete"),
     ("link_local", "delete"),
+    ("second address", "delete"),
     ("address", "delete"),
     *((kind, "delete") for kind in reversed(_RANKS)),
     ("sysctl", "delete"),

@@ -228,6 +228,7 @@ def _delete_fdb(before: FdbEntry, _after: None, namespaces: Namespaces) -> list[
 
 
 ROUTES = ("way", "kept", "route", "late way", "late kept", "late route")
+ADDRESSES = ("address", "second address")
 REQUESTS: dict[tuple[str, str], t.Callable[[t.Any, t.Any, Namespaces], list[Request]]] = {
     ("link", "create"): create_link, ("link", "update"): _update_link,
     ("peer", "create"): _create_peer, ("peer", "update"): _update_link,
@@ -244,10 +245,13 @@ REQUESTS: dict[tuple[str, str], t.Callable[[t.Any, t.Any, Namespaces], list[Requ
     ("vf", "update"): _set_vf,
     ("vf_address", "create"): _give_address, ("vf_address", "delete"): _free_address,
     ("port", "create"): _set_port, ("port", "update"): _set_port, ("port", "delete"): _unset_port,
+    ("port_free", "update"): _set_port,
+    ("moved_way", "update"): _replace_route, ("moved", "update"): _replace_route,
     ("rule", "create"): _create_rule, ("rule", "delete"): _delete_rule,
-    ("address", "create"): create_address, ("address", "update"): _replace_address,
-    ("address", "delete"): _delete_address,
     ("claim", "create"): create_address, ("claim", "delete"): _delete_address,
+    **{(kind, "create"): create_address for kind in ADDRESSES},
+    **{(kind, "update"): _replace_address for kind in ADDRESSES},
+    **{(kind, "delete"): _delete_address for kind in ADDRESSES},
     **{(kind, "create"): _create_route for kind in ROUTES}, **{(kind, "update"): _replace_route for kind in ROUTES},
     **{(kind, "delete"): _delete_route for kind in ROUTES},
 }

@@ -66,6 +66,27 @@ options:
   ageing_time:
     description: Seconds until an address that was not seen again is forgotten; for Open vSwitch, 15 to 3600.
     type: float
+  ports:
+    description:
+      - NICs of the host that are ports of the bridge, each by its name, or as C({name, vlan, vlan_trunks}).
+      - The list is the whole set of those that this module made ports of the bridge; an empty list takes them out.
+        A NIC that leaves, also with the bridge, is what it was before.
+      - A NIC that is a port of another bridge is refused, and one that the host's default route leads through unless
+        O(move_addresses=true).
+      - C(vlan) and C(vlan_trunks) are those of M(pipework.containers.pipework_attach). Without them, a port of a bridge
+        of Open vSwitch carries all VLANs with their tags, and one of a Linux bridge is in the VLAN O(default_pvid).
+    type: list
+    elements: raw
+  move_addresses:
+    description:
+      - Take the addresses of O(ports), and the routes that lead out of them, over to the bridge. A new bridge takes
+        over the MAC address too. When the NIC leaves the bridge, they go back.
+      - Each address is on the bridge before it leaves the NIC, and each route is exchanged in one step. When a step
+        fails, all is as it was.
+      - An address that a DHCP client renews is refused. IPv6 addresses that a router gave are left alone; the bridge
+        gets its own from the router.
+      - Rules of policy routing that name the NIC stay as they are.
+    type: bool
   rstp:
     description:
       - Whether a bridge of Open vSwitch takes part in the rapid spanning tree protocol. Not together with O(stp).
@@ -143,6 +164,8 @@ options:
       ageing_time: {description: See O(ageing_time)., type: float}
       vlan_filtering: {description: See O(vlan_filtering)., type: bool}
       default_pvid: {description: See O(default_pvid)., type: int}
+      ports: {description: See O(ports)., type: list, elements: raw}
+      move_addresses: {description: See O(move_addresses)., type: bool}
       rstp: {description: See O(rstp)., type: bool}
       datapath: {description: See O(datapath)., type: str, choices: [system, netdev]}
       fail_mode: {description: See O(fail_mode)., type: str, choices: [standalone, secure]}
@@ -176,6 +199,19 @@ EXAMPLES = r"""
     name: br1
     vlan_filtering: true
     default_pvid: 0
+
+- name: A bridge with the host's card as a port, and with the host's addresses and routes
+  pipework.containers.pipework_bridge:
+    name: br0
+    ports: [eth0]
+    move_addresses: true
+
+- name: A bridge with VLANs, and a card on which three of them pass with their tags
+  pipework.containers.pipework_bridge:
+    name: br2
+    vlan_filtering: true
+    ports:
+      - {name: eth2, vlan_trunks: [10, 20-21]}
 
 - name: A bridge of Open vSwitch, with a tunnel to the one on another host
   pipework.containers.pipework_bridge:
@@ -235,6 +271,7 @@ bridges:
       type: str
       returned: always
     mtu: {description: Its MTU; null in check mode where the kernel will choose one., type: int, returned: always}
+    ports: {description: "The NICs that are its ports, by this module.", type: list, elements: str, returned: always}
     addresses: {description: The host's addresses on it., type: list, elements: str, returned: always}
 """
 
@@ -264,6 +301,8 @@ ITEM = {
     "ageing_time": {"type": "float"},
     "vlan_filtering": {"type": "bool"},
     "default_pvid": {"type": "int"},
+    "ports": {"type": "list", "elements": "raw"},
+    "move_addresses": {"type": "bool"},
     "rstp": {"type": "bool"},
     "datapath": {"type": "str", "choices": ["system", "netdev"]},
     "fail_mode": {"type": "str", "choices": ["standalone", "secure"]},

@@ -378,3 +378,28 @@ def test_B4_a_run_killed_at_any_operation_is_made_up_for_by_the_next(pair: Host,
             assert (shown[end["a"]], shown[end["b"]]) == ({"10": ACCESS}, {"5-9": PLAIN})
         else:
             assert shown[end["a"]] == {"100": ACCESS, "101": PLAIN, "200-210": PLAIN}
+
+
+def test_P31_a_nic_as_a_trunk(pair: Host) -> None:
+    """Two VLANs come in by one cable, from the namespace b, and go to whom they are for."""
+    pair.sh("ip", "link", "add", "nic0", "type", "veth", "peer", "name", "nic0", "netns", "b")
+    pair.batch("link set nic0 up\n" + "".join(
+        f"link add link nic0 name nic0.{vlan} type vlan id {vlan}\nlink set nic0.{vlan} up\n"
+        f"address add 10.7.{vlan}.2/24 dev nic0.{vlan}\n" for vlan in (10, 20, 30)
+    ), ns="b")  # fmt: skip
+    before = everything(pair)
+    trunk = {"vlan_filtering": True, "ports": [{"name": "nic0", "vlan_trunks": ["10", "30"]}]}
+    planned = bridge(pair, check=True, **trunk)
+    assert bridge(pair, **trunk)["operations"] == planned["operations"]
+    assert not bridge(pair, **trunk)["changed"]
+    assert vlans(pair)["nic0"] == {"10": PLAIN, "30": PLAIN}
+    guest = {"container": "a", "host_interface": "br1", "addresses": ["10.7.10.1/24", "10.7.20.1/24"]}
+    pair.run(runtime="netns", attachments=[{**guest, "vlan": 10}])
+    assert pair.ping("a", "10.7.10.2")
+    pair.run(runtime="netns", attachments=[{**guest, "vlan": 20}])  # which the trunk does not carry
+    assert not pair.ping("a", "10.7.20.2", seconds=0)
+    bridge(pair, ports=[{"name": "nic0", "vlan_trunks": ["20"]}])
+    assert pair.ping("a", "10.7.20.2")
+    pair.run(runtime="netns", attachments=[{**guest, "state": "absent"}])
+    bridge(pair, state="absent")
+    assert difference(before, everything(pair)) == []

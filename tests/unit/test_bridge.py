@@ -20,6 +20,7 @@ from ansible_collections.pipework.containers.plugins.module_utils._facts import 
 from ansible_collections.pipework.containers.plugins.module_utils._model import HOST, Address, Device
 from ansible_collections.pipework.containers.plugins.module_utils._normalize import broadcast
 from ansible_collections.pipework.containers.plugins.module_utils._plan import reconcile, simulate
+from ansible_collections.pipework.containers.plugins.module_utils._uplinks import Record
 
 SETTINGS = {"stp": False, "forward_delay": 15, "hello_time": 2, "max_age": 20, "ageing_time": 300}
 
@@ -158,6 +159,11 @@ TUNNEL = {"name": "t", "remote": "10.0.0.1"}
         ({"ageing_time": "inf"}, "ageing_time: "),
         ({"fail_mode": "secure"}, "fail_mode: only bridges of Open vSwitch have it ('kind: openvswitch')"),
         ({"kind": "openvswitch", "vlan_filtering": True}, "vlan_filtering: a bridge of Open vSwitch has no such"),
+        ({"ports": ["a b"]}, "ports: 'a b'"),
+        ({"ports": ["eth1", {"name": "eth1"}]}, "ports: eth1 is listed twice"),
+        ({"ports": [{"name": "eth1", "tag": 7}]}, "ports: tag is no option of a port; name, vlan, vlan_trunks are"),
+        ({"ports": [{"name": "eth1", "vlan": 5000}]}, "ports: vlan: '5000' is not a VLAN ID"),
+        ({"ports": [{"name": "eth1", "vlan_trunks": ["9-"]}]}, "ports: vlan_trunks: '9-' is not a VLAN ID"),
         ({**OVS, "stp": True, "rstp": True}, "rstp: stp and rstp are both true"),
         ({**OVS, "rstp": True, "hello_time": 2}, "hello_time: with rstp, Open vSwitch has no such timer"),
         ({**OVS, "forward_delay": 2}, "forward_delay: 2 s is not possible; Open vSwitch takes 4"),
@@ -203,12 +209,23 @@ def test_lists_take_the_tasks_options_as_defaults() -> None:
             [{"name": "a", "addresses": ["10.0.0.1/24"]}, {"name": "b", "addresses": ["10.0.0.1/8"]}],
             "bridges[1]: addresses: 10.0.0.1/8 is given to both a and b",
         ),
+        ([{"name": "a", "ports": ["eth1"]}, {"name": "b", "ports": ["eth1"]}], "bridges[1]: ports: eth1 is given to"),
     ],
 )
 def test_clashes_in_a_list_name_the_item(items: list[dict[str, Any]], words: str) -> None:
     with pytest.raises(PipeworkError) as caught:
         bridges_from_params({"bridges": items})
     assert str(caught.value).startswith(words)
+
+
+@pytest.mark.parametrize("bridge", ["br1", "a|b", "x%7Cy"])
+@pytest.mark.parametrize("alias", ["", "to the|lan|", "pipework:auto"])
+@pytest.mark.parametrize("addresses", [(), ("10.0.0.1/8", "fd00::1/64")])
+def test_what_a_nic_was_is_read_back(bridge: str, alias: str, addresses: tuple[str, ...]) -> None:
+    record = Record(bridge, True, addresses, alias)
+    assert Record.unpack(record.pack()) == record
+    assert device(1, "eth1", None, alias=record.pack()).owner is None, "it is no attachment's"
+    assert all(Record.unpack(each) is None for each in (None, "", "pipework:auto", "pipework:uplink:br1", "a|b|c|d"))
 
 
 def test_B11_purge_is_for_bridges_that_pipework_bridge_made() -> None:

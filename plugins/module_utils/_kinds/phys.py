@@ -12,7 +12,7 @@ import typing as t
 
 from .._errors import PipeworkError
 from .._facts import Facts, link_key, port_key
-from .._model import ALIAS_MAX, HOST, Address, Device, Link, Nic
+from .._model import ALIAS_MAX, HOST, UPLINK, Address, Device, Link, Nic
 from .._normalize import broadcast
 from .._plan import Absent, KernelObject
 from .._vf_record import VirtualFunction
@@ -89,6 +89,8 @@ def _as_it_is(site: Site, device: Device) -> Nic:
         raise site.item.refuse(
             f"host_interface: {device.name} is a port of {master}; take it out first, or attach to {master}."
         )
+    if (device.alias or "").startswith(UPLINK):
+        raise site.item.refuse(f"host_interface: {device.name} is a port of a bridge; attach to that bridge.")
     if device.type == "bridge" or device.owner:
         what = "a bridge" if device.type == "bridge" else "part of another attachment"
         raise site.item.refuse(

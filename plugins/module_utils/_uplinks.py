@@ -1,0 +1,316 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""NICs of the host as ports of a bridge: how they join it, with addresses and routes if asked, and leave it. Pure.
+
+A NIC that joins keeps in its alias which bridge it belongs to and what it was before. An address is on the bridge
+before it leaves the NIC, and a route is exchanged in one step, so that at no moment there is none.
+"""
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import typing as t
+
+from . import _normalize as norm
+from . import _vlans
+from ._errors import PipeworkError
+from ._facts import Facts
+from ._model import ALIAS_MAX, HOST, OWNER_BRIDGE, UPLINK, Address, Device, Port, Route
+from ._ovs_rows import OvsPort, port_row_key
+from ._plan import Absent, KernelObject, State
+from ._vf_record import escaped, unescaped
+
+if t.TYPE_CHECKING:
+    from ._bridge_options import Bridge
+
+OPTIONS = ("name", "vlan", "vlan_trunks")
+SECONDARY, NODAD, NOPREFIXROUTE = 0x01, 0x02, 0x200  # flags of addresses; the first one, of IPv4
+RTPROT_KERNEL, TABLE_LOCAL = 2, 255
+
+
+@dataclasses.dataclass(frozen=True)
+class Uplink:
+    """One item of ``ports``. ``vlans``: as _vlans spells them; None: not managed."""
+
+    name: str
+    vlans: tuple[str, ...] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """What a NIC was before it became a port, and the addresses that the bridge has from it."""
+
+    bridge: str
+    up: bool
+    addresses: tuple[str, ...] = ()
+    alias: str = ""
+
+    def pack(self) -> str:
+        state = "up" if self.up else "down"
+        return "|".join([UPLINK + escaped(self.bridge), state, ",".join(self.addresses), self.alias])
+
+    @classmethod
+    def unpack(cls, alias: str | None) -> Record | None:
+        fields = (alias or "").split("|", 3)
+        if len(fields) != 4 or not fields[0].startswith(UPLINK):
+            return None
+        listed = tuple(address for address in fields[2].split(",") if address)
+        return cls(unescaped(fields[0][len(UPLINK):]), fields[1] == "up", listed, fields[3])
+
+
+@dataclasses.dataclass(frozen=True)
+class MovedAddress(Address):
+    """An address that was used on this line until now. Nobody else has it: it can be used at once."""
+
+    @property
+    def order_kind(self) -> str:
+        second = ":" not in self.address and (self.flags or 0) & SECONDARY
+        return "second address" if second else self.KIND
+
+    def newborn(self) -> Address:
+        return dataclasses.replace(self, flags=(self.flags or 0) | NODAD) if ":" in self.address else self
+
+    def differences(self, observed: KernelObject) -> frozenset[str]:
+        hasty = ":" in self.address and (t.cast(Address, observed).flags or 0) & NODAD
+        return super().differences(observed) | frozenset({"flags"} if hasty else ())
+
+    def over(self, observed: KernelObject) -> KernelObject:
+        return dataclasses.replace(t.cast(Address, super().over(observed)), flags=self.flags)
+
+
+@dataclasses.dataclass(frozen=True)
+class NicPort(Port):
+    """A NIC, and the bridge that it is a port of."""
+
+    @property
+    def order_kind(self) -> str:
+        return self.KIND if self.bridge != "" or (self.owner or "").startswith(UPLINK) else "port_free"
+
+
+@dataclasses.dataclass(frozen=True)
+class MovedRoute(Route):
+    """A route that leads out of another interface from now on; all else of it stays."""
+
+    HINTS = frozenset()
+
+    @property
+    def order_kind(self) -> str:
+        return "moved" if self.gateway or self.nexthops else "moved_way"
+
+
+def uplinks_from_option(items: t.Sequence[t.Any]) -> tuple[Uplink, ...]:
+    """The list, checked; raises PipeworkError."""
+    found: dict[str, Uplink] = {}
+    for item in items:
+        if not isinstance(item, t.Mapping):
+            item = {"name": item}
+        odd = sorted(str(name) for name in item if name not in OPTIONS)
+        if odd:
+            raise PipeworkError(f"ports: {odd[0]} is no option of a port; {', '.join(OPTIONS)} are.")
+        name = norm.interface_name(str(item.get("name") or ""), "ports")
+        vlan, trunks = item.get("vlan"), item.get("vlan_trunks")
+        vlans = _vlans.of_port(
+            None if vlan is None else _vlans.vlan_id(vlan, "ports: vlan"),
+            None if trunks is None else _vlans.trunks(
+                trunks if isinstance(trunks, list) else str(trunks).split(","), "ports: vlan_trunks",
+            ),
+        )
+        if name in found:
+            raise PipeworkError(f"ports: {name} is listed twice.")
+        found[name] = Uplink(name, vlans)
+    return tuple(found.values())
+
+
+def marked(bridge: str, facts: Facts) -> dict[str, Record]:
+    """The NICs that are ports of a bridge through us, or were about to be when a run was ended."""
+    records = {device.name: Record.unpack(device.alias) for device in facts.host.values()}
+    return {name: record for name, record in records.items() if record is not None and record.bridge == bridge}
+
+
+def mac_of_nic(bridge: Bridge, facts: Facts) -> str | None:
+    """The MAC address that a new bridge takes over together with the addresses: neighbours and switches know it."""
+    for uplink in bridge.ports or () if bridge.move_addresses else ():
+        device = facts.host.get(uplink.name)
+        if device is not None and _addresses(uplink.name, facts):
+            return device.mac
+    return None
+
+
+def uplinks(bridge: Bridge, facts: Facts, state: State, switched: bool) -> t.Iterator[KernelObject | Absent]:
+    """What is wanted of NICs: of those that are listed, and of those of ours that are not any more."""
+    present = bridge.state == "present"
+    ours = marked(bridge.name, facts)
+    listed = bridge.ports or () if present else ()
+    for uplink in listed:
+        device = _checked(bridge, uplink, facts)
+        _observed(device, bridge.name, facts, state)
+        yield from _joins(bridge, uplink, device, facts, switched)
+    if present and bridge.ports is None:
+        listed = tuple(Uplink(name) for name in ours)
+        for address in (a for record in ours.values() for a in record.addresses):
+            yield Address(HOST, bridge.name, address, broadcast=norm.broadcast(address))
+    for name, record in ours.items():
+        if name not in {uplink.name for uplink in listed}:
+            _observed(facts.host[name], bridge.name, facts, state)
+            yield from _leaves(bridge, name, record, facts, switched)
+
+
+def _observed(device: Device, to: str, facts: Facts, state: State) -> None:
+    # What is a port of Open vSwitch has a master too, or has none: that is for its own database to say.
+    master = facts.by_index.get(device.master) if device.master is not None else None
+    bridge = master.name if master is not None and master.type == "bridge" else ""
+    found = NicPort(
+        HOST, device.name, local_interface=device.name, bridge=bridge, mtu=device.mtu, up=device.up,
+        owner=device.alias or "", settings=device.port, vlans=facts.vlans_of(device),
+    )
+    state[found.key] = found
+    for address in (*_addresses(device.name, facts), *_addresses(to, facts)):
+        state[address.key] = MovedAddress(**address.__dict__)  # in its order, if it goes and comes back
+
+
+def _checked(bridge: Bridge, uplink: Uplink, facts: Facts) -> Device:
+    name = uplink.name
+    device = facts.host.get(name)
+    if device is None:
+        nics = sorted(each.name for each in facts.host.values() if each.type is None)
+        there = f"; the host's NICs are {', '.join(nics)}" if nics else ""
+        raise bridge.refuse(f"ports: the host has no interface {name}{there}.")
+    switch = facts.switch.bridges if facts.switch else {}
+    if device.type == "bridge" or name in switch or name == bridge.name:
+        raise bridge.refuse(f"ports: {name} is a bridge itself; a NIC would be right.")
+    if not device.ethernet:
+        raise bridge.refuse(f"ports: {name} is no Ethernet interface, which a port of a bridge has to be.")
+    record = Record.unpack(device.alias)
+    under = facts.bridge_under(device) or (record.bridge if record else None)
+    if under is not None and under != bridge.name:
+        raise bridge.refuse(f"ports: {name} is a port of {under} already; take it out there first.")
+    if device.owner:
+        raise bridge.refuse(f"ports: {name} is part of an attachment ({device.owner}).")
+    if not bridge.move_addresses and not under and _addresses(name, facts) and _leads_out(name, facts):
+        raise bridge.refuse(
+            f"ports: the host's default route leads through {name}, whose addresses do not work on a port of a bridge; "
+            "'move_addresses: true' takes addresses and routes over to the bridge."
+        )
+    return device
+
+
+def _addresses(device: str, facts: Facts) -> list[Address]:
+    return [address for address in facts.addresses.get(HOST, ()) if address.device == device]
+
+
+def _leads_out(device: str, facts: Facts) -> bool:
+    return any(each.destination == "default" and by(each, device) for each in facts.routes.get(HOST, ()))
+
+
+def stranded(bridge: Bridge, facts: Facts) -> list[str]:
+    """Warnings about addresses that stay on a NIC and do not work there."""
+    found = []
+    for uplink in bridge.ports or () if bridge.state == "present" and not bridge.move_addresses else ():
+        have = [address.address for address in _addresses(uplink.name, facts)]
+        if have:
+            found.append(
+                f"{uplink.name} is a port of {bridge.name} and still has {', '.join(have)}, which does not work there; "
+                "'move_addresses: true' takes it over to the bridge."
+            )
+    return found
+
+
+def lent(bridge: Bridge, name: str, addresses: t.Sequence[Address]) -> PipeworkError:
+    """The error about addresses that somebody would give to the NIC again."""
+    listed = ", ".join(address.address for address in addresses)
+    return bridge.refuse(
+        f"move_addresses: {name} has {listed} for a time only, from a DHCP client that would renew it on {name}; "
+        "end that client, or let it run on the bridge, and give the address to the NIC for good or to the bridge."
+    )
+
+
+def _joins(
+    bridge: Bridge, uplink: Uplink, device: Device, facts: Facts, switched: bool,
+) -> t.Iterator[KernelObject | Absent]:
+    name = uplink.name
+    moving = _addresses(name, facts) if bridge.move_addresses else []
+    record = Record.unpack(device.alias)
+    if record is None and (moving or facts.bridge_under(device) != bridge.name):
+        record = Record(bridge.name, device.up, (), device.alias or "")
+    owner = None  # a port that somebody else made stays his
+    if record is not None:
+        new = tuple(a.address for a in moving if a.address not in record.addresses)
+        record = dataclasses.replace(record, addresses=record.addresses + new)
+        owner = record.pack()
+        if len(owner.encode("utf-8", "surrogateescape")) > ALIAS_MAX:
+            raise bridge.refuse(
+                f"ports: {name} has more addresses ({len(record.addresses)}), or a longer alias, than can be kept with "
+                "it until it leaves the bridge; remove some of them first."
+            )
+    if switched:
+        yield NicPort(HOST, name, local_interface=name, up=True, owner=owner)
+        yield OvsPort(
+            HOST, name, bridge=bridge.name, vlans=uplink.vlans, owner=OWNER_BRIDGE if owner else None, error="",
+        )
+    else:
+        yield NicPort(HOST, name, local_interface=name, bridge=bridge.name, up=True, owner=owner, vlans=uplink.vlans)
+    for address in record.addresses if record else ():
+        yield Address(HOST, bridge.name, address, broadcast=norm.broadcast(address))
+    for each in moving:
+        yield _on(each, bridge.name)
+        yield Absent(each.key)
+    for route in facts.routes.get(HOST, ()) if moving else ():
+        if by(route, name):
+            yield _through(route, name, bridge.name)
+
+
+def _leaves(
+    bridge: Bridge, name: str, record: Record, facts: Facts, switched: bool,
+) -> t.Iterator[KernelObject | Absent]:
+    """The NIC as it was, with what has moved, and with the routes that need nothing that stays."""
+    have = {each.address: each for each in _addresses(bridge.name, facts)}
+    for address in record.addresses:
+        if address in have:
+            yield _on(have[address], name)
+            yield Absent(have[address].key)
+        else:
+            yield Address(HOST, name, address, broadcast=norm.broadcast(address))
+    staying = [] if bridge.state == "absent" else [address for address in have if address not in record.addresses]
+    for route in facts.routes.get(HOST, ()) if record.addresses else ():
+        if by(route, bridge.name) and not _belongs(route, staying):
+            yield _through(route, bridge.name, name)
+    yield NicPort(
+        HOST, name, local_interface=name, bridge="", up=record.up, owner=record.alias,
+    )
+    row = facts.switch.ports.get(name) if facts.switch and switched else None
+    if row is not None and row.bridge == bridge.name:
+        yield Absent(port_row_key(name))
+
+
+def _on(address: Address, device: str) -> Address:
+    """The same address there."""
+    flags = (address.flags or 0) & ~NODAD if ":" in address.address else address.flags
+    return MovedAddress(**{**address.__dict__, "device": device, "flags": flags or None})
+
+
+def by(route: Route, device: str) -> bool:
+    """Whether a route leads out of an interface."""
+    return route.device == device or any(hop.device == device for hop in route.nexthops or ())
+
+
+def _through(route: Route, old: str, new: str) -> MovedRoute:
+    hops = route.nexthops and tuple(hop._replace(device=new) if hop.device == old else hop for hop in route.nexthops)
+    fields = {**route.__dict__, "nexthops": hops}
+    if route.device == old:
+        fields["device"] = new
+    return MovedRoute(**fields)
+
+
+def _belongs(route: Route, addresses: t.Collection[str]) -> bool:
+    """Whether a route needs these addresses."""
+    gateways = [route.gateway] if route.gateway else [hop.gateway for hop in route.nexthops or ()]
+    plain = {address.split("/")[0] for address in addresses}
+    return route.source in plain or any(via and norm.on_link(via, tuple(addresses)) for via in gateways)
+
+
+def kept_by_hand(route: Route, addresses: t.Iterable[Address]) -> bool:
+    """Whether a route to a subnet that looks like the kernel's own was made by a program that told it to make none."""
+    if route.protocol != RTPROT_KERNEL or route.table == TABLE_LOCAL or route.gateway:
+        return False
+    here = [each for each in addresses if each.device == route.device and (each.flags or 0) & NOPREFIXROUTE]
+    return any(str(ipaddress.ip_interface(each.address).network) == route.destination for each in here)
