@@ -12,7 +12,6 @@ import itertools
 import typing as t
 
 from . import _codec, _dhcp, _filter, _ovs, _probe, _spoofing, _wireless, _zeroconf
-from ._dhcp_lease import Lease
 from ._errors import PipeworkError
 from ._model import GROUP_DELETE, HOST, STAND_IN, Address, FilterRule, Link, Port, SpoofCheck
 from ._netlink import KernelError, Namespaces
@@ -115,7 +114,7 @@ def _sort(operation: Operation) -> tuple[str, str]:
 
 def _execute(batch: Plan, namespaces: Namespaces, done: Plan) -> None:
     """Does operations of one sort. Those that succeed are added to ``done``, also when others fail."""
-    if isinstance(batch[0].subject, Lease):  # also one that goes with its interface: the server does not know
+    if isinstance(batch[0].subject, _dhcp.OBJECTS):  # also with their interface: the server does not know
         _raise_from(_dhcp.change(batch, namespaces, done))
         return
     work = [operation for operation in batch if not operation.implied]

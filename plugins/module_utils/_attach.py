@@ -13,7 +13,7 @@ from ._attachment import KINDS_WITH, KINDS_WITH_MODE, Attachment
 from ._facts import Facts, link_key, port_key, whose
 from ._kinds.phys import home
 from ._layer3 import check_ipv6, default_back, layer3
-from ._leases import wanted_lease
+from ._leases import wanted_dhcp
 from ._model import (
     HOST,
     OWNER_AUTO,
@@ -51,6 +51,7 @@ class Target:
     ident: str = ""
     user: str | None = None  # whose rootless engine knows it
     other: tuple[str, str] | None = None  # kind veth: label and interface of the other end
+    holder: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)  # what its namespace is found by again
 
     @property
     def known_as(self) -> str:
@@ -221,11 +222,10 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
     port = site.port
     if port is not None and port.bridge and _bridge_of(wish, port.key) != port.bridge:
         wish.left.add(port.bridge)
-    for wanted in wanted_lease(item, label, target, scene.state, wish.desired):
+    for wanted in wanted_dhcp(target, facts.keeper, scene.state, wish.desired):
         wish.want(wanted)
-    for name, value in _autoconf.sysctls_of(item):
-        wish.want(Sysctl(label, item.interface, name, value))
-    for wanted in (*layer3(item, label, scene), *_autoconf.wanted(item, label, scene)):
+    sysctls = [Sysctl(label, item.interface, name, value) for name, value in _autoconf.sysctls_of(item)]
+    for wanted in (*sysctls, *layer3(item, label, scene), *_autoconf.wanted(item, label, scene)):
         wish.want(wanted)
     for wanted in _bandwidth.of_attachment(item, label, scene.state, wish.desired):
         wish.want(wanted)

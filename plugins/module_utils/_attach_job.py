@@ -62,7 +62,9 @@ class AttachJob:
 
     def open(self, namespaces: Namespaces) -> None:
         for item, place in zip(self.items, open_guests(self.items, namespaces)):
-            self.targets.append(Target(item, place.label, place.runtime, place.name, place.ident, place.user))
+            self.targets.append(Target(
+                item, place.label, place.runtime, place.name, place.ident, place.user, holder=place.holder
+            ))
             _dhcp_program.check(item)
             _dhcp_docker.check(item, place.runtime, place.user)
         for number, near in enumerate(self.targets):
@@ -106,6 +108,11 @@ class AttachJob:
             if target.label is not None:
                 asked = target.item.dhcp is not None and target.item.state == "present"
                 observe_leases(namespaces, facts, target.label, target.item.interface, target.owner, asked)
+                self._observe_keep(namespaces, facts, target)
+        if self.purge and _dhcp.is_kept():
+            from . import _keeping
+
+            _keeping.observe_all(namespaces, facts)
         observe_autoconf(namespaces, facts, [
             (target.label, target.item) for target in self.targets
             if target.label is not None and target.item.state == "present"
@@ -126,6 +133,13 @@ class AttachJob:
             wish.want(Absent(link_key(HOST, device.name)), own=False)
         _claims.claim(self.targets, facts, state, wish.desired)
         return Picture(state, wish.desired, wish.own)
+
+    def _observe_keep(self, namespaces: Namespaces, facts: Facts, target: Target) -> None:
+        if target.item.dhcp_keep or _dhcp.is_kept(target.owner):
+            from . import _keeping  # which few runs need
+
+            facts.keeper = _keeping.program()
+            _keeping.observe(namespaces, facts, str(target.label), target.item.interface, target.owner, target.holder)
 
     def _ruled(self, namespaces: Namespaces) -> set[str]:
         """Where rules of policy routing may have to be made or to go."""
@@ -232,7 +246,7 @@ def _result(target: Target, state: State, facts: Facts) -> dict[str, t.Any]:
         "addresses": sorted(t.cast(Address, o).address for o in carried),
         "gateway": [g.gateway for g in gateways if isinstance(g, Route) and g.device == item.interface and g.gateway],
         "vlan": _vlans.native(vlans) if port else through.vlan or None if through else item.vlan,
-        "vlan_trunks": _vlans.tagged(vlans), "lease": _lease(label, item, state),
+        "vlan_trunks": _vlans.tagged(vlans), "lease": _lease(label, item, state, target.owner),
         **_unlisted(label, item, state, facts),
     }
 
@@ -252,7 +266,7 @@ def _nic_of(item: Attachment, stands_on: str, facts: Facts) -> str:
     return named(str(item.host_interface), facts) if item.vlan is not None else stands_on
 
 
-def _lease(label: str, item: Attachment, state: State) -> dict[str, t.Any] | None:
+def _lease(label: str, item: Attachment, state: State, owner: str) -> dict[str, t.Any] | None:
     """What a DHCP server has granted; None in check mode where only the server can tell."""
     grant = grant_of(item, label, state)
     if grant is None:
@@ -263,4 +277,5 @@ def _lease(label: str, item: Attachment, state: State) -> dict[str, t.Any] | Non
         "routes": [{"destination": to, "gateway": via} for to, via in grant.routes], "mtu": grant.mtu,
         "dns": list(grant.dns), "domain": grant.domain,
         "expires": moment and time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment)),
+        "keep": _dhcp.kept(owner) if item.dhcp_keep else None,
     }

@@ -60,6 +60,7 @@ class Attachment:
     dhcp_timeout: float = DHCP_SECONDS
     accept_ra: bool | None = None
     link_local: bool | None = None
+    dhcp_keep: bool = False
     mac_address: str | None = None
     mtu: int | None = None
     vlan: int | None = None
@@ -213,7 +214,8 @@ def _dhcp(params: Params) -> dict[str, t.Any]:
         right = f"1 to {DHCP_SECONDS_MAX} seconds would be right"
         raise PipeworkError(f"dhcp_timeout: {seconds:g} is not possible; {right}.")
     return {
-        "dhcp": client, "dhcp_timeout": seconds, "dhcp_image": _image(params.get("dhcp_image") or DHCP_IMAGE),
+        "dhcp": client, "dhcp_timeout": seconds, "dhcp_keep": bool(params.get("dhcp_keep")),
+        "dhcp_image": _image(params.get("dhcp_image") or DHCP_IMAGE),
         "dhcp_options": None if options is None else _dhcp_lease.check_options(options),
         "dhcp_hostname": None if hostname in (None, "") else _dhcp_lease.check_hostname(hostname),
     }
@@ -278,6 +280,8 @@ def _check_together(item: Attachment, peered: bool) -> None:
             raise PipeworkError(f"mode: kind {item.kind} has no modes; {', '.join(KINDS_WITH_MODE)} have.")
         if item.mode not in modes:
             raise PipeworkError(f"mode: {item.mode!r} is not a mode of {kind}; {', '.join(modes)} are.")
+    if item.dhcp_keep and item.dhcp is None:
+        raise PipeworkError("dhcp_keep: without 'dhcp' there is no lease to keep; say who asks ('dhcp: builtin').")
     if item.dhcp is not None and item.kind == "dummy":
         raise PipeworkError("dhcp: an interface that leads nowhere (kind dummy) reaches no server; leave it out.")
     if item.dhcp is not None and item.table is not None:

@@ -14,7 +14,6 @@ from ._errors import PipeworkError
 from ._grammar import classic
 
 WAYS = ("cmd", "argv", "commands")
-NAMES = {"dhcp_keep": "a DHCP client that stays"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +66,7 @@ def items_for(commands: t.Iterable[Command], params: Params, known: t.Collection
             if option not in known:
                 raise PipeworkError(
                     f"{command.where}: {classic.format_line(command.line)!r} asks for "
-                    f"{NAMES.get(option, option)}, which is not available in this version."
+                    f"{option}, which is not available in this version."
                 )
         found.append({**common, **options})
     return found

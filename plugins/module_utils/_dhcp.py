@@ -9,6 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 import socket
@@ -19,12 +20,15 @@ from . import _dhcp_docker, _dhcp_program
 from . import _dhcp_message as dhcp
 from ._attachment import DHCP_SECONDS
 from ._dhcp_clients import BUILTIN, CLIENTS, Ask, answer
+from ._dhcp_keep import Keep
 from ._dhcp_lease import Grant, Lease, granted, mac_text, option_of, unpack
 from ._errors import PipeworkError
 from ._netlink import Namespaces, Netns
 from ._plan import Operation
 
 FOLDER = "/run/pipework/dhcp"
+OBJECTS = (Lease, Keep)
+KEEPER = "/run/pipework/keeper"  # there while a client stays, see _keeper
 PAUSES = (0.5, 1.0, 2.0, 4.0)  # seconds until it is sent again; the last one stays
 REQUEST_SECONDS = 6.0  # for a server that has offered something, before others are asked
 AFTER_REFUSAL = 0.5
@@ -39,13 +43,13 @@ def clock() -> float:
 
 # -- files
 
-def _folder(owner: str) -> str:
+def folder(owner: str) -> str:
     return os.path.join(FOLDER, hashlib.sha256(owner.encode("utf-8", "surrogateescape")).hexdigest()[:24])
 
 
 def read(owner: str) -> tuple[dict[str, t.Any], Grant] | None:
     """What was asked for and granted to an attachment, by its mark; None where there is nothing valid."""
-    return _read(os.path.join(_folder(owner), "lease"))
+    return _read(os.path.join(folder(owner), "lease"))
 
 
 def _read(path: str) -> tuple[dict[str, t.Any], Grant] | None:
@@ -58,22 +62,38 @@ def _read(path: str) -> tuple[dict[str, t.Any], Grant] | None:
     return (asked, grant) if left is None or left > 0 else None
 
 
+def is_kept(owner: str = "") -> bool:
+    """Whether a client is to stay with an attachment, or with any."""
+    return os.path.exists(os.path.join(folder(owner), "keep") if owner else KEEPER)
+
+
+def kept(owner: str) -> dict[str, t.Any] | None:
+    """What that client says of the lease."""
+    try:
+        with open(os.path.join(folder(owner), "status"), encoding="utf-8") as handle:
+            said = json.load(handle)
+            return {name: said[name] for name in ("pid", "state", "renewed", "next", "error")}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def _write(lease: Lease, grant: Grant) -> None:
     os.makedirs(FOLDER, mode=0o700, exist_ok=True)
     for name in os.listdir(FOLDER):  # of containers that are gone
-        if _read(os.path.join(FOLDER, name, "lease")) is None:
+        kept = is_kept() and os.path.exists(os.path.join(FOLDER, name, "keep"))  # until whoever keeps it lets it go
+        if not kept and _read(os.path.join(FOLDER, name, "lease")) is None:
             shutil.rmtree(os.path.join(FOLDER, name), ignore_errors=True)
-    folder = _folder(str(lease.owner))
-    os.makedirs(folder, mode=0o700, exist_ok=True)
+    place = folder(str(lease.owner))
+    os.makedirs(place, mode=0o700, exist_ok=True)
     asked = {"client": lease.client, "hostname": lease.hostname, "options": list(lease.options or ())}
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-    with open(os.open(os.path.join(folder, "new"), flags, 0o600), "w", encoding="utf-8") as handle:
+    with open(os.open(os.path.join(place, "new"), flags, 0o600), "w", encoding="utf-8") as handle:
         handle.write(grant.pack(asked))
-    os.rename(os.path.join(folder, "new"), os.path.join(folder, "lease"))
+    os.rename(os.path.join(place, "new"), os.path.join(place, "lease"))
 
 
 def _remove(lease: Lease) -> None:
-    shutil.rmtree(_folder(str(lease.owner)), ignore_errors=True)
+    shutil.rmtree(folder(str(lease.owner)), ignore_errors=True)
     with contextlib.suppress(OSError):
         os.rmdir(FOLDER)  # with the last one
 
@@ -85,6 +105,10 @@ Failure = t.Optional[tuple[Operation, Exception]]
 
 def change(work: t.Sequence[Operation], namespaces: Namespaces, done: list[Operation]) -> Failure:
     """Leases that come, are asked for anew, or go; many at once. Returns one that failed, and why."""
+    if isinstance(work[0].subject, Keep):
+        from . import _keeping
+
+        return _keeping.change(work, namespaces, done)
     wrong: Failure = None
     opened = [(each, _open(each, namespaces)) for each in work]  # by the one thread that enters namespaces
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
@@ -98,6 +122,10 @@ def change(work: t.Sequence[Operation], namespaces: Namespaces, done: list[Opera
                 done.append(operation)
             except (PipeworkError, OSError) as error:
                 wrong = operation, error
+    if is_kept():
+        from . import _keeping  # which few runs need
+
+        _keeping.poke()
     return wrong
 
 
@@ -158,16 +186,17 @@ def _one(operation: Operation, place: _Place) -> Grant | None:
             place.sock.close()
 
 
-def _options(lease: Lease, place: _Place) -> dict[int, bytes]:
+def options_of(lease: Lease | Keep, mac: bytes, shared: bool) -> dict[int, bytes]:
+    """What a client says of itself in each message."""
     ident = f"{lease.owner}".encode("utf-8", "surrogateescape")
-    client = b"\x00" + hashlib.sha256(ident).digest()[:16] if place.shared else b"\x01" + place.mac
+    client = b"\x00" + hashlib.sha256(ident).digest()[:16] if shared else b"\x01" + mac
     given = dict(option_of(each) for each in lease.options or ())
     return {dhcp.CLIENT: client, dhcp.HOSTNAME: str(lease.hostname).encode("ascii", "replace"), **given}
 
 
 def _release(lease: Lease, grant: Grant, place: _Place) -> bytes:
     server, own = socket.inet_aton(grant.server), socket.inet_aton(grant.address.split("/")[0])
-    options = {dhcp.SERVER: server, dhcp.CLIENT: _options(lease, place)[dhcp.CLIENT]}
+    options = {dhcp.SERVER: server, dhcp.CLIENT: options_of(lease, place.mac, place.shared)[dhcp.CLIENT]}
     data = dhcp.encode(dhcp.RELEASE, _number(), place.mac, options, own)
     return dhcp.frame(data, place.mac, bytes.fromhex(grant.server_mac.replace(":", "")), own, server)
 
@@ -176,7 +205,7 @@ def _by_program(lease: Lease, place: _Place, held: Grant | None) -> Grant:
     """A program of the host asks, or one in a helper container."""
     wish = {dhcp.REQUESTED: socket.inet_aton(held.address.split("/")[0])} if held else {}
     seconds = lease.seconds or DHCP_SECONDS
-    ask = Ask(lease.device, {**wish, **_options(lease, place)}, max(1, int(seconds)))
+    ask = Ask(lease.device, {**wish, **options_of(lease, place.mac, place.shared)}, max(1, int(seconds)))
     listener = _dhcp_program.Listener(t.cast(socket.socket, place.sock), place.mac)
     if lease.helper is not None:
         name, said = _dhcp_docker.run(lease.helper, ask, listener)
@@ -215,7 +244,7 @@ class _Exchange:
 
     def __init__(self, lease: Lease, place: _Place, held: Grant | None) -> None:
         self.lease, self.place = lease, place
-        self.options = _options(lease, place)
+        self.options = options_of(lease, place.mac, place.shared)
         self.held = socket.inet_aton(held.address.split("/")[0]) if held else None
         self.seconds = lease.seconds or DHCP_SECONDS  # one that comes back does not know how long it was asked for
         self.end = time.monotonic() + self.seconds

@@ -14,7 +14,7 @@ from . import _normalize as norm
 from ._errors import PipeworkError
 from ._plan import KernelObject, Key
 
-SECONDS_MIN, FOREVER = 10, 0xFFFFFFFF
+SECONDS_MIN, RENEW_MIN, FOREVER = 10, 3, 0xFFFFFFFF
 ALL = "ff:ff:ff:ff:ff:ff"  # where a server's own MAC address was not heard
 MTU_MIN = 576  # what every host has to take (RFC 791)
 ROUTES_MAX, SERVERS_MAX = 64, 8
@@ -79,6 +79,18 @@ class Grant:
     mtu: int | None = None
     dns: tuple[str, ...] = ()
     domain: str | None = None
+    renews: float | None = None  # from when on the server is asked for more time,
+    rebinds: float | None = None  # and any server is (RFC 2131, T1 and T2)
+
+    @property
+    def own(self) -> str:
+        """The address without its prefix."""
+        return self.address.partition("/")[0]
+
+    def same(self, other: Grant) -> bool:
+        """Whether it says the same, but for its time."""
+        said = ("address", "gateway", "routes", "mtu")
+        return all(getattr(self, name) == getattr(other, name) for name in said)
 
     def left(self, now: float) -> int | None:
         """Whole seconds that it is valid for; None for ever."""
@@ -105,6 +117,7 @@ def unpack(text: str) -> tuple[dict[str, t.Any], Grant]:
             routes=tuple(_route(to, via) for to, via in grant["routes"]),
             mtu=None if grant["mtu"] is None else norm.mtu(grant["mtu"]),
             dns=tuple(norm.address(each, "lease") for each in grant["dns"]), domain=_domain(grant["domain"] or ""),
+            **{name: None if grant.get(name) is None else float(grant[name]) for name in ("renews", "rebinds")},
         )
         return {
             "client": str(asked["client"]), "hostname": str(asked["hostname"]),
@@ -154,7 +167,19 @@ def granted(message: dhcp.Message, now: float) -> Grant:
         routes=tuple((to, via) for to, via in routes or () if to != "default"),
         mtu=mtu if mtu >= MTU_MIN else None, dns=tuple(_unicasts(options.get(dhcp.DNS, b""))[:SERVERS_MAX]),
         domain=_domain(options.get(dhcp.DOMAIN, b"").rstrip(b"\0").decode("ascii", "replace")),
+        **_moments(options, seconds, now),
     )
+
+
+def _moments(options: t.Mapping[int, bytes], seconds: int, now: float) -> dict[str, float | None]:
+    """When to ask for more time: as the server says if that makes sense, else after a half and after seven eighths."""
+    if seconds == FOREVER:
+        return {"renews": None, "rebinds": None}
+    said = [options.get(code, b"") for code in (dhcp.RENEWS, dhcp.REBINDS)]
+    first, second = (int.from_bytes(value, "big") if len(value) == 4 else 0 for value in said)
+    second = second if 0 < second < seconds else seconds * 7 // 8
+    first = first if RENEW_MIN <= first < second else min(seconds // 2, second)
+    return {"renews": now + first, "rebinds": now + second}
 
 
 def mac_text(mac: bytes) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ._dhcp_keep import Keep
 from ._dhcp_lease import Lease
 from ._model import (
     HOST,
@@ -52,6 +53,8 @@ class Facts:
     now: float = 0.0  # on the clock that leases expire by
     leases: list[Lease] = dataclasses.field(default_factory=list)  # that are valid
     link_locals: list[KernelObject] = dataclasses.field(default_factory=list)  # where they matter
+    keeper: str = ""  # which version of it would be started here
+    keeps: list[Keep] = dataclasses.field(default_factory=list)  # the clients that stay
     secret: bytes = b""  # what seals the aliases of lent NICs; in ``devices`` there are none without that seal
     rules: dict[str, list[Rule]] = dataclasses.field(default_factory=dict)  # where they may matter
 
@@ -120,8 +123,8 @@ class Facts:
         found += [
             SpoofCheck(HOST, name, mac, active=name in self.host) for name, mac in self.spoof_checks.items()
         ]
-        found += [*self.queues, *self.link_locals]
-        result: State = {item.key: item for item in (*found, *self.sysctls, *self.leases, *objects(self.cards))}
+        found += [*self.queues, *self.link_locals, *self.sysctls, *self.leases, *self.keeps, *objects(self.cards)]
+        result: State = {item.key: item for item in found}
         if self.switch is not None:
             result.update(self.switch.objects(self.host))
         for many in (self.addresses, self.routes):

@@ -25,6 +25,7 @@ class Place:
     name: str
     ident: str = ""
     user: str | None = None
+    holder: _runtimes.Holder = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +61,7 @@ def _place(item: Guest, answer: t.Any, namespaces: Namespaces) -> Place:
         check_namespace(label, item)
         if item.state == "present":
             namespaces.checks.append(functools.partial(_refuse_ended, item, found))
-        return Place(label, found.runtime, found.name, found.ident, found.user)
+        return Place(label, found.runtime, found.name, found.ident, found.user, found.holder)
     if item.state == "absent" and isinstance(answer, (_runtimes.NoContainer, _runtimes.NotRunning)):
         return Place(None, item.runtime, getattr(answer, "known_as", None) or str(item.container))
     raise item.refuse(str(answer))

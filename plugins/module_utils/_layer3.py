@@ -50,6 +50,16 @@ def layer3(item: Attachment, label: str, scene: Scene) -> t.Iterator[KernelObjec
         yield from _gateways(dataclasses.replace(item, gateway=lease), label, reachable, scene, grant, (4,))
 
 
+def without_lease(item: Attachment, label: str, scene: Scene) -> t.Iterator[KernelObject | Absent]:
+    """What goes with a lease that was lost; what is static stays."""
+    found = [o for o in scene.carried[link_key(label, item.interface)] if isinstance(o, Address)]
+    yield from (Absent(address.key) for address in found if address.valid is not None)
+    if item.gateway is None:
+        static = tuple(address.address for address in found if address.valid is None)
+        yield from _gateways(dataclasses.replace(item, gateway=()), label, static, scene, None, (4,))
+        yield from _back_alone(label, item.interface, scene)
+
+
 def _ways(item: Attachment, label: str, scene: Scene) -> list[Route]:
     """The ways to gateways that the main table has."""
     found = _our_routes(label, item.interface, scene) if item.gateway is not None else []
@@ -119,6 +129,15 @@ def default_back(label: str, device: str, version: int, scene: Scene) -> t.Itera
         yield Absent(kept.key)
     else:
         yield Absent(default.key)
+
+
+def _back_alone(label: str, device: str, scene: Scene) -> t.Iterator[KernelObject | Absent]:
+    """The same where the kernel has taken ours away with its last address."""
+    kept = scene.route(_kept(label, 4))
+    there = scene.route(Route(label, 4, "default", metric=default_metric(4)))
+    if there is None and kept is not None and kept.device not in (None, device):
+        yield dataclasses.replace(kept, table=TABLE_MAIN)
+        yield Absent(kept.key)
 
 
 def check_ipv6(item: Attachment, label: str, scene: Scene) -> None:

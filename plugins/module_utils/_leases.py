@@ -8,14 +8,22 @@ import typing as t
 
 from ._attachment import Attachment
 from ._dhcp_clients import DOCKER
+from ._dhcp_keep import FROM_SERVER, Keep
 from ._dhcp_lease import Grant, Helper, Lease, hostname_of
 from ._facts import link_key
 from ._model import PROTOCOL, Link, Route
 from ._plan import Absent, Desired, KernelObject, Key, State
 
+if t.TYPE_CHECKING:
+    from ._attach import Target
+
 
 def lease_key(label: str, interface: str) -> Key:
     return ("lease", label, interface)
+
+
+def keep_key(label: str, interface: str) -> Key:
+    return ("dhcp_keep", label, interface)
 
 
 def held(label: str, interface: str, state: State) -> Lease | None:
@@ -27,14 +35,14 @@ def drops(item: Attachment) -> bool:
     return item.dhcp is None and item.addresses is not None and not item.append
 
 
-def wanted_lease(
-    item: Attachment, label: str, target: t.Any, state: State, desired: Desired,
-) -> t.Iterator[KernelObject | Absent]:
-    """The lease of an attachment, and the MTU that it brings. ``target``: the container, as _attach has it."""
+def wanted_dhcp(target: Target, keeper: str, state: State, desired: Desired) -> t.Iterator[KernelObject | Absent]:
+    """The lease of an attachment, the client that stays, and the MTU that the lease brings."""
+    item, label = target.item, str(target.label)
+    yield from _wanted_keep(target, keeper)
     have = held(label, item.interface, state)
     if item.dhcp is None:
-        if have is not None and drops(item):
-            yield Absent(have.key)
+        if drops(item):
+            yield from (Absent(key) for key in (lease_key(label, item.interface), keep_key(label, item.interface)))
         return
     yield Lease(
         label, item.interface, client=item.dhcp, hostname=item.dhcp_hostname or hostname_of(target.name),
@@ -49,6 +57,20 @@ def wanted_lease(
         yield dataclasses.replace(link, mtu=now.mtu)
     elif have is not None and have.grant and have.grant.mtu:
         yield dataclasses.replace(link, mtu=min(have.grant.mtu, link.mtu or have.grant.mtu))
+
+
+def _wanted_keep(target: Target, program: str) -> t.Iterator[KernelObject | Absent]:
+    item, label = target.item, str(target.label)
+    if item.dhcp is not None and item.dhcp_keep:
+        yield Keep(
+            label, item.interface, running=True, program=program,
+            hostname=item.dhcp_hostname or hostname_of(target.name), options=item.dhcp_options or (),
+            mac=item.mac_address, owner=target.owner, holder=dict(target.holder),
+            gateway=FROM_SERVER if item.gateway is None else " ".join(item.gateway),
+            mtu=FROM_SERVER if item.mtu is None else str(item.mtu),
+        )
+    elif item.dhcp is not None:
+        yield Absent(keep_key(label, item.interface))
 
 
 def grant_of(item: Attachment, label: str, state: State) -> Grant | None:

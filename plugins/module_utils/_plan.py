@@ -158,6 +158,7 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("dying", "update"),  # before anything that is finished without it
     ("timer", "delete"),  # before what it would end
     ("tc_filter", "delete"),  # before the class that it leads to
+    ("dhcp_keep", "delete"),  # before it is given back
     ("lease", "delete"),  # while there is somebody to say it to
     ("filter", "delete"),  # while the bridge or port is there that leads to it
     ("ovs_leave", "delete"),  # while its interface is there, and free to be something else
@@ -243,6 +244,8 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("link_local", "update"),
     ("lease", "create"),  # when frames pass
     ("lease", "update"),
+    ("dhcp_keep", "create"),  # when there is something to keep
+    ("dhcp_keep", "update"),
     ("route", "delete"),
     ("kept", "delete"),
     ("way", "delete"),

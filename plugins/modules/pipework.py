@@ -27,7 +27,7 @@ options:
         Instead of an address, C(0/0) means none,
         C(udhcpc), C(dhclient) and C(dhcpcd) that this program of the host asks a server, and C(dhcp) that a server is
         asked without any program; see O(pipework.containers.pipework_attach#module:dhcp). Of the words that follow a
-        colon, those that say what the server is told are understood. A client that stays is refused.
+        colon, those that say what the server is told are understood. With C(-f) a client stays.
       - C(route CONTAINER WORDS) and C(rule CONTAINER WORDS) take what stands after C(ip route) and C(ip rule), see
         O(pipework.containers.pipework_route#module:cmd) and O(pipework.containers.pipework_rule#module:cmd).
       - C(tc CONTAINER WORDS) takes what stands after C(tc), see O(pipework.containers.pipework_tc#module:cmd).

@@ -120,7 +120,7 @@ options:
         the server's other routes, and the MTU unless O(mtu) is given. The module returns it as C(lease).
         Name servers are returned and used nowhere.
       - A lease that is valid is kept. It is asked for anew when it has expired, or when O(dhcp_hostname),
-        O(dhcp_options) or the MAC address change. Nobody stays to renew it.
+        O(dhcp_options) or the MAC address change. Nobody stays to renew it, but with O(dhcp_keep).
       - With O(state=absent), or with O(addresses) and without this, the lease is given back.
     type: str
     choices: [builtin, udhcpc, dhclient, dhcpcd, docker]
@@ -157,6 +157,17 @@ options:
         since, and if so takes another one.
       - It is for an interface without any other IPv4 address, so not with some in O(addresses), nor with O(dhcp).
       - With V(false), it is removed.
+    type: bool
+  dhcp_keep:
+    description:
+      - Whether a client stays for as long as the container lives. Before the lease ends it asks for more time, first
+        the server that gave it and then any; where it was refused or has ended, it asks for another one. What is
+        granted is used by the rules of O(dhcp), and an address that is lost is removed.
+      - One process on the host does so for all leases that are kept. It holds nothing of a container but the
+        knowledge when it ends, and talks from inside its namespace only when something is due.
+      - It is a client of ours also where a program of O(dhcp) got the lease. It goes on with the same client-id,
+        hostname and O(dhcp_options).
+      - V(false), the default, ends that, and leaves the lease as it is.
     type: bool
   mac_address:
     description:
@@ -326,6 +337,7 @@ options:
       dhcp_timeout: {description: See O(dhcp_timeout)., type: float}
       accept_ra: {description: See O(accept_ra)., type: bool}
       link_local: {description: See O(link_local)., type: bool}
+      dhcp_keep: {description: See O(dhcp_keep)., type: bool}
       mac_address: {description: See O(mac_address)., type: str, aliases: [mac]}
       mtu: {description: See O(mtu)., type: int}
       vlan: {description: See O(vlan)., type: int}
@@ -475,6 +487,7 @@ EXAMPLES = r"""
     container: web1
     host_interface: eth1
     dhcp: builtin
+    dhcp_keep: true
     mac_address: U:web1
 
 - name: Remove an attachment
@@ -547,7 +560,10 @@ attachments:
       description:
         - What a DHCP server has granted, with O(dhcp). Null without, and in check mode where only the server can tell.
         - C(client), C(address), C(server), C(router), C(routes) (each C(destination) and C(gateway)), C(mtu), C(dns),
-          C(domain) and C(expires) (null where it lasts for ever).
+          C(domain), C(expires) (null where it lasts for ever) and C(keep).
+        - C(keep) is what the client says that O(dhcp_keep) leaves behind, else null. Its C(pid); its C(state),
+          V(bound), V(renewing), V(rebinding) or V(selecting); when it C(renewed) the lease last (null if not yet), and
+          does something C(next); and the C(error) that it has met, or null.
       type: dict
       returned: always
     slaac:
@@ -593,6 +609,7 @@ ITEM = {
     "dhcp_timeout": {"type": "float"},
     "accept_ra": {"type": "bool"},
     "link_local": {"type": "bool"},
+    "dhcp_keep": {"type": "bool"},
     "mac_address": {"type": "str", "aliases": ["mac"]},
     "mtu": {"type": "int"},
     "vlan": {"type": "int"},

@@ -64,6 +64,10 @@ def enter(fd: int, kind: int = CLONE_NEWNET) -> None:
     _check(_libc.setns(fd, kind))
 
 
+def unshare(kind: int) -> None:
+    _check(_libc.unshare(kind))
+
+
 def write(path: str, value: str) -> None:
     with contextlib.suppress(OSError), open(path, "w", encoding="ascii") as handle:
         handle.write(value)
@@ -152,7 +156,7 @@ class Host:
         if pid == 0:
             try:
                 os.close(go[1])
-                _check(_libc.unshare(CLONE_NEWNET | CLONE_NEWNS))
+                unshare(CLONE_NEWNET | CLONE_NEWNS)
                 _mount("none", "/", "none", MS_REC | MS_PRIVATE)
                 _mount("tmpfs", "/run", "tmpfs")
                 os.makedirs(NETNS)
@@ -213,7 +217,7 @@ class Host:
         def make() -> None:
             for name in names:
                 os.close(os.open(f"{NETNS}/{name}", os.O_CREAT | os.O_EXCL, 0o444))
-                _check(_libc.unshare(CLONE_NEWNET))
+                unshare(CLONE_NEWNET)
                 _mount("/proc/self/ns/net", f"{NETNS}/{name}", "none", MS_BIND)
                 _calm()
 

@@ -139,7 +139,6 @@ def test_P47_B4_all_lines_or_none(host: Host) -> None:
         ("br1 apache 10.0.0.1", "Maybe you meant 10.0.0.1/24?"),
         ("br1 -i eth2 apache 10.0.0.1/24", "commands[1]: addresses: 10.0.0.1 is given to both"),
         ("eth2 mysql 10.0.0.1/24 nonsense", "commands[1]: 'eth2 mysql 10.0.0.1/24 nonsense': MAC address"),
-        ("br1 mysql dhclient-f", "asks for a DHCP client that stays, which is not available in this version"),
         ("br1 mysql 'udhcpc:-s /x'", "commands[1]: \"br1 mysql 'udhcpc:-s /x'\": '-s' is not an option of udhcpc that"),
     ],
 )

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import struct
 from typing import Any
@@ -18,6 +19,7 @@ from ansible_collections.pipework.containers.plugins.module_utils._attachment im
 from ansible_collections.pipework.containers.plugins.module_utils._dhcp_clients import CLIENTS, Ask
 from ansible_collections.pipework.containers.plugins.module_utils._dhcp_clients import answer as answer_of
 from ansible_collections.pipework.containers.plugins.module_utils._dhcp_clients.words import options_of
+from ansible_collections.pipework.containers.plugins.module_utils._dhcp_keep import FROM_SERVER, Record, token
 from ansible_collections.pipework.containers.plugins.module_utils._dhcp_lease import (
     Grant,
     check_hostname,
@@ -27,6 +29,13 @@ from ansible_collections.pipework.containers.plugins.module_utils._dhcp_lease im
     unpack,
 )
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._keeper_client import (
+    BOUND,
+    REBINDING,
+    RENEWING,
+    SELECTING,
+    Client,
+)
 
 MAC = bytes.fromhex("020000000001")
 SERVER, OWN = bytes([10, 5, 0, 254]), bytes([10, 5, 0, 7])
@@ -338,3 +347,93 @@ def test_P20_what_a_client_sends_is_told_from_what_it_hears() -> None:
     sent = dhcp.frame(dhcp.encode(dhcp.REQUEST, 7, MAC, {}), MAC)
     assert dhcp.asked(sent, MAC) == dhcp.REQUEST
     assert dhcp.asked(sent, b"\2" * 6) is None and dhcp.asked(sent[:100], MAC) is None and dhcp.asked(b"", MAC) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "moments"),
+    [
+        ({}, (1300, 1525)),
+        ({"RENEWS": 100, "REBINDS": 200}, (1100, 1200)),
+        ({"RENEWS": 200, "REBINDS": 100}, (1100, 1100)),
+        ({"RENEWS": 0, "REBINDS": 700}, (1300, 1525)),
+        ({"RENEWS": 1, "REBINDS": 2}, (1002, 1002)),
+    ],
+)
+def test_P21_when_a_lease_is_renewed(said: dict[str, int], moments: tuple[int, int]) -> None:
+    found = lease(**{name: struct.pack("!I", seconds) for name, seconds in said.items()})
+    assert (found.renews, found.rebinds) == moments
+    assert unpack(found.pack({"client": "builtin", "hostname": "a", "options": []}))[1] == found
+
+
+def test_P21_a_lease_without_end_is_never_renewed() -> None:
+    found = lease(SECONDS=b"\xff" * 4, RENEWS=struct.pack("!I", 100))
+    assert (found.renews, found.rebinds, found.expires) == (None, None, None)
+
+
+def test_P21_a_lease_of_an_earlier_version_is_kept() -> None:
+    held = json.loads(lease().pack({"client": "builtin", "hostname": "a", "options": []}))
+    del held["grant"]["renews"], held["grant"]["rebinds"]
+    assert unpack(json.dumps(held))[1].renews is None
+
+
+def test_P21_nothing_is_kept_where_nothing_is_asked() -> None:
+    params = {"container": "a", "host_interface": "br1", "dhcp_keep": True}
+    with pytest.raises(PipeworkError, match="dhcp_keep: without 'dhcp' there is no lease to keep; say who asks"):
+        Attachment.from_params(params)
+    assert Attachment.from_params({**params, "dhcp": "builtin"}).dhcp_keep
+    assert not Attachment.from_params({**params, "state": "absent"}).dhcp
+
+
+RECORD = Record(
+    "netns:a", "eth1", 7, "02:00:00:00:00:01", False, (4, 99), "pipework:x", {"pid": 1, "born": 2}, {"12": "61"}, "a",
+    ("lease-time=60",), FROM_SERVER, FROM_SERVER,
+)  # fmt: skip
+
+
+def test_P21_a_record_goes_there_and_back() -> None:
+    assert Record.unpack(RECORD.pack()) == RECORD
+    assert RECORD.gateways is None
+    assert dataclasses.replace(RECORD, gateway="10.0.0.1 fd00::1").gateways == ("10.0.0.1", "fd00::1")
+    assert token(RECORD.pack()) != token(dataclasses.replace(RECORD, index=8).pack())
+    for text in ("", "[]", "{}", '{"namespace": 3}', '{"namespace": [1, 2], "options": 5}'):
+        with contextlib.suppress(ValueError):
+            Record.unpack(text)
+            pytest.fail(text)
+
+
+def test_P21_a_client_says_what_its_state_asks_for() -> None:
+    client = Client(RECORD)
+    client.adopt(lease())
+    assert [client.phase(now) for now in (1299, 1300, 1525, 1600)] == [BOUND, RENEWING, REBINDING, SELECTING]
+    renewing, rebinding = [], []
+    for state, found in ((RENEWING, renewing), (REBINDING, rebinding)):
+        client.state = state
+        found.append(client._message())
+    assert renewing[0][:6] == b"\x02\0\0\0\0\x99"
+    assert renewing[0][30:34] == SERVER
+    assert rebinding[0][:6] == b"\xff" * 6
+    for frame in (renewing[0], rebinding[0]):
+        assert (frame[26:30], frame[54:58]) == (OWN, OWN)  # its own address, as sender and in the message
+        assert bytes([dhcp.SERVER, 4]) not in frame[282:]
+        assert bytes([dhcp.REQUESTED, 4]) not in frame[282:]
+    client.adopt(None)
+    client.state = SELECTING
+    assert bytes([dhcp.REQUESTED, 4]) + OWN in client._message()
+
+
+def test_P21_a_client_believes_only_whom_it_asked() -> None:
+    client = Client(RECORD)
+    client.adopt(lease())
+    client.state = RENEWING
+    other = {**USUAL, dhcp.SERVER: bytes([10, 5, 0, 66])}
+    for wrong in (
+        answer(other), answer({**other, dhcp.TYPE: bytes([dhcp.NAK])}), answer(USUAL, bytes([10, 5, 0, 8])),
+        answer({**USUAL, dhcp.TYPE: bytes([dhcp.OFFER])}), answer({**USUAL, dhcp.SECONDS: bytes(4)}),
+    ):  # fmt: skip
+        client._take(wrong, 1300)
+        assert client.pending is None
+    client.state = REBINDING
+    client._take(answer(other), 1525)
+    assert client.pending is not None
+    assert client.pending.grant is not None
+    assert (client.pending.grant.server, client.pending.grant.expires) == ("10.5.0.66", 2125)

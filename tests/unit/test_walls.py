@@ -42,7 +42,7 @@ PURE = {
     "_shim", "_shim_move", "_moved_address",
     "_layer3", "_model", "_nic_vlan", "_normalize", "_ovs_rows", "_ovs_wish", "_plan", "_rooms", "_spoof_checks",
     "_sysctls", "_vf_record", "_vfs", "_vlans",
-    "_wait", "_dhcp_lease", "_dhcp_message", "_leases",
+    "_wait", "_dhcp_keep", "_dhcp_lease", "_dhcp_message", "_leases",
     "_fdb", "_vxlan", "_vxlan_wish",
     "_claims", "_autoconf",
 }
@@ -66,7 +66,7 @@ ONLY_IN = {
     "docker": {"_runtimes/docker.py"},
     "podman": {"_runtimes/podman.py"},
     "subprocess": {"_dhcp_program.py", "_filter.py", "_filter_iptables.py", "_filter_nft.py", "_program.py"},
-    "ctypes": {"_inotify.py", "_starts.py", "_netlink.py", "_sandbox.py", "_timer.py"},
+    "ctypes": {"_inotify.py", "_keeper_io.py", "_starts.py", "_netlink.py", "_sandbox.py", "_timer.py"},
 }
 
 

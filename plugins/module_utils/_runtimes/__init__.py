@@ -40,15 +40,20 @@ class Unavailable(PipeworkError):
     """The runtime cannot be asked."""
 
 
+# What a namespace was opened by: ``pid`` and ``born`` of a process, or the ``path`` of a file; without, the host's own.
+Holder = dict[str, t.Union[int, str]]
+
+
 class Held(int):
     """An open namespace, and the way to see whether what it was opened by is still there."""
 
-    def __new__(cls, fd: int, _lives: t.Callable[[], bool]) -> Held:
+    def __new__(cls, fd: int, _lives: t.Callable[[], bool], _holder: Holder) -> Held:
         return super().__new__(cls, fd)
 
-    def __init__(self, _fd: int, lives: t.Callable[[], bool]) -> None:
+    def __init__(self, _fd: int, lives: t.Callable[[], bool], holder: Holder) -> None:
         super().__init__()
         self.lives = lives
+        self.holder = holder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +72,11 @@ class Found:
     def lives(self) -> bool:
         """Whether it still runs: an open namespace outlives its container."""
         return not isinstance(self.fd, Held) or self.fd.lives()
+
+    @property
+    def holder(self) -> Holder:
+        """What its namespace is found by again, without asking the runtime."""
+        return self.fd.holder if isinstance(self.fd, Held) else {}
 
     @property
     def label(self) -> str:

@@ -37,7 +37,7 @@ def find(name: str, _user: str | None) -> Found | None:
 def held(path: str, fd: int) -> Held:
     """An open namespace that is in use as long as its file leads to it."""
     status = os.fstat(fd)
-    return Held(fd, lambda: _leads_to(path, status))
+    return Held(fd, lambda: _leads_to(path, status), {"path": path})
 
 
 def _leads_to(path: str, status: os.stat_result) -> bool:

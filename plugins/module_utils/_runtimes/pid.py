@@ -28,7 +28,7 @@ def find(name: str, _user: str | None) -> Found:
     if not lives(pid, born):
         os.close(fd)
         raise NoContainer(f"container: process {pid} ended while it was looked up.")
-    return Found("pid", str(pid), str(born), Held(fd, lambda: lives(pid, born)), pid=pid)
+    return Found("pid", str(pid), str(born), Held(fd, lambda: lives(pid, born), {"pid": pid, "born": born}), pid=pid)
 
 
 def start_time(pid: int) -> int:
@@ -52,7 +52,7 @@ def enter(pid: int, belongs: t.Callable[[int, int], bool]) -> int | None:
         return None
     try:
         if belongs(pid, born) and start_time(pid) == born:
-            return Held(fd, lambda: lives(pid, born))
+            return Held(fd, lambda: lives(pid, born), {"pid": pid, "born": born})
     except (OSError, ValueError):
         pass
     os.close(fd)

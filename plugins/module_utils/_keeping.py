@@ -1,0 +1,251 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""Sees to it that a client stays with the attachments that want one: their records, and the one process for all.
+
+The collection is gone from the host when a module has ended, so that process runs from a copy of it under /run.
+"""
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import functools
+import hashlib
+import importlib.util
+import json
+import os
+import pkgutil
+import shutil
+import signal
+import sys
+import time
+import typing as t
+
+from . import _dhcp, _keeper, _program
+from . import _keeper_io as io
+from ._dhcp_keep import Keep, Record, token
+from ._errors import PipeworkError
+from ._facts import Facts
+from ._netlink import Namespaces
+from ._observe import observe_leases
+from ._plan import Operation
+
+HOME = _keeper.HOME
+MADE_OF = (
+    "_dhcp_keep", "_dhcp_lease", "_dhcp_message", "_errors", "_keep_job", "_keeper", "_keeper_client", "_keeper_io",
+    "_layer3", "_normalize",
+)
+START_SECONDS = 60
+MAIN = """import sys
+if sys.argv[1:]:
+    sys.path += {paths!r}
+    from module_utils._keep_job import main
+else:
+    from module_utils._keeper import main
+main()
+"""
+
+
+def observe(
+    namespaces: Namespaces, facts: Facts, label: str, device: str, owner: str, holder: t.Mapping[str, t.Any],
+) -> None:
+    """Adds to the facts the client that stays with an attachment."""
+    folder = _dhcp.folder(owner)
+    text = io.read(os.path.join(folder, "keep"))
+    there = facts.devices[label].get(device)
+    if text is None or there is None:
+        return
+    try:
+        record = Record.unpack(text)
+    except ValueError:
+        return
+    status = os.fstat(namespaces[label].fd)
+    here = ((status.st_dev, status.st_ino), there.index, there.mac)
+    if (record.namespace, record.index, record.mac) != here or (holder and record.holder != holder):
+        return
+    said = _status(folder)
+    now = _running()
+    facts.keeps.append(Keep(
+        label, device, running=bool(now and said.get("pid") == now["pid"] and said.get("token") == token(text)),
+        program=str(now["program"]) if now else None, hostname=record.hostname, options=record.options,
+        mac=record.mac, gateway=record.gateway, mtu=record.mtu, owner=owner, holder=record.holder,
+    ))
+
+
+def observe_all(namespaces: Namespaces, facts: Facts) -> None:
+    """The same for all that stay in the open namespaces, and their leases."""
+    places = {}
+    for label in namespaces:
+        status = os.fstat(namespaces[label].fd)
+        places[status.st_dev, status.st_ino] = label
+    seen = {(each.ns, each.device) for each in facts.keeps}
+    for _name, text in _keeper.records():
+        with contextlib.suppress(ValueError):
+            record = Record.unpack(text)
+            there = places.get(record.namespace)
+            if there is not None and (there, record.device) not in seen:
+                observe(namespaces, facts, there, record.device, record.owner, record.holder)
+                observe_leases(namespaces, facts, there, record.device, record.owner, asked=False)
+
+
+def _status(folder: str) -> dict[str, t.Any]:
+    try:
+        return dict(json.loads(io.read(os.path.join(folder, "status")) or "{}"))
+    except (ValueError, TypeError):
+        return {}
+
+
+# -- records
+
+def change(
+    work: t.Sequence[Operation], namespaces: Namespaces, done: list[Operation],
+) -> tuple[Operation, Exception] | None:
+    """Clients that come, go on in another way, or go. Returns one that failed, and why."""
+    wrong = None
+    waiting: list[tuple[Operation, str, str]] = []
+    for operation in work:
+        keep = t.cast(Keep, operation.subject)
+        folder = _dhcp.folder(str(keep.owner))
+        try:
+            if operation.action == "delete":
+                for name in ("keep", "status"):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(os.path.join(folder, name))
+                done.append(operation)
+            else:
+                text = _record(keep, namespaces).pack()
+                os.makedirs(folder, mode=0o700, exist_ok=True)
+                io.write(os.path.join(folder, "keep"), text)
+                waiting.append((operation, folder, token(text)))
+        except (OSError, PipeworkError) as error:
+            wrong = operation, error
+    try:
+        if waiting:
+            _ensure()
+        else:
+            poke()
+    except (OSError, PipeworkError) as error:
+        return waiting[0][0] if waiting else work[0], error
+    end = time.monotonic() + START_SECONDS
+    for operation, folder, mark in waiting:
+        try:
+            _wait(folder, mark, end)
+            done.append(operation)
+        except PipeworkError as error:
+            wrong = operation, error
+    return wrong
+
+
+def _record(keep: Keep, namespaces: Namespaces) -> Record:
+    netns = namespaces[keep.ns]
+    device = netns.device(keep.device)
+    if device is None or not device.mac:
+        raise PipeworkError(f"dhcp_keep: {keep.ns}/{keep.device} is not there")
+    place = os.fstat(netns.fd)
+    shared = device.type == "ipvlan"
+    sent = _dhcp.options_of(keep, bytes.fromhex(device.mac.replace(":", "")), shared)
+    return Record(
+        label=keep.ns, device=keep.device, index=device.index, mac=device.mac, shared=shared,
+        namespace=(place.st_dev, place.st_ino), owner=str(keep.owner), holder=dict(keep.holder or {}),
+        sent={str(code): value.hex() for code, value in sent.items()}, hostname=str(keep.hostname),
+        options=keep.options or (), gateway=str(keep.gateway), mtu=str(keep.mtu),
+    )
+
+
+def _wait(folder: str, mark: str, end: float) -> None:
+    while time.monotonic() < end:
+        said = _status(folder)
+        now = _running()
+        if said.get("token") == mark and said.get("state") == "gone":
+            raise PipeworkError("dhcp_keep: the container ended meanwhile")
+        if said.get("token") == mark and now is not None and said.get("pid") == now["pid"]:
+            return
+        time.sleep(0.01)
+    raise PipeworkError(f"dhcp_keep: the client that stays did not begin within {START_SECONDS} s")
+
+
+# -- the process
+
+def _running() -> dict[str, t.Any] | None:
+    """Its process ID and its version. It holds the lock for as long as it lives, however it ends."""
+    try:
+        handle = os.open(os.path.join(HOME, "lock"), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            said = json.loads(os.read(handle, 1 << 10))
+            return {"pid": int(said["pid"]), "program": str(said["program"])}
+    finally:
+        os.close(handle)
+    return None
+
+
+def poke() -> None:
+    """It looks at all its files again."""
+    now = _running()
+    if now is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(now["pid"], signal.SIGHUP)
+
+
+def _ensure() -> None:
+    """It runs, in the version that is here."""
+    now = _running()
+    if now is not None and now["program"] == program():
+        poke()
+        return
+    end = time.monotonic() + START_SECONDS
+    while now is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(now["pid"], signal.SIGTERM)
+        if time.monotonic() > end:
+            raise PipeworkError(f"dhcp_keep: the process {now['pid']} does not end")
+        time.sleep(0.02)
+        now = _running()
+    shutil.rmtree(HOME, ignore_errors=True)
+    place = os.path.join(HOME, program())
+    os.makedirs(place, mode=0o700)
+    os.chmod(HOME, 0o700)
+    for name, text in _sources():
+        path = os.path.join(place, name)
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        io.write(path, text)
+    paths = [path for path in sys.path if os.path.isdir(path)]  # what a zip held is gone by then
+    io.write(os.path.join(place, "__main__.py"), MAIN.format(paths=paths))
+    _program.detach(sys.executable, "-I", "-S", place)
+
+
+@functools.lru_cache(maxsize=1)
+def program() -> str:
+    """The version of the process, which goes by what it is made of."""
+    texts = dict(_sources(MADE_OF))
+    return hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _sources(only: t.Collection[str] = ()) -> t.Iterator[tuple[str, str]]:
+    """Path and text of the collection's files, wherever they have been loaded from."""
+    from . import _keep_job  # so that it is there
+
+    root = _keep_job.__name__.rpartition(".")[0]
+    folders = [root]
+    while folders:
+        package = folders.pop()
+        spec = importlib.util.find_spec(package)
+        if package != root and spec is not None:
+            yield _path(package, root, "/__init__.py"), _text(spec)
+        for info in pkgutil.iter_modules(spec.submodule_search_locations if spec else ()):
+            name = f"{package}.{info.name}"
+            if info.ispkg:
+                folders += [] if only else [name]
+            elif not only or info.name in only:
+                yield _path(name, root, ".py"), _text(importlib.util.find_spec(name))
+
+
+def _path(name: str, root: str, end: str) -> str:
+    return "module_utils/" + name[len(root) + 1:].replace(".", "/") + end
+
+
+def _text(spec: t.Any) -> str:
+    return str(spec.loader.get_source(spec.name) or "")
