@@ -318,8 +318,8 @@ def test_P34_filters_and_curves_that_other_kernels_lack(twins: Host) -> None:
         "filter add dev eth2 parent 1: protocol ip prio 3 handle 7 fw classid 1:10",
         "filter add dev eth2 parent 1: protocol all prio 2 matchall action skbedit mark 0x5 pipe action drop",
         "qdisc add dev eth1 ingress",
-        "filter add dev eth1 parent ffff: protocol ip prio 1 u32 match u32 0 0 at 0 police rate 1mbit burst 32k "
-        "mtu 60k drop flowid :1",
+        "filter add dev eth1 parent ffff: protocol ip prio 1 u32 match u32 0 0 at 0 action police rate 1mbit "
+        "burst 32k mtu 60k drop flowid :1",
         "filter replace dev eth1 ingress protocol ip prio 3 matchall action police rate 2mbit burst 32k mtu 60k "
         "conform-exceed drop/pipe",
     ))  # fmt: skip
