@@ -11,7 +11,8 @@ import errno
 import itertools
 import typing as t
 
-from . import _codec, _dhcp, _filter, _ovs, _probe, _spoofing, _wireless, _zeroconf
+from . import _codec, _dhcp, _dhcp6, _filter, _ovs, _probe, _spoofing, _wireless, _zeroconf
+from ._dhcp6_lease import Lease6
 from ._errors import PipeworkError
 from ._model import GROUP_DELETE, HOST, STAND_IN, Address, FilterRule, Link, Port, SpoofCheck
 from ._netlink import KernelError, Namespaces
@@ -114,8 +115,9 @@ def _sort(operation: Operation) -> tuple[str, str]:
 
 def _execute(batch: Plan, namespaces: Namespaces, done: Plan) -> None:
     """Does operations of one sort. Those that succeed are added to ``done``, also when others fail."""
-    if isinstance(batch[0].subject, _dhcp.OBJECTS):  # also with their interface: the server does not know
-        _raise_from(_dhcp.change(batch, namespaces, done))
+    if isinstance(batch[0].subject, (*_dhcp.OBJECTS, Lease6)):  # also with their interface: the server does not know
+        ask = _dhcp6.change if isinstance(batch[0].subject, Lease6) else _dhcp.change
+        _raise_from(ask(batch, namespaces, done))
         return
     work = [operation for operation in batch if not operation.implied]
     done.extend(operation for operation in batch if operation.implied)

@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import typing as t
 
-from . import _dad
+from . import _dad, _dhcp6, _dhcp6_lease
 from ._announce import News, announce, notifies, solicit
 from ._attach import Target
 from ._attachment import Attachment
@@ -37,6 +37,7 @@ def arrive(
     for each, what in states.items():
         where = f"{newcomers[each]} of {each.label}/{each.interface}"
         if what == _dad.DUPLICATE:
+            _dhcp6.duplicates.add(each.address)
             raise PipeworkError(
                 f"addresses: {where} is in use already: another machine on that segment answered to the kernel's "
                 "duplicate address detection; give it another one."
@@ -57,11 +58,14 @@ def _part(news: News, wanted: t.Callable[[str], bool]) -> News:
 def _hear_routers(
     targets: t.Sequence[Target], facts: Facts, plan: Plan, namespaces: Namespaces,
 ) -> t.Iterator[str]:
-    """Until each interface has an address by a router's advertisement, where something has changed."""
+    """Until each interface has an address by a router's advertisement, where something has changed.
+
+    With DHCPv6 there need not be one: such routers say no more than where they are.
+    """
     touched = {operation.key for operation in plan} | {operation.subject.carrier for operation in plan}
     asked = {
         _dad.Newcomer(str(target.label), target.item.interface, ""): target.item for target in targets
-        if target.item.accept_ra and target.item.state == "present"
+        if target.item.accept_ra and not target.item.dhcp6 and target.item.state == "present"
         and link_key(str(target.label), target.item.interface) in touched
     }
     if not asked:
@@ -116,5 +120,7 @@ def on_switch(port: t.Any, state: State) -> OvsPort | None:
 
 def addresses_of(item: Attachment, label: str, state: State) -> list[t.Any]:
     grant = grant_of(item, label, state)
+    grant6 = _dhcp6_lease.grant_of(item, label, state)
     listed = (item.addresses or ()) + ((grant.address,) if grant else ())
+    listed += (f"{grant6.address}/128",) if grant6 else ()
     return [Address(label, item.interface, address).key for address in dict.fromkeys(listed)]

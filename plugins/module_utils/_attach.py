@@ -225,7 +225,7 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
     for wanted in wanted_dhcp(target, facts.keeper, scene.state, wish.desired):
         wish.want(wanted)
     sysctls = [Sysctl(label, item.interface, name, value) for name, value in _autoconf.sysctls_of(item)]
-    for wanted in (*sysctls, *layer3(item, label, scene), *_autoconf.wanted(item, label, scene)):
+    for wanted in (*sysctls, *layer3(item, label, scene), *_autoconf.wanted(item, label, scene, target)):
         wish.want(wanted)
     for wanted in _bandwidth.of_attachment(item, label, scene.state, wish.desired):
         wish.want(wanted)

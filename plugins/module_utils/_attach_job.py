@@ -12,6 +12,7 @@ from . import (
     _autoconf,
     _claims,
     _dhcp,
+    _dhcp6_lease,
     _dhcp_docker,
     _dhcp_program,
     _filter,
@@ -114,8 +115,7 @@ class AttachJob:
 
             _keeping.observe_all(namespaces, facts)
         observe_autoconf(namespaces, facts, [
-            (target.label, target.item) for target in self.targets
-            if target.label is not None and target.item.state == "present"
+            (target.label, target.item, target.owner) for target in self.targets if target.label is not None
         ])
         checking = any((_spoof_checks.OPTION, True) in (item.port or ()) for item in self.items)
         facts.spoof_checks, facts.no_spoof_checks = _spoofing.observe(checking)
@@ -257,6 +257,7 @@ def _unlisted(label: str, item: Attachment, state: State, facts: Facts) -> dict[
     routers = _autoconf.from_routers(item, facts.addresses.get(label, ()))
     return {
         "link_local": local.address if isinstance(local, _autoconf.LinkLocal) and item.link_local else None,
+        "lease6": _lease6(label, item, state),
         "slaac": sorted({address.address for address in routers}) if item.accept_ra else [],
     }
 
@@ -266,16 +267,32 @@ def _nic_of(item: Attachment, stands_on: str, facts: Facts) -> str:
     return named(str(item.host_interface), facts) if item.vlan is not None else stands_on
 
 
+def _lease6(label: str, item: Attachment, state: State) -> dict[str, t.Any] | None:
+    """The same for IPv6."""
+    have, grant = _dhcp6_lease.held(label, item.interface, state), _dhcp6_lease.grant_of(item, label, state)
+    if have is None or grant is None:
+        return None
+    return {
+        "address": f"{grant.address}/128", "server": grant.server, "duid": have.duid, "dns": list(grant.dns),
+        "domain": grant.domain, "preferred": _moment(grant.preferred), "expires": _moment(grant.expires),
+    }
+
+
+def _moment(when: float | None) -> str | None:
+    """A time of the clock that leases expire by, as one of the day."""
+    if when is None:
+        return None
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + when - _dhcp.clock()))
+
+
 def _lease(label: str, item: Attachment, state: State, owner: str) -> dict[str, t.Any] | None:
     """What a DHCP server has granted; None in check mode where only the server can tell."""
     grant = grant_of(item, label, state)
     if grant is None:
         return None
-    moment = None if grant.expires is None else time.time() + grant.expires - _dhcp.clock()
     return {
         "client": item.dhcp, "address": grant.address, "server": grant.server, "router": grant.gateway,
         "routes": [{"destination": to, "gateway": via} for to, via in grant.routes], "mtu": grant.mtu,
         "dns": list(grant.dns), "domain": grant.domain,
-        "expires": moment and time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment)),
-        "keep": _dhcp.kept(owner) if item.dhcp_keep else None,
+        "expires": _moment(grant.expires), "keep": _dhcp.kept(owner) if item.dhcp_keep else None,
     }

@@ -23,6 +23,7 @@ IPVLAN_MODES = ("l2", "l3", "l3s")
 PORT_OPTIONS = ("isolated", "hairpin", "learning", "mac_spoof_check")
 DHCP_IMAGE = "busybox"  # as in the classic script
 DHCP_SECONDS = 30.0
+SWITCHES = ("dhcp6", "accept_ra", "link_local")
 DHCP_SECONDS_MAX = 240  # less than other runs wait for the lock
 IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
 IPOIB_MODES = ("datagram", "connected")
@@ -58,6 +59,7 @@ class Attachment:
     dhcp_hostname: str | None = None
     dhcp_image: str = DHCP_IMAGE
     dhcp_timeout: float = DHCP_SECONDS
+    dhcp6: bool | None = None
     accept_ra: bool | None = None
     link_local: bool | None = None
     dhcp_keep: bool = False
@@ -189,7 +191,7 @@ def _normalized(params: Params, names: Names | None) -> dict[str, t.Any]:
         "append": bool(params.get("append")),
         "gateway": None if gateway is None else tuple(norm.address(g, "gateway") for g in gateway if str(g).strip()),
         **_dhcp(params),
-        **{name: None if params.get(name) is None else bool(params[name]) for name in ("accept_ra", "link_local")},
+        **{name: None if params.get(name) is None else bool(params[name]) for name in SWITCHES},
         "mac_address": None if given("mac_address") is None else norm.mac_address(params["mac_address"]),
         "mtu": None if given("mtu") is None else norm.mtu(params["mtu"]),
         "vlan": None if given("vlan") is None else _vlans.vlan_id(params["vlan"], "vlan"),
@@ -287,8 +289,9 @@ def _check_together(item: Attachment, peered: bool) -> None:
     if item.dhcp is not None and item.table is not None:
         raise PipeworkError("dhcp: the routes of a lease stand in the main table; leave 'table' or 'dhcp' out.")
     _dhcp_clients.check_client(item.dhcp, item.kind, {_dhcp_lease.option_of(o)[0]: o for o in item.dhcp_options or ()})
-    if item.accept_ra and item.kind == "dummy":
-        raise PipeworkError("accept_ra: an interface that leads nowhere (kind dummy) hears no router; leave it out.")
+    for name, words in (("dhcp6", "reaches no server"), ("accept_ra", "hears no router")):
+        if getattr(item, name) and item.kind == "dummy":
+            raise PipeworkError(f"{name}: an interface that leads nowhere (kind dummy) {words}; leave it out.")
     if item.link_local:
         static = [address for address in item.addresses or () if norm.family(address) == 4]
         other = f"addresses: {static[0]}" if static else "dhcp" if item.dhcp is not None else None
@@ -304,7 +307,7 @@ def _check_together(item: Attachment, peered: bool) -> None:
     _vlans.of_port(item.vlan, item.vlan_trunks)
     families = [norm.family(gateway) for gateway in item.gateway or ()]
     whole = {norm.family(address) for address in item.addresses or ()} if not item.append else {4, 6}
-    whole |= ({4} if item.dhcp is not None else set()) | ({6} if item.accept_ra else set())
+    whole |= ({4} if item.dhcp is not None else set()) | ({6} if item.accept_ra or item.dhcp6 else set())
     for version in (4, 6):
         if families.count(version) > 1:
             listed = ", ".join(g for g in item.gateway or () if norm.family(g) == version)
@@ -323,6 +326,6 @@ def _check_together(item: Attachment, peered: bool) -> None:
         if gateway in own:
             raise PipeworkError(f"gateway: {gateway} is the interface's own address; the gateway is another machine.")
     with_ipv6 = any(norm.family(address) == 6 for address in (item.addresses or ()) + (item.gateway or ()))
-    with_ipv6 = with_ipv6 or bool(item.accept_ra)
+    with_ipv6 = with_ipv6 or bool(item.accept_ra or item.dhcp6)
     if item.mtu is not None and item.mtu < norm.MTU_MIN_IPV6 and with_ipv6:
         raise PipeworkError(f"mtu: {item.mtu} is too small for IPv6, which needs at least {norm.MTU_MIN_IPV6}.")

@@ -1,6 +1,6 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
-"""Addresses that nobody lists: those of a router's advertisements, and IPv4 link-local ones (RFC 3927). Pure."""
+"""Addresses that nobody lists: of a router's advertisements, of DHCPv6, and IPv4 link-local ones (RFC 3927). Pure."""
 from __future__ import annotations
 
 import dataclasses
@@ -8,13 +8,14 @@ import hashlib
 import typing as t
 
 from ._attachment import Attachment
+from ._dhcp6_lease import wanted_lease
 from ._facts import link_key
 from ._model import Address
 from ._normalize import family
 from ._plan import Absent, KernelObject, Key
 
 if t.TYPE_CHECKING:
-    from ._attach import Scene
+    from ._attach import Scene, Target
 
 IPV6 = "net.ipv6.conf.IFNAME."
 LISTENING = (  # 2: also where the container forwards packets
@@ -66,11 +67,13 @@ def candidates(mac: str) -> t.Iterator[str]:
 def sysctls_of(item: Attachment) -> tuple[tuple[str, str], ...]:
     """The kernel parameters of an interface: those that are listed, and those that other options mean."""
     listed = item.sysctls or ()
-    meant = {None: (), True: LISTENING, False: DEAF}[item.accept_ra]
+    by_ra = {None: (), True: LISTENING, False: DEAF}[item.accept_ra]
+    meant = dict((*by_ra, (IPV6 + "disable_ipv6", "0")) if item.dhcp6 else by_ra)
     for name, _value in listed:
-        if name in dict(meant):
-            raise item.refuse(f"sysctls: {name} is what accept_ra sets; leave one of them out.")
-    return (*listed, *meant)
+        if name in meant:
+            option = "accept_ra" if name in dict(by_ra) else "dhcp6"
+            raise item.refuse(f"sysctls: {name} is what {option} sets; leave one of them out.")
+    return (*listed, *meant.items())
 
 
 def from_routers(item: Attachment, addresses: t.Iterable[t.Any]) -> list[Address]:
@@ -82,8 +85,9 @@ def from_routers(item: Attachment, addresses: t.Iterable[t.Any]) -> list[Address
     ]
 
 
-def wanted(item: Attachment, label: str, scene: Scene) -> t.Iterator[KernelObject | Absent]:
+def wanted(item: Attachment, label: str, scene: Scene, target: Target) -> t.Iterator[KernelObject | Absent]:
     """What becomes of such addresses."""
+    yield from wanted_lease(item, label, target.name, target.owner, scene)
     if item.accept_ra is False:
         on_it = scene.carried[link_key(label, item.interface)]
         yield from (Absent(address.key) for address in from_routers(item, on_it))

@@ -264,7 +264,8 @@ def _address(kind: int, flags: int, address: Address, index: int) -> bytes:
     if address.flags:
         attrs.append(("IFA_FLAGS", address.flags))
     if address.valid is not None:
-        attrs.append(("IFA_CACHEINFO", {"ifa_preferred": address.valid, "ifa_valid": address.valid}))
+        preferred = address.valid if address.preferred is None else min(address.preferred, address.valid)
+        attrs.append(("IFA_CACHEINFO", {"ifa_preferred": preferred, "ifa_valid": address.valid}))
     return _message(
         ifaddrmsg, kind, flags, attrs, family=AF_INET6 if family(local) == 6 else AF_INET,
         prefixlen=int(length), scope=address.scope or 0, index=index,

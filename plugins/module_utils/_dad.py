@@ -18,7 +18,8 @@ from ._wire import attributes
 
 SECONDS = 30.0  # for a machine that has much to do; the kernel's own time is dad_transmits seconds and one
 RTMGRP_IPV6_IFADDR = 0x100
-RTM_NEWADDR = 20
+RTM_NEWADDR, RTM_DELADDR = 20, 21
+RT_SCOPE_LINK, LINK_LOCAL = 253, "fe80::"
 IFA_ADDRESS, IFA_LOCAL = 1, 2
 TENTATIVE, OPTIMISTIC, FAILED, PERMANENT = 0x40, 0x04, 0x08, 0x80
 USABLE, DUPLICATE, UNDECIDED, DARK = "usable", "duplicate", "tentative", "without a carrier"
@@ -33,7 +34,10 @@ class Newcomer(t.NamedTuple):
 
 
 class Ear:
-    """What one namespace says about its addresses. An address that is empty stands for any that a router gave."""
+    """What one namespace says about its addresses.
+
+    An address that is empty stands for any that a router gave, and LINK_LOCAL for the one that the kernel made.
+    """
 
     def __init__(self, label: str, newcomers: t.Sequence[Newcomer], namespaces: Namespaces) -> None:
         self._netns = namespaces[label]
@@ -45,12 +49,16 @@ class Ear:
                 address = socket.inet_pton(socket.AF_INET6, each.address) if each.address else b""
                 self._wanted[device.index, address] = each
                 self.states[each] = UNDECIDED if device.carrier else DARK
+        self._seen: set[Newcomer] = set()
         self.events = self._netns.inside(_listen)  # before the first look
         self.look()
 
     def look(self) -> None:
         for raw in self._netns.read(_codec.dump_addresses()):
             self._note(raw)
+        for each in set(self.states) - self._seen:
+            if each.address not in ("", LINK_LOCAL):
+                self.states[each] = DUPLICATE  # the kernel has removed it, as it does with lent ones
 
     def catch_up(self) -> None:
         """Reads what the kernel has said; if it had more to say than there was room for, looks anew."""
@@ -64,18 +72,23 @@ class Ear:
         at = 0
         while at + 16 <= len(data):
             length, kind = struct.unpack_from("=IH", data, at)
-            if kind == RTM_NEWADDR:
-                self._note(data[at:at + length])
+            if kind in (RTM_NEWADDR, RTM_DELADDR):
+                self._note(data[at:at + length], gone=kind == RTM_DELADDR)
             at += (max(length, 16) + 3) & ~3
 
-    def _note(self, raw: bytes) -> None:
+    def _note(self, raw: bytes, gone: bool = False) -> None:
         index, flags = struct.unpack_from("=I", raw, 20)[0], raw[18]
         values = {kind: raw[at:end] for kind, at, end in attributes(raw, 24, len(raw)) if kind <= IFA_LOCAL}
         address = values.get(IFA_LOCAL) or values.get(IFA_ADDRESS) or b""
         each = self._wanted.get((index, address))
         if each is None and raw[16] == socket.AF_INET6 and raw[17] < 128 and not raw[19] and not flags & PERMANENT:
             each = self._wanted.get((index, b""))
-        if each is not None:
+        if each is None and raw[16] == socket.AF_INET6 and raw[19] == RT_SCOPE_LINK:
+            each = self._wanted.get((index, socket.inet_pton(socket.AF_INET6, LINK_LOCAL)))
+        if each is not None and gone:
+            self.states[each] = DUPLICATE if each.address not in ("", LINK_LOCAL) else UNDECIDED
+        elif each is not None:
+            self._seen.add(each)
             waiting = flags & TENTATIVE and not flags & OPTIMISTIC
             dark = DARK if self.states[each] == DARK else UNDECIDED
             self.states[each] = DUPLICATE if flags & FAILED else dark if waiting else USABLE

@@ -116,7 +116,7 @@ def unpack(text: str) -> tuple[dict[str, t.Any], Grant]:
             gateway=None if grant["gateway"] is None else norm.address(grant["gateway"], "lease"),
             routes=tuple(_route(to, via) for to, via in grant["routes"]),
             mtu=None if grant["mtu"] is None else norm.mtu(grant["mtu"]),
-            dns=tuple(norm.address(each, "lease") for each in grant["dns"]), domain=_domain(grant["domain"] or ""),
+            dns=tuple(norm.address(each, "lease") for each in grant["dns"]), domain=domain_name(grant["domain"] or ""),
             **{name: None if grant.get(name) is None else float(grant[name]) for name in ("renews", "rebinds")},
         )
         return {
@@ -166,7 +166,7 @@ def granted(message: dhcp.Message, now: float) -> Grant:
         expires=None if seconds == FOREVER else now + seconds, gateway=gateway,
         routes=tuple((to, via) for to, via in routes or () if to != "default"),
         mtu=mtu if mtu >= MTU_MIN else None, dns=tuple(_unicasts(options.get(dhcp.DNS, b""))[:SERVERS_MAX]),
-        domain=_domain(options.get(dhcp.DOMAIN, b"").rstrip(b"\0").decode("ascii", "replace")),
+        domain=domain_name(options.get(dhcp.DOMAIN, b"").rstrip(b"\0").decode("ascii", "replace")),
         **_moments(options, seconds, now),
     )
 
@@ -231,7 +231,7 @@ def _classless(value: bytes | None, own: str) -> list[tuple[str, str | None]] | 
     return list(found.items())[:ROUTES_MAX]
 
 
-def _domain(text: str) -> str | None:
+def domain_name(text: str) -> str | None:
     """A domain's name, None for what is none: it may come to stand in files and in the output of programs."""
     words = text.rstrip(".").split(".")
     return ".".join(words) if len(text) < 254 and all(WORD.fullmatch(word) for word in words) else None
@@ -247,7 +247,7 @@ def hostname_of(container: str) -> str:
 
 def check_hostname(value: t.Any) -> str:
     text = str(value)
-    if _domain(text) is None:
+    if domain_name(text) is None:
         raise PipeworkError(
             f"dhcp_hostname: {text!r} is not the name of a host; letters, digits and '-', such as web1, would be right."
         )

@@ -182,7 +182,7 @@ class Address(KernelObject):
     KIND = "address"
     IDENTITY = ("ns", "device", "address")
     FIXED = frozenset({"duplicate"})
-    HINTS = frozenset({"scope", "peer", "flags", "valid", "claimed"})
+    HINTS = frozenset({"scope", "peer", "flags", "valid", "preferred", "claimed"})
 
     device: str
     address: str  # 192.168.1.1/24
@@ -191,6 +191,7 @@ class Address(KernelObject):
     peer: str | None = None
     flags: int | None = None
     valid: int | None = None  # seconds that are left of one that was lent; None for ever
+    preferred: int | None = None  # and for how many of them new connections may come from it
     duplicate: bool | None = None  # the kernel found it in use by another machine (IPv6), and does not use it
     claimed: tuple[str, ...] | None = None  # not before nobody else answers for it, but these MAC addresses
 

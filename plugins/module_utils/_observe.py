@@ -7,8 +7,9 @@ import dataclasses
 import os
 import typing as t
 
-from . import _dhcp, _zeroconf
+from . import _dhcp, _dhcp6, _zeroconf
 from ._attachment import Attachment
+from ._dhcp6_lease import Lease6
 from ._dhcp_lease import Lease
 from ._errors import PipeworkError
 from ._facts import End, Facts
@@ -81,15 +82,19 @@ def observe_leases(namespaces: Namespaces, facts: Facts, label: str, device: str
     facts.addresses[label] += namespaces[label].lent_addresses(there)
 
 
-def observe_autoconf(namespaces: Namespaces, facts: Facts, places: t.Iterable[tuple[str, Attachment]]) -> None:
+def observe_autoconf(namespaces: Namespaces, facts: Facts, places: t.Iterable[tuple[str, Attachment, str]]) -> None:
     """Adds to the facts what interfaces got without anybody listing it, where that matters."""
-    there = [(label, item) for label, item in places if item.interface in facts.devices[label]]
-    for label, item in there:
-        if item.accept_ra is not None:
+    there = [(label, item, owner) for label, item, owner in places if item.interface in facts.devices[label]]
+    for label, item, owner in there:
+        held = _dhcp6.read(owner)
+        if held is not None:
+            facts.now = _dhcp.clock()
+            facts.unlisted.append(Lease6(label, item.interface, owner=owner, grant=held[1], **held[0]))
+        if item.state == "present" and (held, item.dhcp6, item.accept_ra) != (None, None, None):
             facts.addresses[label] += namespaces[label].lent_addresses(facts.devices[label][item.interface], 6)
-    zeroconf = [(label, item.interface) for label, item in there if item.link_local is not None]
+    zeroconf = [(label, item.interface) for label, item, _owner in there if item.link_local is not None]
     if zeroconf:
-        facts.link_locals += _zeroconf.observe(namespaces, zeroconf)
+        facts.unlisted += _zeroconf.observe(namespaces, zeroconf)
 
 
 def observe_sysctls(namespaces: Namespaces, facts: Facts, label: str, device: str, names: t.Sequence[str]) -> None:

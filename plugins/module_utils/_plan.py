@@ -160,6 +160,7 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("tc_filter", "delete"),  # before the class that it leads to
     ("dhcp_keep", "delete"),  # before it is given back
     ("lease", "delete"),  # while there is somebody to say it to
+    ("lease6", "delete"),
     ("filter", "delete"),  # while the bridge or port is there that leads to it
     ("ovs_leave", "delete"),  # while its interface is there, and free to be something else
     ("replaced", "delete"),
@@ -246,6 +247,8 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("lease", "update"),
     ("dhcp_keep", "create"),  # when there is something to keep
     ("dhcp_keep", "update"),
+    ("lease6", "create"),
+    ("lease6", "update"),
     ("route", "delete"),
     ("kept", "delete"),
     ("way", "delete"),

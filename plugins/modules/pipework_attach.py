@@ -142,6 +142,16 @@ options:
   dhcp_timeout:
     description: Seconds to wait for a server, or with O(accept_ra) for a router, 1 to 240. The default is 30.
     type: float
+  dhcp6:
+    description:
+      - Ask a DHCPv6 server for an address, beside O(addresses). Nothing has to be installed for it. The address has the
+        lifetimes that the server gives; it is returned as C(lease6), with name servers, which are used nowhere.
+      - Default routes and the prefix of the segment come from routers, never from DHCPv6, so O(accept_ra) goes with it
+        as a rule.
+      - A lease that is valid is kept. It is asked for anew when it has expired, or when O(dhcp_hostname) changes.
+        The DUID is the same for an attachment each time. Nobody stays to renew it.
+      - With O(state=absent), or with V(false), the lease is given back.
+    type: bool
   accept_ra:
     description:
       - Let routers' advertisements give the interface addresses and a default route (SLAAC), beside O(addresses).
@@ -335,6 +345,7 @@ options:
       dhcp_hostname: {description: See O(dhcp_hostname)., type: str}
       dhcp_image: {description: See O(dhcp_image)., type: str}
       dhcp_timeout: {description: See O(dhcp_timeout)., type: float}
+      dhcp6: {description: See O(dhcp6)., type: bool}
       accept_ra: {description: See O(accept_ra)., type: bool}
       link_local: {description: See O(link_local)., type: bool}
       dhcp_keep: {description: See O(dhcp_keep)., type: bool}
@@ -566,6 +577,14 @@ attachments:
           does something C(next); and the C(error) that it has met, or null.
       type: dict
       returned: always
+    lease6:
+      description:
+        - What a DHCPv6 server has granted, with O(dhcp6). Null without, and in check mode where only the server can
+          tell.
+        - C(address), C(server) and C(duid) (the server's and the attachment's DUID), C(dns), C(domain), C(preferred)
+          and C(expires) (null where it lasts for ever).
+      type: dict
+      returned: always
     slaac:
       description: The addresses that the kernel made of routers' advertisements, with O(accept_ra).
       type: list
@@ -607,6 +626,7 @@ ITEM = {
     "dhcp_hostname": {"type": "str"},
     "dhcp_image": {"type": "str"},
     "dhcp_timeout": {"type": "float"},
+    "dhcp6": {"type": "bool"},
     "accept_ra": {"type": "bool"},
     "link_local": {"type": "bool"},
     "dhcp_keep": {"type": "bool"},

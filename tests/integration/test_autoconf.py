@@ -1,6 +1,7 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
-"""Addresses that nobody lists: of a router's advertisements (a real one, dnsmasq), and link-local ones of IPv4."""
+"""Addresses that nobody lists: of a real router's advertisements and a real DHCPv6 server's, both of them dnsmasq, and
+link-local ones of IPv4."""
 
 from __future__ import annotations
 
@@ -12,8 +13,8 @@ import pytest
 
 from ansible_collections.pipework.containers.plugins.module_utils._autoconf import candidates
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from tests.integration.lab import Host, failing_at, write
-from tests.integration.test_dhcp import running_dnsmasq
+from tests.integration.lab import Host, Killed, failing_at, killed_at, wait_for, write
+from tests.integration.test_dhcp import log, running_dnsmasq
 
 pytestmark = pytest.mark.root
 MAC = "02:00:00:00:05:01"
@@ -125,3 +126,95 @@ def test_P46_many_at_once_and_a_failure_at_any_operation(segment: Host) -> None:
     done = host.run(runtime="netns", host_interface="br1", link_local=True, attachments=both)
     found = [each["link_local"] for each in done["attachments"]]
     assert found[0] == f"{list(candidates(MAC))[1]}/16" and found[1] not in (None, found[0])
+
+
+# -- DHCPv6
+
+RELEASED = "status  0 release received"
+DHCP6: dict[str, t.Any] = {"dhcp6": True, "dhcp_timeout": 20}
+
+
+@contextlib.contextmanager
+def server(host: Host, last: str = "1ff") -> Iterator[None]:
+    """dnsmasq on br1, which gives the addresses from fd05::100 on, and advertises itself as the router."""
+    words = ["--enable-ra", f"--dhcp-range=fd05::100,fd05::{last},64,10m"]
+    words += ["--dhcp-option=option6:dns-server,[fd05::53]", "--dhcp-option=option6:domain-search,example.org"]
+    with running_dnsmasq(host, words):
+        yield
+
+
+def lease_of(result: dict[str, t.Any]) -> dict[str, t.Any]:
+    return dict(result["attachments"][0]["lease6"])
+
+
+@pytest.mark.any_kernel
+def test_B16_an_address_from_a_server_and_back(segment: Host) -> None:
+    host = segment
+    with server(host):
+        before = host.snapshot()
+        said = host.attach("a", check=True, accept_ra=True, **DHCP6)
+        done = host.attach("a", accept_ra=True, **DHCP6)
+        assert done["operations"] == said["operations"] and done["operations"][-1]["kind"] == "lease6"
+        lease = lease_of(done)
+        assert lease["address"].startswith("fd05::1") and lease["address"].endswith("/128")
+        assert (lease["dns"], lease["domain"]) == (["fd05::53"], "example.org")
+        assert lease["duid"].startswith("0004") and lease["preferred"] and lease["expires"]
+        [shown] = [a for a in host.ip("-6", "address", "show", "dev", "eth1", ns="a")[0]["addr_info"]
+                   if a["prefixlen"] == 128]
+        assert shown["local"] == lease["address"][:-4] and 500 < shown["valid_life_time"] <= 600
+        default = "default via fe80::ff:fe00:5fe dev eth1 proto ra"
+        wait_for("the router", lambda: any(line.startswith(default) for line in routes(host)))
+        assert host.ok("ping", "-c", "1", "-w", "10", "-q", "-I", shown["local"], "fd05::254", ns="a")
+        assert "client provides name: a\n" in log(host)
+        again = host.attach("a", accept_ra=True, **DHCP6)
+        assert not again["changed"] and lease_of(again)["address"] == lease["address"]
+        renamed = host.attach("a", dhcp_hostname="web1", **DHCP6)
+        assert [(each["action"], each["kind"]) for each in renamed["operations"]] == [("update", "lease6")]
+        assert {**lease_of(renamed), "preferred": 0, "expires": 0} == {**lease, "preferred": 0, "expires": 0}
+        assert not host.attach("a", addresses=["fd06::1/64"], append=True)["attachments"][0]["lease6"]
+        host.attach("a", dhcp6=False)
+        assert lease["address"] not in host.addresses("eth1", ns="a")
+        wait_for("the server to have it back", lambda: RELEASED in log(host))
+        assert lease_of(host.attach("a", **DHCP6))["duid"] == lease["duid"]
+        host.attach("a", state="absent")
+        wait_for("the server to have it back again", lambda: log(host).count(RELEASED) == 2)
+        host.assert_as({**before, "run": host.snapshot()["run"]})
+        assert "dhcp6" not in host.sh("find", "/run/pipework")
+
+
+def test_B16_no_server_and_no_address_left_are_errors(segment: Host) -> None:
+    host = segment
+    before = host.snapshot()
+    words = r"create lease6 netns:a/eth1 failed: dhcp6: no server gave an address within 1 s; sent were [0-9]+ Solicit "
+    with pytest.raises(PipeworkError, match=words + r"and 0 Request as 'a', DUID 0004[0-9a-f]{32}\..* taken back"):
+        host.attach("a", dhcp6=True, dhcp_timeout=1)
+    host.assert_as(before)
+    both = [{"container": "a"}, {"container": "b"}]
+    common: dict[str, t.Any] = {"runtime": "netns", "host_interface": "br1", "dhcp6": True, "dhcp_timeout": 5}
+    with server(host, last="100"):
+        with pytest.raises(PipeworkError, match=r"lease6 netns:[ab]/eth1 failed: .*address.*\(status 2\)"):
+            host.run(**common, attachments=both)
+        host.assert_as({**before, "run": host.snapshot()["run"]})
+        wait_for("it to be given back", lambda: RELEASED in log(host))
+        assert "dhcp6" not in host.sh("find", "/run/pipework")
+        steps = len(host.attach("a", check=True, **DHCP6)["operations"]) + 1  # and the address, when the lease is there
+        for number in range(3, steps):
+            with pytest.raises(PipeworkError, match="a failure was injected"):
+                host.attach("a", step=failing_at(number), **DHCP6)
+            host.assert_as({**before, "run": host.snapshot()["run"]}, f"operation {number}")
+            with pytest.raises(Killed):
+                host.attach("a", step=killed_at(number), **DHCP6)
+            host.attach("a", **DHCP6)
+            assert not host.attach("a", **DHCP6)["changed"]
+            host.attach("a", state="absent")
+
+
+def test_B16_an_address_of_somebody_else_is_declined(segment: Host) -> None:
+    host = segment
+    for where in ("all", "default"):
+        host.call(write, f"/proc/sys/net/ipv6/conf/{where}/accept_dad", "1", ns="a")
+    host.attach("b", addresses=["fd05::100/64"])
+    with server(host, last="100"):
+        with pytest.raises(PipeworkError, match=r"fd05::100/128 of netns:a/eth1 is in use already: "):
+            host.attach("a", **DHCP6)
+        wait_for("the server to be told", lambda: "DHCPDECLINE(br1)" in log(host))
