@@ -142,7 +142,7 @@ def _execute(batch: Plan, namespaces: Namespaces, done: Plan) -> None:
         moving = [operation for operation in work if _wireless.moves(operation)]
         rest = [operation for operation in work if operation not in moving] if moving else work
         if sort == ("claim", "create"):
-            _ask_around(work, namespaces)
+            _raise_from(_probe.ask_around(work, namespaces))
         if rest:
             _request(rest, _encoder(sort), namespaces, done)
         for operation in moving:
@@ -152,17 +152,6 @@ def _execute(batch: Plan, namespaces: Namespaces, done: Plan) -> None:
 def _raise_from(failure: tuple[Operation, Exception] | None) -> None:
     if failure is not None:
         raise OperationFailed(failure[0], PipeworkError(str(failure[1]).rstrip(".")))
-
-
-def _ask_around(work: Plan, namespaces: Namespaces) -> None:
-    """Nobody else has the addresses that are about to come."""
-    claims: dict[_probe.Claim, Operation] = {}
-    for operation in work:
-        want = t.cast(Address, operation.after)
-        claims[_probe.Claim(want.ns, want.device, want.address.split("/")[0], want.claimed or ())] = operation
-    for claim, mac in _probe.holders(list(claims), namespaces).items():
-        words = f"{claim.address} is in use already, by {mac}; give {claim.label}/{claim.interface} another one"
-        raise OperationFailed(claims[claim], PipeworkError(f"addresses: {words}, or use 'announce: false'"))
 
 
 def _move_radio(operation: Operation, namespaces: Namespaces, done: Plan) -> None:

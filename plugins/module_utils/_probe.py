@@ -18,7 +18,10 @@ import time
 import typing as t
 
 from ._announce import ARPHRD_ETHER, ARPOP_REQUEST, CLOSERS, ETH_P_ARP, ETH_P_IP
+from ._errors import PipeworkError
+from ._model import Address
 from ._netlink import Namespaces
+from ._plan import Operation
 
 WAIT, AGAIN, PATIENCE = 0.2, 0.08, 2.0  # seconds
 MANY = 32  # each question goes to all ports of a bridge: so many are asked once
@@ -73,6 +76,18 @@ def holders(claims: t.Sequence[Claim], namespaces: Namespaces, patience: float =
         if ears:
             with concurrent.futures.ThreadPoolExecutor(CLOSERS) as pool:
                 list(pool.map(socket.socket.close, ears.values()))
+
+
+def ask_around(work: t.Iterable[Operation], namespaces: Namespaces) -> tuple[Operation, Exception] | None:
+    """The first of the addresses that are about to come that somebody has, and the words for it."""
+    claims: dict[Claim, Operation] = {}
+    for operation in work:
+        want = t.cast(Address, operation.after)
+        claims[Claim(want.ns, want.device, want.address.split("/")[0], want.claimed or ())] = operation
+    for claim, mac in holders(list(claims), namespaces).items():
+        words = f"{claim.address} is in use already, by {mac}; give {claim.label}/{claim.interface} another one"
+        return claims[claim], PipeworkError(f"addresses: {words}, or use 'announce: false'")
+    return None
 
 
 def _listen(addresses: t.Sequence[str]) -> socket.socket:
