@@ -108,7 +108,7 @@ def _together(operation: Operation) -> tuple[str, str]:
 
 
 def _sort(operation: Operation) -> tuple[str, str]:
-    if isinstance(operation.subject, Address):
+    if isinstance(operation.subject, Address) and operation.subject.claimed is None:
         return Address.KIND, operation.action  # whatever its rank is
     return operation.subject.order_kind, operation.action
 

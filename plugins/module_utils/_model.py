@@ -39,8 +39,7 @@ FIXED_SETTINGS = ("pkey", "vni", "port", "family", "device")  # which the kernel
 ON_A_NIC = ("macvlan", "macvtap", "ipvlan")  # the types that stand on a NIC of the host
 BRIDGE_PORTS_MAX = 1023
 ALIAS_MAX = 255
-VALID_JITTER = 5  # seconds by which the kernel and a lease may differ
-IDENT = 12  # how much of a container's ID a mark holds
+VALID_JITTER, IDENT = 5, 12  # seconds by which the kernel and a lease may differ; how much of an ID a mark holds
 
 
 @dataclasses.dataclass(frozen=True)
