@@ -62,8 +62,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - The lists C(bridges), C(attachments), C(routes), C(rules) and C(impairments) as the modules take them;
-      C(errors) and C(remarks), lists of sentences; C(member), whether the structure speaks of the host.
+    - The lists C(bridges), C(segments), C(attachments), C(routes), C(rules) and C(impairments) as the modules take
+      them; C(errors) and C(remarks), lists of sentences; C(member), whether the structure speaks of the host.
   type: dict
 """
 

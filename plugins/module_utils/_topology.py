@@ -13,8 +13,9 @@ import typing as t
 from ._schema import Schema, near, resolved, violations
 
 Item = dict[str, t.Any]
-SECTIONS = ("bridges", "attachments", "links", "routes", "rules", "impairments")
-MODULES = ("bridges", "attachments", "routes", "rules", "impairments")  # a list for each, in the order of the tasks
+SECTIONS = ("bridges", "segments", "attachments", "links", "routes", "rules", "impairments")
+# A list for each, in the order of the tasks.
+MODULES = ("bridges", "segments", "attachments", "routes", "rules", "impairments")
 BRIDGE_NAMES = {"br": "bridge", "ovs": "openvswitch"}  # what kind: auto takes a missing one for
 
 
@@ -36,6 +37,15 @@ class Placed(t.NamedTuple):
     item: Item
 
 
+class Segment(t.NamedTuple):
+    """A network over several hosts."""
+
+    where: str
+    bridge: str
+    hosts: tuple[str, ...]
+    item: Item
+
+
 @dataclasses.dataclass
 class Fleet:
     """What the structure says. ``plans``: by host, and then by the name of the list."""
@@ -47,6 +57,7 @@ class Fleet:
     errors: list[str] = dataclasses.field(default_factory=list)
     hosts: dict[str, Item] = dataclasses.field(default_factory=dict)
     residents: dict[str, Resident] = dataclasses.field(default_factory=dict)
+    segments: dict[str, Segment] = dataclasses.field(default_factory=dict)
     plans: dict[str, dict[str, list[Placed]]] = dataclasses.field(default_factory=dict)
 
     def wrong(self, where: str, words: str) -> None:
@@ -120,6 +131,7 @@ def read(schema: Schema, document: t.Any, inventory: t.Collection[str], here: st
     fleet.document.setdefault("containers", {})
     _find_hosts(fleet)
     _find_containers(fleet)
+    _find_segments(fleet)
     fleet.plans = {host: {name: [] for name in MODULES} for host in fleet.hosts}
     for section in SECTIONS:
         for number, item in enumerate(fleet.document.get(section, ())):
@@ -169,7 +181,22 @@ def _find_containers(fleet: Fleet) -> None:
             fleet.residents[name] = Resident(host, {"container": str(said.get("name", name)), **options})
 
 
-def _place(fleet: Fleet, name: str, item: Item, where: str) -> list[tuple[str, Item]]:
+def _find_segments(fleet: Fleet) -> None:
+    """On the hosts that are listed, or those of the containers that are attached."""
+    for number, item in enumerate(fleet.document.get("segments", ())):
+        where, name = f"segments[{number}]", str(item["name"])
+        if name in fleet.segments:
+            fleet.wrong(f"{where}.name", f"{name} is listed twice (also in {fleet.segments[name].where}).")
+            continue
+        hosts = fleet.homes(item, where)
+        if "hosts" not in item:
+            used = [each for each in fleet.document.get("attachments", ()) if str(each.get("segment")) == name]
+            there = [fleet.residents.get(str(each.get("container"))) for each in used]
+            hosts = [host for host in fleet.hosts if any(each and each.host == host for each in there)]
+        fleet.segments[name] = Segment(where, str(item.get("bridge", f"br-{name}")), tuple(hosts), item)
+
+
+def _place(fleet: Fleet, item: Item, where: str) -> list[tuple[str, Item]]:
     """An item of a container, or of hosts themselves, on its hosts; what says where it belongs is replaced."""
     own = {key: value for key, value in item.items() if key not in ("hosts", "container")}
     if item.get("runtime") == "host" or "container" not in item:
@@ -189,8 +216,27 @@ def _bridge(fleet: Fleet, item: Item, where: str) -> None:
         fleet.plans[host]["bridges"].append(Placed(where, own))
 
 
+def _segment(fleet: Fleet, item: Item, where: str) -> None:
+    """Each host's own part. Who the others are is said by the structure, whichever hosts are played on."""
+    segment = fleet.segments[str(item["name"])]
+    if segment.where != where:
+        return
+    addresses = {host: fleet.hosts[host].get("address") for host in segment.hosts}
+    for host, address in addresses.items():
+        if address is None and item.get("state") != "absent":
+            why = f"segment {item['name']} needs to know where its tunnel ends."
+            fleet.wrong(f"hosts.{host}", f"'address' is missing: {why}")
+    own = {key: value for key, value in item.items() if key not in ("name", "hosts")}
+    for host, address in addresses.items():
+        others = [each for name, each in addresses.items() if name != host]
+        found = {**own, "bridge": segment.bridge, "local": address, "remotes": others}
+        fleet.plans[host]["segments"].append(Placed(where, found))
+
+
 def _attachment(fleet: Fleet, item: Item, where: str) -> None:
-    for host, own in _place(fleet, "attachments", item, where):
+    for host, own in _place(fleet, item, where):
+        if "segment" in own and not _on_segment(fleet, own, host, where):
+            continue
         found = {each.item["name"]: each.item for each in fleet.plans[host]["bridges"]}
         bridge = found.get(str(own.get("host_interface")))
         _check_bridge(fleet, own, host, found, where)
@@ -203,10 +249,29 @@ def _attachment(fleet: Fleet, item: Item, where: str) -> None:
         fleet.plans[host]["attachments"].append(Placed(where, own))
 
 
+def _on_segment(fleet: Fleet, own: Item, host: str, where: str) -> bool:
+    """The segment's bridge is what it stands on; whether that can be."""
+    name = str(own.pop("segment"))
+    segment = fleet.segments.get(name)
+    if segment is None:
+        fleet.wrong(f"{where}.segment", f"no segment {name!r}{near(name, fleet.segments)}")
+    elif "host_interface" in own:
+        why = f"stands beside segment, whose bridge is {segment.bridge}; leave one out."
+        fleet.wrong(f"{where}.host_interface", why)
+    elif host not in segment.hosts:
+        fleet.wrong(f"{where}.segment", f"{name} is not on {host}; {segment.where}.hosts says where it is.")
+    else:
+        own.update({"host_interface": segment.bridge, "kind": "bridge", "forwarding": "unmanaged", **own})
+        if "mtu" in segment.item:
+            own.setdefault("mtu", segment.item["mtu"])
+        return True
+    return False
+
+
 def _check_bridge(fleet: Fleet, own: Item, host: str, bridges: t.Collection[str], where: str) -> None:
     """A bridge that nobody lists is most likely a slip of the pen."""
     name, kind = own.get("host_interface"), own.get("kind", "auto")
-    there = fleet.hosts[host].get("interfaces", [])
+    there = [*fleet.hosts[host].get("interfaces", []), *(each.bridge for each in fleet.segments.values())]
     if name is None or name in bridges or name in there or own.get("state") == "absent":
         return
     guessed = next((kind for start, kind in BRIDGE_NAMES.items() if str(name).startswith(start)), None)
@@ -250,17 +315,17 @@ def _link(fleet: Fleet, item: Item, where: str) -> None:
 
 
 def _route(fleet: Fleet, item: Item, where: str) -> None:
-    for host, own in _place(fleet, "routes", item, where):
+    for host, own in _place(fleet, item, where):
         fleet.plans[host]["routes"].append(Placed(where, own))
 
 
 def _rule(fleet: Fleet, item: Item, where: str) -> None:
-    for host, own in _place(fleet, "rules", item, where):
+    for host, own in _place(fleet, item, where):
         fleet.plans[host]["rules"].append(Placed(where, own))
 
 
 def _impairment(fleet: Fleet, item: Item, where: str) -> None:
-    for host, own in _place(fleet, "impairments", item, where):
+    for host, own in _place(fleet, item, where):
         mirror = own.get("mirror") or {}
         if mirror.get("to_container"):
             other = fleet.resident(mirror["to_container"], f"{where}.mirror.to_container")
@@ -278,8 +343,8 @@ def _impairment(fleet: Fleet, item: Item, where: str) -> None:
 
 
 SORTS: dict[str, t.Callable[[Fleet, Item, str], None]] = {
-    "bridges": _bridge, "attachments": _attachment, "links": _link, "routes": _route, "rules": _rule,
-    "impairments": _impairment,
+    "bridges": _bridge, "segments": _segment, "attachments": _attachment, "links": _link, "routes": _route,
+    "rules": _rule, "impairments": _impairment,
 }
 
 

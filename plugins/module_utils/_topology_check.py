@@ -7,6 +7,8 @@ Each item is read as its module will read it. What only the whole shows comes on
 
 from __future__ import annotations
 
+import ipaddress
+import itertools
 import typing as t
 
 from ._attachment import Attachment, refuse_clashes
@@ -17,6 +19,7 @@ from ._routes import RouteItem
 from ._rules import RuleItem
 from ._tc_options import TcItem
 from ._topology import MODULES, Fleet, Item, Placed
+from ._vxlan import Segment
 
 
 class AnyNames(Names):
@@ -36,6 +39,7 @@ def _numeric(value: t.Any) -> bool:
 NAMES = AnyNames()
 READERS: dict[str, t.Callable[[Item, str], t.Any]] = {
     "bridges": Bridge.from_params,
+    "segments": Segment.from_params,
     "attachments": lambda item, where: Attachment.from_params(item, where, NAMES),
     "routes": lambda item, where: RouteItem.from_params(item, where, NAMES),
     "rules": lambda item, where: RuleItem.from_params(item, where, NAMES),
@@ -47,9 +51,10 @@ def check(fleet: Fleet) -> list[str]:
     """All that is wrong."""
     if fleet.errors:
         return fleet.errors
-    found: list[str] = []
+    found: list[str] = list(_segments(fleet))
+    seen: dict[t.Any, str] = {}
     for host, plan in fleet.plans.items():
-        found += _addresses(host, plan)
+        found += _addresses(fleet, host, plan, seen)
         read: dict[str, list[t.Any]] = {name: [] for name in MODULES}
         for name in MODULES:
             for where, item in plan[name]:
@@ -60,6 +65,68 @@ def check(fleet: Fleet) -> list[str]:
         if not found:
             found += _clashes(plan, read)
     return list(dict.fromkeys(found))
+
+
+def _segments(fleet: Fleet) -> t.Iterator[str]:
+    """What two segments must not have in common, on whichever hosts they are; and hosts, for their sake."""
+    seen: dict[t.Any, str] = {}
+    for host, said in fleet.hosts.items():
+        other = seen.setdefault(said.get("address", host), host)
+        if other != host:
+            yield f"hosts.{host}.address: {said['address']} is that of {other} too."
+    networks: list[tuple[t.Any, str, str]] = []
+    for name, segment in fleet.segments.items():
+        if segment.item.get("state") == "absent":
+            continue
+        for option, value in (("vni", str(segment.item["vni"])), ("bridge", segment.bridge)):
+            other = seen.setdefault((option, value), segment.where)
+            if other != segment.where:
+                yield f"{segment.where}.{option}: {value} is given twice (also in {other}); each segment needs its own."
+        mine = list(_networks(fleet, name))
+        clashes = (
+            f"{where}: {network} of segment {name} overlaps {theirs} of segment {other} (also in {there})."
+            for network, where, _name in mine for theirs, there, other in networks
+            if network.version == theirs.version and network.overlaps(theirs)
+        )
+        yield from itertools.islice(clashes, 1)
+        yield from _outside(fleet, name)
+        networks += mine
+
+
+def _outside(fleet: Fleet, name: str) -> t.Iterator[str]:
+    """Addresses on a segment that are in none of its subnets."""
+    subnets = [network for network, where, _name in _networks(fleet, name) if ".subnets[" in where]
+    for where, address in _on(fleet, name) if subnets else ():
+        found = _interface(address)
+        if found and not any(found.version == each.version and found.ip in each for each in subnets):
+            listed = ", ".join(str(each) for each in subnets)
+            yield f"{where}: {address} is in none of the subnets of segment {name} ({listed})."
+
+
+def _interface(address: str) -> t.Any:
+    """None for what is none, of which the module's own check tells."""
+    try:
+        return ipaddress.ip_interface(address)
+    except ValueError:
+        return None
+
+
+def _on(fleet: Fleet, name: str) -> t.Iterator[tuple[str, str]]:
+    """The addresses on a segment, and where they stand."""
+    for at, item in enumerate(fleet.document.get("attachments", ())):
+        for number, address in enumerate(item.get("addresses", ()) if str(item.get("segment")) == name else ()):
+            yield f"attachments[{at}].addresses[{number}]", address
+
+
+def _networks(fleet: Fleet, name: str) -> t.Iterator[tuple[t.Any, str, str]]:
+    """Those that a segment says it has, or else those of the addresses on it."""
+    segment = fleet.segments[name]
+    for number, subnet in enumerate(segment.item.get("subnets", ())):
+        if _interface(subnet):
+            yield _interface(subnet).network, f"{segment.where}.subnets[{number}]", name
+    for where, address in _on(fleet, name) if "subnets" not in segment.item else ():
+        if _interface(address):
+            yield _interface(address).network, where, name
 
 
 def _of_the_ends(where: str, words: str) -> str:
@@ -82,13 +149,17 @@ def _clashes(plan: dict[str, list[Placed]], read: dict[str, list[t.Any]]) -> t.I
                 yield f"{where}: {option}: the {what} {getattr(each, option)} is listed twice (also in {other})."
 
 
-def _addresses(host: str, plan: dict[str, list[Placed]]) -> t.Iterator[str]:
-    """One address on two interfaces of a bridge, a NIC's or a cable's network."""
-    seen: dict[t.Any, str] = {}
+def _addresses(fleet: Fleet, host: str, plan: dict[str, list[Placed]], seen: dict[t.Any, str]) -> t.Iterator[str]:
+    """One address on two interfaces of a bridge, a NIC's or a cable's network, or of a segment, on whichever hosts."""
+    segments = {each.bridge: name for name, each in fleet.segments.items() if host in each.hosts}
+
+    def network_of(name: t.Any, vlan: t.Any) -> t.Any:
+        return ("segment", segments[name]) if name in segments else (host, name, vlan)
+
     for where, item in plan["bridges"]:
-        yield from _twice(seen, (item["name"], None), item, where, "addresses")
+        yield from _twice(seen, network_of(item["name"], None), item, where, "addresses")
     for where, item in plan["attachments"]:
-        network = (where,) if "peer" in item else (item.get("host_interface"), item.get("vlan"))
+        network = where if "peer" in item else network_of(item.get("host_interface"), item.get("vlan"))
         yield from _twice(seen, network, item, where, "addresses")
         if "peer" in item:
             far = f"{where[:-3]}[1]" if where.endswith("endpoints[0]") else where

@@ -113,6 +113,13 @@ def build() -> Json:
         "impairments": items(documented("pipework_tc")["interfaces"]["suboptions"], ("cmd",), **hosts),
     }
     lists["bridges"]["required"] = ["name"]
+    lists["segments"] = items(
+        documented("pipework_vxlan")["segments"]["suboptions"], ("local", "remotes", "name"),
+        name=described(name, "What attachments call it."),
+        hosts=described(hosts["hosts"], "The hosts it joins. The default: those that have containers on it."),
+        bridge=described(text, "The bridge on each of its hosts. The default is br- and the name."),
+    )
+    lists["segments"]["required"] = ["name", "vni"]
     end = items(
         attach["peer"]["suboptions"], ("runtime", "runtime_user"),
         runtime={"enum": ["host"], "description": "The host itself is at this end, in place of a container."},
@@ -132,17 +139,19 @@ def build() -> Json:
     }
     what = {
         "bridges": "Bridges of the hosts, with the options of pipework_bridge.",
+        "segments": "Networks over several hosts, with the options of pipework_vxlan.",
         "attachments": "Interfaces of containers, with the options of pipework_attach.",
         "links": "Cables between two containers of one host.",
         "routes": "Routes in containers, with the options of pipework_route.",
         "rules": "Rules of policy routing in containers, with the options of pipework_rule.",
         "impairments": "Delay, loss, rates and the like, with the options of pipework_tc.",
     }
-    order = ("bridges", "attachments", "links", "routes", "rules", "impairments")
+    order = ("bridges", "segments", "attachments", "links", "routes", "rules", "impairments")
     host = {
         "type": ["object", "null"],
         "additionalProperties": False,
         "properties": {
+            "address": described(text, "Its address for the tunnels of segments, which it has already."),
             "interfaces": described(
                 option({"type": "list", "elements": "str"}),
                 "Bridges and NICs that the host has already and that attachments may stand on.",

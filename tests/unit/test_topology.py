@@ -27,7 +27,7 @@ topology = FilterModule().filters()["topology"]
 
 FLEET: dict[str, Any] = yaml.safe_load("""
 runtime: netns
-hosts: {h1: , h2: {interfaces: [br-docker]}}
+hosts: {h1: {address: 203.0.113.1}, h2: {interfaces: [br-docker], address: 203.0.113.2}}
 containers:
   web1: {host: h1}
   web8: {host: h1}
@@ -35,11 +35,16 @@ containers:
 bridges:
   - {name: br1, addresses: [10.0.0.254/24], hosts: h1}
   - {name: br2, mtu: 9000}
+segments:
+  - {name: blue, vni: 100, subnets: 10.7.0.0/16}
+  - {name: red, vni: 101, hosts: [h1, h2], mtu: 1300, bridge: brr}
 attachments:
   - {container: web1, host_interface: br1, address: 10.0.0.1/24}
   - {guest: db1, host_interface: br2, addresses: [10.0.0.1/24], mtu: 1400}
   - {container: db1, host_interface: br-docker, interface: eth2}
   - {container: web8, host_interface: eth0, kind: macvlan, interface: eth4}
+  - {container: web8, segment: blue, addresses: [10.7.0.1/24], interface: eth6}
+  - {container: db1, segment: red, addresses: [10.6.0.1/24], interface: eth6}
 links:
   - endpoints: ["web1:eth2", {container: web8, interface: eth5, addresses: 10.9.9.1/24}]
   - {endpoints: [{runtime: host, interface: w1}, "web1:eth7"], mtu: 1400}
@@ -166,7 +171,8 @@ def test_the_verdicts_on_items_are_those_of_a_library(section: str, data: Any) -
     ("links: [{endpoints: ['web1:eth2', 'web1:eth2']}]", "links[0].endpoints[1]: both ends would be web1/eth2"),
     ("containers: {web1: {host: h7}}", "containers.web1.host: no host 'h7'; there are h1, h2."),
     ("containers: {web1: }", "containers.web1: 'host' is missing: the topology has several hosts (h1, h2)."),
-    ("hosts: {h1: , h2: , h4: }", "hosts.h4: it is not in the inventory; there are h1, h2, h3."),
+    ("hosts: {h1: {address: 203.0.113.1}, h2: {address: 203.0.113.2}, h4: }",
+     "hosts.h4: it is not in the inventory; there are h1, h2, h3."),
     ("bridges: [{name: br1, hosts: [h1, hx]}]", "bridges[0].hosts[1]: no host 'hx'; there are h1, h2."),
     ("bridges: [{name: br1, mtu: many}]", "bridges[0].mtu: 'many' is not a whole number."),
     ("bridges: [{addresses: [10.0.0.1/24]}]", "bridges[0]: 'name' is missing."),
@@ -184,6 +190,32 @@ def test_the_verdicts_on_items_are_those_of_a_library(section: str, data: Any) -
      "impairments[1]: device: the interface eth1 is listed twice (also in impairments[0])."),
     ("impairments: [{container: web1, mirror: {to_container: db1, to_interface: eth1}}]",
      "impairments[0].mirror.to_container: db1 is on h2, not on h1."),
+    ("segments: [{name: blue, vni: 5}, {name: red, vni: 5}]",
+     "segments[1].vni: 5 is given twice (also in segments[0]); each segment needs its own."),
+    ("segments: [{name: blue, vni: 5}, {name: red, vni: 6, bridge: br-blue}]",
+     "segments[1].bridge: br-blue is given twice (also in segments[0]); each segment needs its own."),
+    ("segments: [{name: blue, vni: 5}, {name: red, vni: 6}, {name: blue, vni: 7}]",
+     "segments[2].name: blue is listed twice (also in segments[0])."),
+    ("segments: [{name: blue, vni: 5, subnets: 10.6.0.0/15}, {name: red, vni: 6}]",
+     "attachments[5].addresses[0]: 10.6.0.0/24 of segment red overlaps 10.6.0.0/15 of segment blue (also in "
+     "segments[0].subnets[0])."),
+    ("segments: [{name: blue, vni: 5, subnets: 10.8.0.0/16}, {name: red, vni: 6}]",
+     "attachments[4].addresses[0]: 10.7.0.1/24 is in none of the subnets of segment blue (10.8.0.0/16)."),
+    ("segments: [{name: blue, vni: 5}, {name: red, vni: 6, hosts: h1}]",
+     "attachments[5].segment: red is not on h2; segments[1].hosts says where it is."),
+    ("segments: [{name: blue, vni: 0}, {name: red, vni: 6}]", "segments[0]: vni: 0 is not possible"),
+    ("segments: [{name: much-too-long-blue, vni: 5, hosts: h1}, {name: red, vni: 6}, {name: blue, vni: 7}]",
+     "segments[0]: bridge: 'br-much-too-long-blue' has 21 characters"),
+    ("attachments: [{container: web1, segment: blau}]",
+     "attachments[0].segment: no segment 'blau'; did you mean 'blue'?"),
+    ("attachments: [{container: web1, segment: red, host_interface: br1}]",
+     "attachments[0].host_interface: stands beside segment, whose bridge is brr; leave one out."),
+    ("attachments: [{container: web1, segment: red, addresses: [10.6.0.9/24]},"
+     " {container: db1, segment: red, addresses: [10.6.0.9/24]}]",
+     "attachments[1].addresses[0]: 10.6.0.9/24 is given twice (also in attachments[0].addresses[0])"),
+    ("hosts: {h1: {address: 203.0.113.1}, h2: }", "hosts.h2: 'address' is missing: segment red needs to know where"),
+    ("hosts: {h1: {address: 203.0.113.1}, h2: {address: 203.0.113.1, interfaces: br-docker}}",
+     "hosts.h2.address: 203.0.113.1 is that of h1 too."),
     ("speed: 9", "speed: there is no such option"),
 ])
 def test_what_is_wrong_is_said_with_its_path(change: str, words: str) -> None:
@@ -213,7 +245,11 @@ def test_each_host_gets_the_lists_of_its_containers() -> None:
     assert first["attachments"][0] == {
         **web, "host_interface": "br1", "addresses": ["10.0.0.1/24"], "kind": "bridge", "forwarding": "unmanaged",
     }
-    assert first["attachments"][2:] == [
+    assert first["attachments"][2] == {
+        "container": "web8", "runtime": "netns", "host_interface": "br-blue", "kind": "bridge",
+        "forwarding": "unmanaged", "addresses": ["10.7.0.1/24"], "interface": "eth6",
+    }
+    assert first["attachments"][3:] == [
         {**web, "kind": "veth", "interface": "eth2", "peer": {
             "container": "web8", "runtime": "netns", "interface": "eth5", "addresses": ["10.9.9.1/24"],
         }},
@@ -228,7 +264,14 @@ def test_each_host_gets_the_lists_of_its_containers() -> None:
         {"container": "database", "runtime": "docker", "host_interface": "br2", "addresses": ["10.0.0.1/24"],
          "mtu": 1400, "kind": "bridge", "forwarding": "unmanaged"},
         {"container": "database", "runtime": "docker", "host_interface": "br-docker", "interface": "eth2"},
+        {"container": "database", "runtime": "docker", "host_interface": "brr", "kind": "bridge", "mtu": 1300,
+         "forwarding": "unmanaged", "addresses": ["10.6.0.1/24"], "interface": "eth6"},
     ]
+    assert first["segments"] == [
+        {"vni": 100, "subnets": ["10.7.0.0/16"], "bridge": "br-blue", "local": "203.0.113.1", "remotes": []},
+        {"vni": 101, "mtu": 1300, "bridge": "brr", "local": "203.0.113.1", "remotes": ["203.0.113.2"]},
+    ]
+    assert [each["vni"] for each in second["segments"]] == [101]
     assert second["routes"][0]["runtime"] == "host"
     assert second["rules"] == [{"container": "database", "runtime": "docker", "source": "10.0.0.0/8", "table": 100}]
 
