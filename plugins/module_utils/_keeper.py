@@ -19,6 +19,7 @@ import shutil
 import signal
 import sys
 import time
+import traceback
 import typing as t
 
 from . import _keeper_io as io
@@ -137,7 +138,7 @@ class Keeper:
             self._start_run(now)
             if not self.kept and self._is_over():
                 return
-            if self.stale:
+            if self.stale and self.kept:
                 continue
             dues = [each.due for each in self.kept.values()]
             dues += [self.again] if self.changes and self.child is None else []
@@ -161,16 +162,16 @@ class Keeper:
                 self._take(name, text)
         now = io.clock()
         for each in list(self.kept.values()):
-            self.step(each, now)
             each.told = ""
-            each.tell()
+            self.step(each, now)
 
     def _take(self, name: str, text: str) -> None:
         try:
             each = Kept(name, text, self)
         except (ValueError, io.Gone):
             self.leaving[name] = token(text)
-            io.write(os.path.join(LEASES, name, "status"), json.dumps({"token": token(text), "state": "gone"}))
+            with contextlib.suppress(OSError):
+                io.write(os.path.join(LEASES, name, "status"), json.dumps({"token": token(text), "state": "gone"}))
             return
         self.kept[name] = each
         if each.process is not None:
@@ -213,8 +214,8 @@ class Keeper:
     def _is_over(self) -> bool:
         """Nobody is left, and no run is about to bring somebody."""
         with io.lock(LOCK) as free:
-            if not free or self.leaving or self.child is not None or any(records()):
-                self.stale = free
+            self.stale = free and any(records())
+            if not free or self.stale or self.leaving or self.child is not None:
                 return False
             shutil.rmtree(HOME, ignore_errors=True)
             with contextlib.suppress(OSError):
@@ -233,18 +234,28 @@ class Keeper:
                     return
                 each.step(now)
             self._store(each, now)
+            each.tell()
         except io.Gone:
             self.ended(each)
-            return
-        each.tell()
+        except OSError as error:
+            self._put_off(each, error)
 
     def heard(self, each: Kept) -> None:
         now = io.clock()
-        each.listen(now)
         try:
+            each.listen(now)
             self._store(each, now)
         except io.Gone:
             self.ended(each)
+        except OSError as error:
+            self._put_off(each, error)
+
+    def _put_off(self, each: Kept, error: OSError) -> None:
+        """One that has trouble does not take the others with it: its next step is a little later."""
+        each.trouble = f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror)
+        each.due = io.clock() + AFTER_FAILURE
+        with contextlib.suppress(OSError):
+            each.tell()
 
     def _store(self, each: Kept, now: float) -> None:
         """What came of talking: to the file, and to the kernel. Not while a run is under way."""
@@ -329,7 +340,7 @@ def main() -> None:
     signal.set_wakeup_fd(gone, warn_on_full_buffer=False)
     if _alone(os.path.basename(sys.argv[0])) is None:
         return
-    for procs in CGROUPS:  # the end of a login's session is not the end of this
+    for procs in CGROUPS if "INVOCATION_ID" not in os.environ else ():  # a login's end is not the end of this
         with contextlib.suppress(OSError), open(procs, "w", encoding="ascii") as handle:
             handle.write("0")
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -341,4 +352,8 @@ def main() -> None:
         keeper.stale = True
 
     keeper.listen_to(come, look_again)
-    keeper.run()
+    try:
+        keeper.run()
+    except Exception:
+        io.write(os.path.join(HOME, "crash"), traceback.format_exc())  # nobody else hears it
+        raise

@@ -214,7 +214,26 @@ def _ensure() -> None:
         io.write(path, text)
     paths = [path for path in sys.path if os.path.isdir(path)]  # what a zip held is gone by then
     io.write(os.path.join(place, "__main__.py"), MAIN.format(paths=paths))
-    _program.detach(sys.executable, "-I", "-S", place)
+    _start(sys.executable, "-I", "-S", place)
+
+
+def _start(*argv: str) -> None:
+    """As a unit where systemd runs, which starts it again if it was killed; else as a process in its own session."""
+    if os.path.isdir("/run/systemd/system") and _program.which("systemd-run") and _is_of_init("net", "mnt", "pid"):
+        unit = f"pipework-dhcp-{os.urandom(4).hex()}"
+        words = ["--quiet", "--collect", f"--unit={unit}", "--description=DHCP leases kept by pipework"]
+        words += ["--property=Restart=on-failure", "--property=RestartSec=1"]
+        if _program.run("systemd-run", *words, "--", *argv).code == 0:
+            return
+    _program.detach(*argv)
+
+
+def _is_of_init(*kinds: str) -> bool:
+    """Whether these namespaces are those in which systemd would start it."""
+    try:
+        return all(os.readlink(f"/proc/1/ns/{kind}") == os.readlink(f"/proc/self/ns/{kind}") for kind in kinds)
+    except OSError:
+        return False
 
 
 @functools.lru_cache(maxsize=1)

@@ -95,3 +95,24 @@ def test_P20_what_a_helper_container_cannot_do(site: Site) -> None:
         site.run(**common, dhcp_image=IMAGE, dhcp_timeout=2)
     assert site.links(guest) == links
     wait_for("the helper's end", lambda: not helpers(site))
+
+
+def test_P21_a_container_that_is_killed_is_let_go_and_its_lease_forgotten(site: Site) -> None:
+    serve(site)
+    guest = site.container("a")
+    given = {"dhcp": "docker", "dhcp_image": IMAGE, "dhcp_timeout": 60, "dhcp_keep": True}
+    before = folders()
+    attachment = site.attach(guest, **given)["attachments"][0]
+    assert attachment["lease"]["keep"]["state"] == "bound"
+    assert not site.attach(guest, **given)["changed"]
+    [folder] = folders() - before
+    assert folder
+    guest.kill()
+    end = f"/sys/class/net/{attachment['local_interface']}"
+    wait_for("the kernel to free its network", lambda: not os.path.exists(end))
+    wait_for("the lease to be forgotten", lambda: folders() == before, 60)
+
+
+def folders() -> set[str]:
+    """Of leases on the machine."""
+    return set(os.listdir("/run/pipework/dhcp")) if os.path.isdir("/run/pipework/dhcp") else set()

@@ -8,6 +8,7 @@ import contextlib
 import glob
 import json
 import os
+import shutil
 import signal
 import struct
 import sys
@@ -278,6 +279,28 @@ def test_P21_the_next_run_starts_it_again_and_changes_what_it_says(keeping: Host
         assert lease_of(done)["keep"] is None
         wait_for("its end", lambda: not alive(second or 0), LONG)
         assert not host.attach("a", **BUILTIN, dhcp_hostname="web1")["changed"]
+
+
+def test_P21_what_both_left_that_were_killed_goes_with_the_next_run(keeping: Host) -> None:
+    host = keeping
+    host.call(say, "long")
+    with playing(host, answers):
+        host.attach("a", **KEPT)
+        first = keeper(host)
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        host.end_guest("a")
+        host.call(say, "good")
+        host.attach("b", **{**KEPT, "dhcp": "udhcpc"} if shutil.which("udhcpc") else KEPT)
+        wait_for("one lease to be left", lambda: len(folders(host)) == 1, LONG)
+        wait_for("it to be renewed", lambda: status(host).get("renewed"), LONG)  # by ours, whoever got it
+        second = keeper(host)
+        host.attach("b", state="absent")
+        is_over(host, second or 0)
+
+
+def folders(host: Host) -> list[str]:
+    return host.call(lambda: os.listdir("/run/pipework/dhcp"))
 
 
 def test_P21_one_process_keeps_all_and_goes_with_the_last(keeping: Host) -> None:
