@@ -41,7 +41,7 @@ def watchdogs(host: Machine) -> str:
 def test_P17_the_play_comes_back_over_the_new_path_and_confirms(machines: Machines) -> None:
     host = machines["h1"]
     assert not host.ping("a", host.address, seconds=0)
-    local = play(machines, ansible_connection="local", parent="none0", confirm_timeout=60)  # there is none on the machine
+    local = play(machines, ansible_connection="local", parent="none0", confirm_timeout=60)  # the machine has none
     assert "the connection 'local' does not come over the network" in " ".join(local.output.split())
     there = play(machines, "--check")
     assert there.counts("changed", "failed") == {"h1": (1, 0)} and not moved(host), there.output
