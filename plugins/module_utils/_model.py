@@ -130,7 +130,7 @@ class Link(KernelObject):
     def newborn(self) -> Link:
         # A NIC that comes home has the mark of its attachment until the rest, its addresses too, is as it was.
         if self.type == "internal":
-            return Link(self.ns, self.ifname, type="internal", up=False, owner=self.owner)
+            return Link(ns=self.ns, ifname=self.ifname, type="internal", up=False, owner=self.owner)
         owner = {"phys": self.owner, "nic": None}.get(str(self.type), UNFINISHED)
         return dataclasses.replace(self, up=False, owner=owner)
 

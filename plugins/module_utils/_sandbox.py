@@ -130,4 +130,4 @@ def guarded(work: t.Callable[..., int], *args: t.Any) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    raise SystemExit(guarded(main))

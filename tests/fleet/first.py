@@ -145,7 +145,7 @@ def reap(master: socket.socket | None, directory: str) -> None:
                 pass
         except ChildProcessError:
             pass
-        ready, _, _ = select.select([wake, master] if master else [wake], [], [])
+        ready = select.select([wake, master] if master else [wake], [], [])[0]
         if master in ready:
             os.kill(-1, signal.SIGKILL)
             shutil.rmtree(directory, ignore_errors=True)

@@ -23,6 +23,7 @@ PAST = """lease {{
 }}
 """
 
+
 def _argv(ask: Ask) -> tuple[str, ...]:
     files = ("-cf", CONFIG, "-lf", LEASES, "-sf", SCRIPT, "--no-pid")
     return ("-4", "-d", "-1", *files, ask.interface)
