@@ -472,9 +472,11 @@ def test_P20_interfaces_that_share_a_mac_address_get_different_leases(segment: H
     host = segment
     host.batch("link add nic type veth peer name cable\nlink set cable master br1\n")
     host.batch("link set cable up\nlink set nic up\n")
-    items = [{"container": name, "kind": "ipvlan", "host_interface": "nic"} for name in ("a", "b")]
+    host.add_guests("c")
+    clients = {"a": "builtin", "b": "udhcpc", "c": "dhcpcd"}
+    items = [{"container": a, **asking(b), "kind": "ipvlan", "host_interface": "nic"} for a, b in clients.items()]
     with server(host):
-        done = host.run(runtime="netns", dhcp="builtin", dhcp_timeout=30, attachments=items)
+        done = host.run(runtime="netns", attachments=items)
         found = [each["lease"]["address"] for each in done["attachments"]]
-        assert len(set(found)) == 2 and len({each["mac_address"] for each in done["attachments"]}) == 1
-        assert not host.run(runtime="netns", dhcp="builtin", attachments=items)["changed"]
+        assert len(set(found)) == 3 and len({each["mac_address"] for each in done["attachments"]}) == 1
+        assert not host.run(runtime="netns", attachments=items)["changed"]

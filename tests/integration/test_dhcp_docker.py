@@ -7,6 +7,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import signal
 import subprocess
 import tarfile
 import typing as t
@@ -15,7 +16,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import IMAGE, unavailable
-from tests.integration.lab import wait_for
+from tests.integration.lab import Killed, Work, wait_for
 from tests.integration.test_docker import BRIDGE, NET4, PREFIX, Site, namespace, site
 
 __all__ = ["site"]
@@ -78,6 +79,21 @@ def test_P20_a_helper_container_brings_the_lease(site: Site, image: str) -> None
     assert renewed["attachments"][0]["lease"]["address"] == lease["address"]
     assert site.attach(guest, state="absent")["changed"]
     wait_for("the helpers' end", lambda: not helpers(site))
+
+
+def test_P21_a_helper_container_goes_when_the_run_is_killed(site: Site) -> None:
+    guest = site.container("a")
+    params = {"dhcp": "docker", "dhcp_image": IMAGE, "host_interface": BRIDGE, "dhcp_timeout": 3}
+    work = Work(lambda: site.run(container=guest.name, **params))
+    try:
+        wait_for("the helper", lambda: [each for each in helpers(site) if each["State"] == "running"], 60)
+    finally:
+        os.kill(work.pid, signal.SIGKILL)
+        with pytest.raises(Killed):
+            work.wait()
+    wait_for("its end", lambda: not helpers(site), 60)
+    site.attach(guest, state="absent")
+    assert site.links(guest) == []
 
 
 def test_P20_what_a_helper_container_cannot_do(site: Site) -> None:

@@ -136,7 +136,8 @@ def site(docker_client: t.Any) -> Iterator[Site]:
         yield found
     finally:
         found.close()
-    assert eventually(lambda: not found.left()), found.left()
+    # The kernel takes namespaces apart one after the other, all of the machine.
+    assert eventually(lambda: not found.left(), 60), found.left()
 
 
 # -- a bridge on the real engine's host
