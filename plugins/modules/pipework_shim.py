@@ -157,7 +157,7 @@ shims:
     moved: {description: Whether it has the NIC's addresses., type: bool, returned: always}
     addresses: {description: The static addresses that it has., type: list, elements: str, returned: always}
     routes: {description: The routes through it., type: list, elements: str, returned: always}
-    ends_in: {description: Seconds until everything is taken back, or null., type: float, returned: always}
+    ends_in: {description: "Seconds until everything is taken back, or null.", type: float, returned: always}
 """
 
 from ansible_collections.pipework.containers.plugins.module_utils._module import run_module

@@ -19,8 +19,6 @@ from tests.integration.machines import Machines, box
 FLEET = os.path.join(box.HERE, "fleet.py")
 
 
-
-
 @pytest.mark.any_kernel
 def test_D1_each_host_has_its_own_name_network_files_and_processes() -> None:
     with contextlib.closing(Machines(2, "a", "b", mtu=1400)) as machines:

@@ -101,7 +101,6 @@ def test_P17_addresses_and_routes_move_at_once_and_come_back(host: Host) -> None
     host.assert_as(before)
 
 
-
 OWN = {"addresses": ["203.0.113.250/32", "fd03::250/128"], "routes": ["203.0.113.1", "203.0.113.64/27", "fd03::1"]}
 
 
