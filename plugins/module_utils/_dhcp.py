@@ -16,7 +16,7 @@ import socket
 import time
 import typing as t
 
-from . import _dhcp_docker, _dhcp_program
+from . import _dhcp_docker, _dhcp_program, _probe
 from . import _dhcp_message as dhcp
 from ._attachment import DHCP_SECONDS
 from ._dhcp_clients import BUILTIN, CLIENTS, Ask, answer
@@ -137,6 +137,7 @@ class _Place(t.NamedTuple):
     shared: bool = False  # its MAC address is that of others too
     error: Exception | None = None
     netns: int = -1  # the open namespace
+    ear: socket.socket | None = None  # hears who has an address, where that is to be known
 
 
 def _open(operation: Operation, namespaces: Namespaces) -> _Place:
@@ -146,9 +147,10 @@ def _open(operation: Operation, namespaces: Namespaces) -> _Place:
         device = netns.device(lease.device)
         if device is None or not device.ethernet or not device.mac:
             raise PipeworkError(f"dhcp: {lease.ns}/{lease.device} is no Ethernet interface.")
-        protocol = ETH_P_IP if lease.client in (None, BUILTIN) else ETH_P_ALL
-        sock = netns.inside(lambda: _socket(lease.device, protocol))
-        return _Place(sock, bytes.fromhex(device.mac.replace(":", "")), device.type == "ipvlan", netns=netns.fd)
+        ours = lease.client in (None, BUILTIN) and lease.helper is None
+        sock = netns.inside(lambda: _socket(lease.device, ETH_P_IP if lease.client in (None, BUILTIN) else ETH_P_ALL))
+        ear = netns.inside(_probe.listen) if ours and lease.probe and operation.action != "delete" else None
+        return _Place(sock, bytes.fromhex(device.mac.replace(":", "")), device.type == "ipvlan", None, netns.fd, ear)
     except (PipeworkError, OSError) as error:
         return _Place(None, b"", error=error)
 
@@ -182,8 +184,9 @@ def _one(operation: Operation, place: _Place) -> Grant | None:
             return _by_program(lease, place, held)
         return _Exchange(lease, place, held).run()
     finally:
-        if place.sock is not None:
-            place.sock.close()
+        for sock in (place.sock, place.ear):
+            if sock is not None:
+                sock.close()
 
 
 def options_of(lease: Lease | Keep, mac: bytes, shared: bool) -> dict[int, bytes]:
@@ -262,12 +265,34 @@ class _Exchange:
             request = {dhcp.REQUESTED: offer.address, dhcp.SERVER: offer.server or b"", **own}
             until = min(self.end, time.monotonic() + REQUEST_SECONDS)
             answer = self._ask(dhcp.REQUEST, xid, request, until, (dhcp.ACK, dhcp.NAK), offer)
-            if answer is not None and answer.kind == dhcp.ACK:
+            if answer is not None and answer.kind == dhcp.ACK and not self._taken(answer):
                 return granted(answer, clock())
             if answer is not None:
                 wish = {}
                 time.sleep(AFTER_REFUSAL)
         raise _nobody(self.lease, self.place.mac, self.seconds, self.sent, self.heard)
+
+    def _taken(self, answer: dhcp.Message) -> bool:
+        """Whether somebody else has what was granted. The server is told: it gives it to nobody for a while.
+
+        RFC 2131 then waits for ten seconds, lest a server that does not listen is asked for ever; here the time is over
+        some time.
+        """
+        address = socket.inet_ntoa(answer.address)
+        mac = self.place.mac
+        who = _probe.holder_of(self.place.ear, self.lease.device, mac, address) if self.place.ear else None
+        if who is not None:
+            server = socket.inet_ntoa(answer.server or dhcp.NOWHERE)
+            self.heard = f" The server {server} gave {address}, which {who} has."
+            options = {
+                dhcp.REQUESTED: answer.address, dhcp.SERVER: answer.server or b"",
+                dhcp.CLIENT: self.options[dhcp.CLIENT],
+            }
+            self.options.pop(dhcp.REQUESTED, None)
+            packet = dhcp.frame(dhcp.encode(dhcp.DECLINE, _number(), mac, options), mac)
+            with contextlib.suppress(OSError):
+                t.cast(socket.socket, self.place.sock).send(packet)
+        return who is not None
 
     def _ask(
         self, kind: int, xid: int, options: t.Mapping[int, bytes], end: float, wanted: tuple[int, ...],

@@ -40,7 +40,7 @@ class Lease(KernelObject):
 
     KIND = "lease"
     IDENTITY = ("ns", "device")
-    HINTS = frozenset({"owner", "seconds", "grant", "helper"})
+    HINTS = frozenset({"owner", "seconds", "grant", "helper", "probe"})
 
     device: str
     client: str | None = None
@@ -51,6 +51,7 @@ class Lease(KernelObject):
     seconds: float | None = None  # how long to ask for it
     grant: t.Any = None  # what was granted
     helper: Helper | None = None
+    probe: bool = False  # whether it is asked who has what was granted
 
     @property
     def name(self) -> str:
@@ -58,7 +59,8 @@ class Lease(KernelObject):
 
     def over(self, observed: KernelObject) -> KernelObject:
         changed = t.cast("Lease", super().over(observed))
-        return dataclasses.replace(changed, owner=self.owner, seconds=self.seconds, helper=self.helper)
+        hints = {name: getattr(self, name) for name in ("owner", "seconds", "helper", "probe")}
+        return dataclasses.replace(changed, **hints)
 
     @property
     def carrier(self) -> Key:

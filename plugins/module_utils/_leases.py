@@ -47,7 +47,7 @@ def wanted_dhcp(target: Target, keeper: str, state: State, desired: Desired) -> 
     yield Lease(
         label, item.interface, client=item.dhcp, hostname=item.dhcp_hostname or hostname_of(target.name),
         options=item.dhcp_options or (), mac=item.mac_address, owner=target.owner, seconds=item.dhcp_timeout,
-        grant=have.grant if have else None,
+        grant=have.grant if have else None, probe=item.announce,
         helper=Helper(target.ident, target.user, item.dhcp_image) if item.dhcp == DOCKER else None,
     )
     link, now = (each.get(link_key(label, item.interface)) for each in (desired, state))

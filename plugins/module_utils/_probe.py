@@ -65,8 +65,8 @@ def holders(claims: t.Sequence[Claim], namespaces: Namespaces, patience: float =
                 macs[claim.label, claim.interface] = bytes.fromhex(device.mac.replace(":", ""))
         asked = [claim for claim in claims if (claim.label, claim.interface) in macs]
         for label in dict.fromkeys(claim.label for claim in asked):
-            own = [claim.address for claim in asked if claim.label == label]
-            ears[label] = namespaces[label].inside(lambda own=own: _listen(own))  # type: ignore[misc]
+            ears[label] = namespaces[label].inside(listen)
+            _filter(ears[label], [claim.address for claim in asked if claim.label == label])
         end = time.monotonic() + patience
         found = _ask(asked, ears, macs)
         while found and time.monotonic() < end:
@@ -90,10 +90,21 @@ def ask_around(work: t.Iterable[Operation], namespaces: Namespaces) -> tuple[Ope
     return None
 
 
-def _listen(addresses: t.Sequence[str]) -> socket.socket:
+def holder_of(ear: socket.socket, interface: str, mac: bytes, address: str) -> str | None:
+    """The same for one address, by a socket that was opened in its namespace."""
+    _filter(ear, [address])
+    claim = Claim("", interface, address)
+    return _ask([claim], {"": ear}, {("", interface): mac}).get(claim)
+
+
+def listen() -> socket.socket:
     """Hears all interfaces of a namespace: to bind it to one would wait for the kernel's readers."""
-    ear = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.htons(ETH_P_ARP))
-    if len(addresses) <= FILTERED_MAX:  # or a thousand that ask at once fill its queue
+    return socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.htons(ETH_P_ARP))
+
+
+def _filter(ear: socket.socket, addresses: t.Sequence[str]) -> None:
+    """Or a thousand that ask at once fill its queue."""
+    if len(addresses) <= FILTERED_MAX:
         numbers = [int.from_bytes(socket.inet_aton(address), "big") for address in addresses]
         steps = [(LOAD, 28), *((JUMP_EQUAL, each) for each in numbers)]  # the sender's address, and
         steps += [(LOAD, 38), *((JUMP_EQUAL, each) for each in numbers), (RETURN, 0), (RETURN, 0xFFFF)]  # who is asked
@@ -104,7 +115,6 @@ def _listen(addresses: t.Sequence[str]) -> socket.socket:
         program = struct.pack("@HP", len(steps), code.buffer_info()[0])
         with contextlib.suppress(OSError):
             ear.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
-    return ear
 
 
 def _ask(
