@@ -35,8 +35,8 @@ AF_INET, AF_INET6 = 2, 10
 IFF_UP, IFF_LOOPBACK, IFF_RUNNING, IFF_LOWER_UP = 1, 8, 0x40, 0x10000
 ARPHRD_ETHER, ARPHRD_INFINIBAND = 1, 32
 IFA_F_NODAD, IFA_F_DADFAILED = 0x02, 0x08
-IFA_F_PERMANENT, IFA_F_SECONDARY = 0x80, 0x01  # of IPv6: temporary
-IFA_F_PASSING = 0x40 | 0x08 | 0x20  # tentative, dadfailed, deprecated
+IFA_F_PERMANENT = 0x80
+IFA_F_TENTATIVE_BITS = 0x40 | 0x08 | 0x20 | 0x01  # tentative, dadfailed, deprecated, secondary
 RT_SCOPE_LINK = 253
 RTEXT_FILTER_SKIP_STATS = 8
 
@@ -246,8 +246,7 @@ def decode_address(raw: bytes, ns: str, names: dict[int, str]) -> Address:
     attrs = {slot[0]: slot[1] for slot in message["attrs"]}.get
     local, other = attrs("IFA_LOCAL"), attrs("IFA_ADDRESS")
     shown = attrs("IFA_FLAGS") or message["flags"]
-    passing = IFA_F_PASSING | (IFA_F_SECONDARY if message["family"] == AF_INET6 else 0)
-    flags = shown & ~(IFA_F_PERMANENT | passing)
+    flags = shown & ~(IFA_F_PERMANENT | IFA_F_TENTATIVE_BITS)
     return Address(
         ns=ns, device=names[message["index"]], address=f"{local or other}/{message['prefixlen']}",
         broadcast=attrs("IFA_BROADCAST"), scope=message["scope"],

@@ -201,8 +201,6 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("address", "create"),
     ("address", "update"),
     *((kind, "update") for kind in _RANKS),
-    ("second address", "create"),  # the first one of a subnet is what the host speaks from
-    ("second address", "update"),
     ("nic", "update"),  # is home when it has its addresses
     ("vf_address", "create"),  # when the function has it
     ("way", "create"),  # to a gateway
@@ -253,7 +251,6 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("kept", "delete"),
     ("way", "delete"),
     ("link_local", "delete"),
-    ("second address", "delete"),
     ("address", "delete"),
     *((kind, "delete") for kind in reversed(_RANKS)),
     ("sysctl", "delete"),

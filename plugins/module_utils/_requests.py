@@ -228,7 +228,6 @@ def _delete_fdb(before: FdbEntry, _after: None, namespaces: Namespaces) -> list[
 
 
 ROUTES = ("way", "kept", "route", "late way", "late kept", "late route")
-ADDRESSES = ("address", "second address")
 REQUESTS: dict[tuple[str, str], t.Callable[[t.Any, t.Any, Namespaces], list[Request]]] = {
     ("link", "create"): create_link, ("link", "update"): _update_link,
     ("peer", "create"): _create_peer, ("peer", "update"): _update_link,
@@ -249,9 +248,8 @@ REQUESTS: dict[tuple[str, str], t.Callable[[t.Any, t.Any, Namespaces], list[Requ
     ("moved_way", "update"): _replace_route, ("moved", "update"): _replace_route,
     ("rule", "create"): _create_rule, ("rule", "delete"): _delete_rule,
     ("claim", "create"): create_address, ("claim", "delete"): _delete_address,
-    **{(kind, "create"): create_address for kind in ADDRESSES},
-    **{(kind, "update"): _replace_address for kind in ADDRESSES},
-    **{(kind, "delete"): _delete_address for kind in ADDRESSES},
+    ("address", "create"): create_address, ("address", "update"): _replace_address,
+    ("address", "delete"): _delete_address,
     **{(kind, "create"): _create_route for kind in ROUTES}, **{(kind, "update"): _replace_route for kind in ROUTES},
     **{(kind, "delete"): _delete_route for kind in ROUTES},
 }

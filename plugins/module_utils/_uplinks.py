@@ -16,6 +16,7 @@ from . import _vlans
 from ._errors import PipeworkError
 from ._facts import Facts
 from ._model import ALIAS_MAX, HOST, OWNER_BRIDGE, UPLINK, Address, Device, Port, Route
+from ._moved_address import MovedAddress
 from ._ovs_rows import OvsPort, port_row_key
 from ._plan import Absent, KernelObject, State
 from ._vf_record import escaped, unescaped
@@ -24,7 +25,7 @@ if t.TYPE_CHECKING:
     from ._bridge_options import Bridge
 
 OPTIONS = ("name", "vlan", "vlan_trunks")
-SECONDARY, NODAD, NOPREFIXROUTE = 0x01, 0x02, 0x200  # flags of addresses; the first one, of IPv4
+NOPREFIXROUTE = 0x200  # a flag of addresses
 RTPROT_KERNEL, TABLE_LOCAL = 2, 255
 
 
@@ -56,26 +57,6 @@ class Record:
             return None
         listed = tuple(address for address in fields[2].split(",") if address)
         return cls(unescaped(fields[0][len(UPLINK):]), fields[1] == "up", listed, fields[3])
-
-
-@dataclasses.dataclass(frozen=True)
-class MovedAddress(Address):
-    """An address that was used on this line until now. Nobody else has it: it can be used at once."""
-
-    @property
-    def order_kind(self) -> str:
-        second = ":" not in self.address and (self.flags or 0) & SECONDARY
-        return "second address" if second else self.KIND
-
-    def newborn(self) -> Address:
-        return dataclasses.replace(self, flags=(self.flags or 0) | NODAD) if ":" in self.address else self
-
-    def differences(self, observed: KernelObject) -> frozenset[str]:
-        hasty = ":" in self.address and (t.cast(Address, observed).flags or 0) & NODAD
-        return super().differences(observed) | frozenset({"flags"} if hasty else ())
-
-    def over(self, observed: KernelObject) -> KernelObject:
-        return dataclasses.replace(t.cast(Address, super().over(observed)), flags=self.flags)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,8 +145,9 @@ def _observed(device: Device, to: str, facts: Facts, state: State) -> None:
         owner=device.alias or "", settings=device.port, vlans=facts.vlans_of(device),
     )
     state[found.key] = found
-    for address in (*_addresses(device.name, facts), *_addresses(to, facts)):
-        state[address.key] = MovedAddress(**address.__dict__)  # in its order, if it goes and comes back
+    for name in (device.name, to):
+        for rank, address in enumerate(_addresses(name, facts)):
+            state[address.key] = MovedAddress.of(address, rank)  # in its order, if it goes and comes back
 
 
 def _checked(bridge: Bridge, uplink: Uplink, facts: Facts) -> Device:
@@ -251,8 +233,8 @@ def _joins(
         yield NicPort(HOST, name, local_interface=name, bridge=bridge.name, up=True, owner=owner, vlans=uplink.vlans)
     for address in record.addresses if record else ():
         yield Address(HOST, bridge.name, address, broadcast=norm.broadcast(address))
-    for each in moving:
-        yield _on(each, bridge.name)
+    for rank, each in enumerate(moving):
+        yield MovedAddress.of(dataclasses.replace(each, device=bridge.name), rank)
         yield Absent(each.key)
     for route in facts.routes.get(HOST, ()) if moving else ():
         if by(route, name):
@@ -264,9 +246,9 @@ def _leaves(
 ) -> t.Iterator[KernelObject | Absent]:
     """The NIC as it was, with what has moved, and with the routes that need nothing that stays."""
     have = {each.address: each for each in _addresses(bridge.name, facts)}
-    for address in record.addresses:
+    for rank, address in enumerate(record.addresses):
         if address in have:
-            yield _on(have[address], name)
+            yield MovedAddress.of(dataclasses.replace(have[address], device=name), rank)
             yield Absent(have[address].key)
         else:
             yield Address(HOST, name, address, broadcast=norm.broadcast(address))
@@ -280,12 +262,6 @@ def _leaves(
     row = facts.switch.ports.get(name) if facts.switch and switched else None
     if row is not None and row.bridge == bridge.name:
         yield Absent(port_row_key(name))
-
-
-def _on(address: Address, device: str) -> Address:
-    """The same address there."""
-    flags = (address.flags or 0) & ~NODAD if ":" in address.address else address.flags
-    return MovedAddress(**{**address.__dict__, "device": device, "flags": flags or None})
 
 
 def by(route: Route, device: str) -> bool:
