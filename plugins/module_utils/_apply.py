@@ -126,6 +126,8 @@ def _execute(batch: Plan, namespaces: Namespaces, done: Plan) -> None:
     sort = _sort(work[0])
     if sort[0] == "filter":
         _change_filter(work, done)
+    elif sort[0] == "masquerade":
+        _change_nat(work, done)
     elif isinstance(work[0].subject, SpoofCheck):
         _change_spoof_checks(work, done)
     elif sort[0] in (*OVS, "ovs_leave"):
@@ -282,6 +284,17 @@ def _change_filter(work: Plan, done: Plan) -> None:
         (remove if operation.action == "delete" else add).append((rule.bridge, _filter.Place.parse(rule.place)))
     try:
         _filter.change(add, remove)
+    except PipeworkError as error:
+        raise OperationFailed(work[0], error) from None
+    done.extend(work)
+
+
+def _change_nat(work: Plan, done: Plan) -> None:
+    """One transaction for all bridges."""
+    from . import _nat  # which few runs need
+
+    try:
+        _nat.change(work)
     except PipeworkError as error:
         raise OperationFailed(work[0], error) from None
     done.extend(work)

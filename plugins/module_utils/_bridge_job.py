@@ -5,17 +5,18 @@ from __future__ import annotations
 
 import typing as t
 
-from . import _bridge, _bridge_ovs, _filter, _forwarding, _ovs, _uplinks
+from . import _bridge, _bridge_ovs, _filter, _forwarding, _nat, _ovs, _uplinks
 from ._announce import News, announce
 from ._bridge_options import LINUX, SWITCH, Bridge, bridges_from_params
 from ._facts import Facts, link_key
 from ._items import purges
+from ._masquerade import IP_FORWARD, Masquerade, forwarding_on, networks_of
 from ._model import HOST, UPLINK, Address, Link, Port
 from ._netlink import Namespaces
 from ._observe import observe
 from ._ovs_rows import OvsBridge, OvsPort, bridge_key
 from ._ovs_settings import TIMERS
-from ._plan import Desired, Plan, State
+from ._plan import Absent, Desired, Plan, State
 from ._run import Picture
 from ._vf_record import escaped
 
@@ -47,7 +48,7 @@ class BridgeJob:
         desired: Desired = {}
         for bridge in bridges:
             desired.update((item.key, item) for item in WANTED[bridge.kind](bridge, facts, state))
-        for item in self._rules(bridges, state):
+        for item in self._rules(bridges, facts, state, namespaces):
             desired[item.key] = item
         return Picture(state, desired, set(desired))
 
@@ -66,17 +67,49 @@ class BridgeJob:
             every = namespaces[HOST].routes(names, every=True)
             facts.routes[HOST] += [route for route in every if _uplinks.kept_by_hand(route, addresses)]
 
-    def _rules(self, bridges: list[Bridge], state: State) -> t.Iterator[t.Any]:
-        bridges = [bridge for bridge in bridges if bridge.kind == LINUX]  # the filter sees no frames of Open vSwitch
-        if all(bridge.forwarding == "unmanaged" for bridge in bridges):
+    def _rules(self, bridges: list[Bridge], facts: Facts, state: State, namespaces: Namespaces) -> t.Iterator[t.Any]:
+        linux = [bridge for bridge in bridges if bridge.kind == LINUX]  # the filter sees no frames of Open vSwitch
+        going = [bridge for bridge in bridges if bridge.state == "absent"]
+        routed = [bridge for bridge in bridges if bridge.masquerade is not None and bridge not in going]
+        if routed or going:
+            yield from self._masquerade(routed, going, facts, state, namespaces)
+        if not routed and not going and all(bridge.forwarding == "unmanaged" for bridge in linux):
             return
         filters = _filter.observe()
         state.update(_forwarding.state_of(filters))
-        for bridge in bridges:
-            if bridge.state == "present":
-                yield from _forwarding.rules_for(bridge.name, bridge.forwarding, filters)
-            else:
-                yield from _forwarding.no_rules_for(bridge.name, filters)
+        for bridge in going:
+            yield from _forwarding.no_rules_for(bridge.name, filters)
+        for bridge in (each for each in linux if each not in going):
+            yield from _forwarding.rules_for(bridge.name, bridge.forwarding, filters)
+        for bridge in routed:
+            if bridge.masquerade and bridge.forwarding != "unmanaged":
+                yield from _forwarding.routed_rules_for(bridge.name, filters)
+            elif not bridge.masquerade:
+                yield from _forwarding.no_rules_for(bridge.name, filters, routed=True)
+
+    def _masquerade(
+        self, routed: list[Bridge], going: list[Bridge], facts: Facts, state: State, namespaces: Namespaces,
+    ) -> t.Iterator[t.Any]:
+        state.update(_nat.observe())
+        for bridge in going:
+            yield Absent(Masquerade(HOST, bridge.name).key)
+        for bridge in routed:
+            if not bridge.masquerade:
+                yield Absent(Masquerade(HOST, bridge.name).key)
+                continue
+            here = [a.address for a in facts.addresses.get(HOST, ()) if a.device == bridge.name]
+            outside = {a for record in _uplinks.marked(bridge.name, facts).values() for a in record.addresses}
+            networks = networks_of(set(here if bridge.addresses is None else bridge.addresses) - outside)
+            if not networks:
+                raise bridge.refuse(
+                    f"masquerade: {bridge.name} has no IPv4 address whose network that would be for; say 'addresses'."
+                )
+            yield Masquerade(HOST, bridge.name, networks)
+        if any(bridge.masquerade for bridge in routed):
+            value = namespaces[HOST].read_sysctls([IP_FORWARD.replace(".", "/")])[0]
+            have = forwarding_on(value or "0")
+            state[have.key] = have
+            yield forwarding_on("1")
 
     def results(self, state: State) -> dict[str, t.Any]:
         found = {"bridges": [_result(bridge, state) for bridge in self.bridges if bridge.state == "present"]}
@@ -106,6 +139,7 @@ def _result(bridge: Bridge, state: State) -> dict[str, t.Any]:
         str(item.local_interface) for item in state.values()
         if isinstance(item, Port) and (item.owner or "").startswith(mark)
     )
+    found["masquerade"] = Masquerade(HOST, bridge.name).key in state if bridge.masquerade is not None else None
     row = state.get(bridge_key(bridge.name))
     return {**found, **(_switched(row, state) if isinstance(row, OvsBridge) else link.settings or {})}
 

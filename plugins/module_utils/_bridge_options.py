@@ -49,6 +49,7 @@ class Bridge:
     tunnels: tuple[Tunnel, ...] | None = None
     ports: tuple[Uplink, ...] | None = None
     move_addresses: bool = False
+    masquerade: bool | None = None
     forwarding: str = "auto"
     state: str = "present"
     where: str = ""
@@ -117,6 +118,7 @@ def _normalized(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         "ports": None if params.get("ports") is None else uplinks_from_option(params["ports"]),
         "move_addresses": bool(params.get("move_addresses")),
         "tunnels": None if params.get("tunnels") is None else tunnels_from_option(params["tunnels"]),
+        "masquerade": None if params.get("masquerade") is None else bool(params["masquerade"]),
         "forwarding": params.get("forwarding") or "auto",
         "state": params.get("state") or "present",
     }

@@ -59,6 +59,18 @@ class FilterState:
             check_name(bridge, known.place)
         return tuple(sorted(known.place for known in found))
 
+    def dropping_routed(self, bridge: str) -> tuple[Place, ...]:
+        """Where IPv4 packets between the bridge and elsewhere would be dropped if our own rules were not there."""
+        found = [known for known in self.filters if known.drops_routed(bridge)]
+        for known in found:
+            if known.owned:
+                raise PipeworkError(
+                    f"what {bridge!r} sends elsewhere would be dropped in {known.place}, which only the program that "
+                    "owns that table may change; let it pass there, or set forwarding: unmanaged"
+                )
+            check_name(bridge, known.place)
+        return tuple(sorted(known.place for known in found))
+
     def forward_chains(self) -> tuple[Place, ...]:
         """Every filter chain at the forward hook, whether frames are dropped there or not."""
         return tuple(sorted(known.place for known in self.filters))
@@ -208,6 +220,33 @@ def nft_do(commands: list[t.Any], *options: str) -> str | None:
         return "there is no program nft"
     result = _run([_find("nft"), "-j", *options, "-f", "-"], json.dumps({"nftables": commands}))
     return _said(result) if result.returncode else None
+
+
+def has_nft() -> bool:
+    """Whether the host has nft, and its kernel nf_tables."""
+    return bool(_find("nft")) and _run([_find("nft"), "list", "tables"]).returncode == 0
+
+
+def has_nat(program: str) -> bool:
+    """Whether a variant of iptables is there and has, or without nft would have, the table nat."""
+    if not _program(program, "-save"):
+        return False
+    in_use = "nat" in _content("/proc/thread-self/net/ip_tables_names").split()
+    return in_use if program.endswith("-legacy") and has_nft() else program.endswith("-legacy") or not has_nft()
+
+
+def saved_nat(program: str) -> str:
+    """What `iptables-save -t nat` says."""
+    result = _run([_program(program, "-save"), "-t", "nat"])
+    return "" if result.returncode else result.stdout
+
+
+def restore(program: str, text: str) -> None:
+    """One transaction of a variant of iptables, or PipeworkError."""
+    argv = [_program(program, "-restore"), "--noflush", f"--wait={LOCK_SECONDS}"]
+    result = _run(argv, text)
+    if result.returncode:
+        raise PipeworkError(f"{argv[0]} refused the rules that masquerade: {_said(result)}")
 
 
 def _program(program: str, suffix: str) -> str:

@@ -85,12 +85,18 @@ def _rule(rest: list[str], chains: t.Container[str]) -> fr.Rule:
     return rule
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
 
 
-def _spec(bridge: str) -> str:
-    return f"-i {_quoted(bridge)} -o {_quoted(bridge)} -m comment --comment {_quoted(fr.COMMENT + bridge)} -j ACCEPT"
+def _spec(ident: str) -> str:
+    way, _colon, bridge = ident.rpartition(":")
+    comment = f"-m comment --comment {quoted(fr.COMMENT + ident)} -j ACCEPT"
+    if way == fr.OUT:
+        return f"-i {quoted(bridge)} ! -o {quoted(bridge)} {comment}"
+    if way == fr.BACK:
+        return f"! -i {quoted(bridge)} -o {quoted(bridge)} -m conntrack --ctstate RELATED,ESTABLISHED {comment}"
+    return f"-i {quoted(bridge)} -o {quoted(bridge)} -m comment --comment {quoted(fr.COMMENT + bridge)} -j ACCEPT"
 
 
 def batch(add: t.Iterable[str], remove: t.Iterable[str]) -> str:

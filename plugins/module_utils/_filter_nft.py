@@ -177,11 +177,24 @@ def _without_counter(expr: list[Json]) -> list[Json]:
     return [statement for statement in expr if "counter" not in statement]
 
 
-def _expr(bridge: str, family: str) -> list[Json]:
+def _expr(ident: str, family: str) -> list[Json]:
+    way, _colon, bridge = ident.rpartition(":")
+    if way:
+        return _routed(way, bridge)
     name = bridge[:-1] + "\\*" if bridge.endswith("*") else bridge  # else it would mean any name that begins so
     sides = _BRIDGE_SIDES if family == "bridge" else {"iifname": "in", "oifname": "out"}
     same = [{"match": {"op": "==", "left": {"meta": {"key": key}}, "right": name}} for key in sides]
     return [*same, {"accept": None}]
+
+
+def _routed(way: str, bridge: str) -> list[Json]:
+    """Packets that leave a bridge for elsewhere, or the answers to them."""
+    name = bridge[:-1] + "\\*" if bridge.endswith("*") else bridge
+    here, there = ("iifname", "oifname") if way == fr.OUT else ("oifname", "iifname")
+    both = ((here, "=="), (there, "!="))
+    sides = [{"match": {"op": op, "left": {"meta": {"key": key}}, "right": name}} for key, op in both]
+    states = {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": ["established", "related"]}}
+    return [*sides, *([states] if way == fr.BACK else []), {"accept": None}]
 
 
 def batch(add: t.Iterable[tuple[str, fr.Place]], remove: t.Iterable[tuple[fr.Rule, fr.Place]]) -> str:

@@ -17,6 +17,9 @@ import typing as t
 from ._errors import PipeworkError
 
 COMMENT = "pipework:"
+# Which way a rule of ours lets pass: inside a bridge, out of it, or back. It stands before the bridge's name and a
+# colon, which no interface has in its name.
+OUT, BACK = "out", "back"
 IPV4, IPV6 = "ipv4", "ipv6"
 ACCEPT, DROP, RETURN, JUMP, GOTO, PASS = "accept", "drop", "return", "jump", "goto", ""
 DECIDED = "decided"  # somebody else has a rule for this very bridge
@@ -91,10 +94,20 @@ class Filter:
         return [rule for rule in self.chains.get(self.place.chain, ()) if rule.ours]
 
     def drops(self, bridge: str) -> bool:
-        return any((self._verdict(bridge, protocol) or self.policy) == DROP for protocol in self.protocols)
+        return any(self._drops({"in": bridge, "out": bridge}, protocol, "yes") for protocol in self.protocols)
 
-    def _verdict(self, bridge: str, protocol: str) -> str:
-        values = {"in": bridge, "out": bridge, "protocol": protocol, "bridged": "yes"}
+    def drops_routed(self, bridge: str) -> bool:
+        """Whether IPv4 packets between a bridge and elsewhere are dropped, either way."""
+        if self.place.family not in ("ip", "inet"):
+            return False
+        ways: tuple[dict[str, str], ...] = ({"in": bridge, "out": ""}, {"in": "", "out": bridge})
+        return any(self._drops(way, IPV4, "no") for way in ways)
+
+    def _drops(self, way: dict[str, str], protocol: str, bridged: str) -> bool:
+        values = {**way, "protocol": protocol, "bridged": bridged}
+        return (self._verdict(values) or self.policy) == DROP
+
+    def _verdict(self, values: dict[str, str]) -> str:
         seen: dict[tuple[str, frozenset[str]], str] = {}  # each chain once: chains may meet again in many ways
 
         def walk(chain: str, named: frozenset[str]) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import typing as t
 
 from ._filter import FilterState, check_name
+from ._filter_rules import BACK, OUT
 from ._model import HOST, FilterRule
 from ._plan import Absent, State
 
@@ -29,8 +30,16 @@ def rules_for(bridge: str, policy: str, filters: FilterState) -> t.Iterator[Filt
         yield FilterRule(HOST, bridge, str(place))
 
 
-def no_rules_for(bridge: str, filters: FilterState) -> t.Iterator[Absent]:
-    """All rules of ours for a bridge go."""
+def routed_rules_for(bridge: str, filters: FilterState) -> t.Iterator[FilterRule]:
+    """The rules that let packets pass from a bridge to elsewhere and back, in the chains that would drop them."""
+    for place in filters.dropping_routed(bridge):
+        for way in (OUT, BACK):
+            yield FilterRule(HOST, f"{way}:{bridge}", str(place))
+
+
+def no_rules_for(bridge: str, filters: FilterState, routed: bool = False) -> t.Iterator[Absent]:
+    """All rules of ours for a bridge go. ``routed``: only those about what leaves it."""
     for name, place in sorted(filters.rules):
-        if name == bridge:
-            yield Absent(FilterRule(HOST, bridge, str(place)).key)
+        way, _colon, of = name.rpartition(":")
+        if of == bridge and (way or not routed):
+            yield Absent(FilterRule(HOST, name, str(place)).key)

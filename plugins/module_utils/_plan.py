@@ -161,6 +161,7 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("dhcp_keep", "delete"),  # before it is given back
     ("lease", "delete"),  # while there is somebody to say it to
     ("lease6", "delete"),
+    ("masquerade", "delete"),
     ("filter", "delete"),  # while the bridge or port is there that leads to it
     ("ovs_leave", "delete"),  # while its interface is there, and free to be something else
     ("replaced", "delete"),
@@ -211,6 +212,8 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("route", "update"),
     ("rule", "create"),
     ("filter", "create"),
+    ("masquerade", "create"),
+    ("masquerade", "update"),
     ("spoof_check", "create"),  # before a frame can pass
     ("spoof_check", "update"),
     ("port", "create"),

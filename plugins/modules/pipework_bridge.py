@@ -130,6 +130,17 @@ options:
   default_pvid:
     description: The VLAN of ports that are given none, 1 to 4094, or V(0) for none at all. The kernel's default is 1.
     type: int
+  masquerade:
+    description:
+      - Whether what comes from the bridge's IPv4 networks, and goes elsewhere, gets the address of the interface that
+        it leaves by, so that containers reach what the host reaches. The networks are those of the host's addresses
+        on the bridge.
+      - The rules stand in a table of their own in nftables, C(ip pipework); in iptables where the host has no C(nft).
+        Their comment is C(pipework:masquerade:) and the bridge's name. They go with the bridge, or with V(false).
+      - The host has to forward IPv4, which is switched on and stays on, since others may rely on it by then.
+        Where its packet filter would drop what is forwarded, rules for this bridge let it pass, and the answers, unless
+        O(forwarding=unmanaged).
+    type: bool
   forwarding:
     description:
       - What to do where the host's packet filter would drop frames between the ports of the bridge,
@@ -170,6 +181,7 @@ options:
       datapath: {description: See O(datapath)., type: str, choices: [system, netdev]}
       fail_mode: {description: See O(fail_mode)., type: str, choices: [standalone, secure]}
       tunnels: {description: See O(tunnels)., type: list, elements: dict, suboptions: *tunnel}
+      masquerade: {description: See O(masquerade)., type: bool}
       forwarding: {description: See O(forwarding)., type: str, choices: [auto, accept, unmanaged]}
       state: {description: See O(state)., type: str, choices: [present, absent]}
   purge:
@@ -247,7 +259,9 @@ operations:
   contains:
     action: {description: "One of C(create), C(update) and C(delete).", type: str, returned: always}
     kind:
-      description: One of C(link), C(port), C(address), C(route), C(filter), C(ovs_bridge) and C(ovs_port).
+      description:
+        - One of C(link), C(port), C(address), C(route), C(filter), C(masquerade), C(sysctl), C(ovs_bridge) and
+          C(ovs_port).
       type: str
       returned: always
     name: {description: "The object, such as C(br1).", type: str, returned: always}
@@ -307,6 +321,7 @@ ITEM = {
     "datapath": {"type": "str", "choices": ["system", "netdev"]},
     "fail_mode": {"type": "str", "choices": ["standalone", "secure"]},
     "tunnels": {"type": "list", "elements": "dict", "options": TUNNEL},
+    "masquerade": {"type": "bool"},
     "forwarding": {"type": "str", "choices": ["auto", "accept", "unmanaged"]},
     "state": {"type": "str", "choices": ["present", "absent"]},
 }

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.pipework.containers.plugins.module_utils import _masquerade as masq
 from ansible_collections.pipework.containers.plugins.module_utils._bridge import (
     Bridge,
     bridges_from_params,
@@ -226,6 +227,25 @@ def test_what_a_nic_was_is_read_back(bridge: str, alias: str, addresses: tuple[s
     assert Record.unpack(record.pack()) == record
     assert device(1, "eth1", None, alias=record.pack()).owner is None, "it is no attachment's"
     assert all(Record.unpack(each) is None for each in (None, "", "pipework:auto", "pipework:uplink:br1", "a|b|c|d"))
+
+
+def test_masquerading_is_for_networks_with_others_in_them() -> None:
+    assert masq.networks_of(["10.8.0.254/24", "10.8.0.1/24", "9.0.0.1/8", "10.9.0.1/32", "fd00::1/64"]) == (
+        "9.0.0.0/8", "10.8.0.0/24",
+    )  # fmt: skip
+
+
+def test_rules_of_iptables_are_found_by_their_comment_and_read_back() -> None:
+    batch = masq.iptables_batch({"br1": ["10.8.0.0/24"], "x": ["10.9.0.0/24"]}, ["POSTROUTING -o eth0 -j MASQUERADE"])
+    assert batch.splitlines()[:2] == ["*nat", "-D POSTROUTING -o eth0 -j MASQUERADE"]
+    saved = batch.replace("10.9.0.0/24 ! -o", "10.9.0.0/24 -p tcp ! -o") + "-A POSTROUTING -o br1 -j MASQUERADE\n"
+    found = masq.iptables_read(saved)
+    assert {name: masq.describe(rules) for name, rules in found.items()} == {
+        "br1": ("10.8.0.0/24",), "x": ("10.9.0.0/24 damaged",),
+    }  # fmt: skip
+    assert masq.iptables_batch({}, [spec for _network, spec in found["x"]]).splitlines()[1].startswith(
+        "-D POSTROUTING -s 10.9.0.0/24 -p tcp ! -o"
+    )
 
 
 def test_B11_purge_is_for_bridges_that_pipework_bridge_made() -> None:

@@ -36,7 +36,7 @@ HARMLESS = {
 }
 PURE = {
     "_attach", "_attachment", "_bridge", "_bridge_options", "_bridge_ovs", "_commands", "_errors", "_ovs_settings",
-    "_tunnels", "_uplinks", "_facts", "_filter_rules", "_forwarding", "_items",
+    "_masquerade", "_tunnels", "_uplinks", "_facts", "_filter_rules", "_forwarding", "_items",
     "_encap", "_options", "_route_words", "_routes", "_routing",
     "_command_line", "_routing_options", "_rules", "_ruling", "_source_routing",
     "_shim", "_shim_move", "_moved_address",
