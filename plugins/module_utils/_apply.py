@@ -275,6 +275,15 @@ def _write_sysctls(work: Plan, namespaces: Namespaces, done: Plan) -> None:
         done.append(operation)
 
 
+def _as_one(work: Plan, done: Plan, change: t.Callable[[], None]) -> None:
+    """What is done or not done as a whole."""
+    try:
+        change()
+    except PipeworkError as error:
+        raise OperationFailed(work[0], error) from None
+    done.extend(work)
+
+
 def _change_filter(work: Plan, done: Plan) -> None:
     """One transaction for all rules."""
     add: list[tuple[str, _filter.Place]] = []
@@ -282,35 +291,22 @@ def _change_filter(work: Plan, done: Plan) -> None:
     for operation in work:
         rule = t.cast(FilterRule, operation.subject)
         (remove if operation.action == "delete" else add).append((rule.bridge, _filter.Place.parse(rule.place)))
-    try:
-        _filter.change(add, remove)
-    except PipeworkError as error:
-        raise OperationFailed(work[0], error) from None
-    done.extend(work)
+    _as_one(work, done, lambda: _filter.change(add, remove))
 
 
 def _change_nat(work: Plan, done: Plan) -> None:
     """One transaction for all bridges."""
     from . import _nat  # which few runs need
 
-    try:
-        _nat.change(work)
-    except PipeworkError as error:
-        raise OperationFailed(work[0], error) from None
-    done.extend(work)
+    _as_one(work, done, lambda: _nat.change(work))
 
 
 def _change_spoof_checks(work: Plan, done: Plan) -> None:
     """One transaction for all ports."""
     checks = [t.cast(SpoofCheck, operation.subject) for operation in work]
-    try:
-        if work[0].action == "delete":
-            _spoofing.change({}, [check.local_interface for check in checks])
-        else:
-            _spoofing.change({check.local_interface: str(check.mac) for check in checks}, [])
-    except PipeworkError as error:
-        raise OperationFailed(work[0], error) from None
-    done.extend(work)
+    gone = [check.local_interface for check in checks] if work[0].action == "delete" else []
+    write = {} if gone else {check.local_interface: str(check.mac) for check in checks}
+    _as_one(work, done, lambda: _spoofing.change(write, gone))
 
 
 def _change_switch(work: Plan, done: Plan) -> None:

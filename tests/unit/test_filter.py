@@ -171,7 +171,7 @@ def test_P2b_a_rule_of_another_shape_with_our_comment_is_not_ours() -> None:
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_P2b_iptables_names_come_back(name: str) -> None:
     line = iptables.batch([name], []).splitlines()[1].replace("-I FORWARD 1", "-A FORWARD")
-    as_saved = line.replace(iptables._quoted(name), name)  # iptables-save writes interfaces bare
+    as_saved = line.replace(iptables.quoted(name), name)  # iptables-save writes interfaces bare
     known = from_iptables(CLOSED + as_saved + "\n")
     assert [rule.ours for rule in known.ours()] == [name]
 
