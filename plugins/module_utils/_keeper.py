@@ -32,6 +32,7 @@ CGROUPS = ("/sys/fs/cgroup/cgroup.procs", "/sys/fs/cgroup/unified/cgroup.procs",
 LONGEST_SLEEP = 60.0
 LOCKED = 0.1  # seconds until the host's lock is tried again
 AFTER_FAILURE = 10.0
+BETWEEN = 1.0  # from the end of a run to the next: no server can keep a host busy with them
 AT_ONCE = 64  # that talk, since each then has two sockets
 WORDS = 300  # of what went wrong
 
@@ -85,7 +86,7 @@ class Kept(Client):
             io.write(path, grant.pack(self.asked))
         elif self.signature is not None:
             os.unlink(path)
-        self.signature = io.signature(path)
+        self.signature, self.trouble = io.signature(path), ""
         self.adopt(grant)
 
     def tell(self, state: str = "") -> None:
@@ -306,7 +307,7 @@ class Keeper:
             each.tell()
             if words:
                 self.changes.add(each.name)
-                self.again = io.clock() + AFTER_FAILURE
+        self.again = io.clock() + (AFTER_FAILURE if words else BETWEEN)
         self.doing = set()
 
 
