@@ -147,9 +147,8 @@ def _open(operation: Operation, namespaces: Namespaces) -> _Place:
         device = netns.device(lease.device)
         if device is None or not device.ethernet or not device.mac:
             raise PipeworkError(f"dhcp: {lease.ns}/{lease.device} is no Ethernet interface.")
-        ours = lease.client in (None, BUILTIN) and lease.helper is None
         sock = netns.inside(lambda: _socket(lease.device, ETH_P_IP if lease.client in (None, BUILTIN) else ETH_P_ALL))
-        ear = netns.inside(_probe.listen) if ours and lease.probe and operation.action != "delete" else None
+        ear = netns.inside(_probe.listen) if lease.probe and operation.action != "delete" else None
         return _Place(sock, bytes.fromhex(device.mac.replace(":", "")), device.type == "ipvlan", None, netns.fd, ear)
     except (PipeworkError, OSError) as error:
         return _Place(None, b"", error=error)
@@ -207,22 +206,53 @@ def _release(lease: Lease, grant: Grant, place: _Place) -> bytes:
 def _by_program(lease: Lease, place: _Place, held: Grant | None) -> Grant:
     """A program of the host asks, or one in a helper container."""
     wish = {dhcp.REQUESTED: socket.inet_aton(held.address.split("/")[0])} if held else {}
+    options = {**wish, **options_of(lease, place.mac, place.shared)}
     seconds = lease.seconds or DHCP_SECONDS
-    ask = Ask(lease.device, {**wish, **options_of(lease, place.mac, place.shared)}, max(1, int(seconds)))
+    end = time.monotonic() + seconds
     listener = _dhcp_program.Listener(t.cast(socket.socket, place.sock), place.mac)
-    if lease.helper is not None:
-        name, said = _dhcp_docker.run(lease.helper, ask, listener)
-    else:
-        name = str(lease.client)
-        said = _dhcp_program.run(name, ask, place.netns, listener)
-    if said.environment:
+    heard = ""
+    while True:
+        ask = Ask(lease.device, options, max(1, int(end - time.monotonic())))
+        if lease.helper is not None:
+            name, said = _dhcp_docker.run(lease.helper, ask, listener)
+        else:
+            name, said = str(lease.client), _dhcp_program.run(str(lease.client), ask, place.netns, listener)
+        if not said.environment:
+            break
         client = CLIENTS[name]
         sender = listener.sender(said.environment.get(client.names[dhcp.SERVER], ""))
-        return granted(answer(client, said.environment, place.mac, sender), clock())
+        message = answer(client, said.environment, place.mac, sender)
+        grant = granted(message, clock())
+        heard = _taken(message, lease, place, options)
+        if not heard:
+            return grant
+        if time.monotonic() + AFTER_REFUSAL >= end:
+            raise _nobody(lease, place.mac, seconds, listener.sent, heard)
+        options.pop(dhcp.REQUESTED, None)
+        time.sleep(AFTER_REFUSAL)
     if not listener.sent[dhcp.DISCOVER]:
         raise PipeworkError(f"dhcp: {name} ended without having asked a server.{said.words}")
-    heard = _refused(listener.refusal) if listener.refusal else ""
+    heard += _refused(listener.refusal) if listener.refusal else ""
     raise _nobody(lease, place.mac, seconds, listener.sent, f"{heard}{said.words}")
+
+
+def _taken(message: dhcp.Message, lease: Lease, place: _Place, options: t.Mapping[int, bytes]) -> str:
+    """Whether somebody else has what was granted, in words. The server is told: it gives it to nobody for a while.
+
+    RFC 2131 then waits for ten seconds, lest a server that does not listen is asked for ever; here the time is over
+    some time.
+    """
+    address = socket.inet_ntoa(message.address)
+    who = _probe.holder_of(place.ear, lease.device, place.mac, address) if place.ear else None
+    if who is None:
+        return ""
+    declined = {
+        dhcp.REQUESTED: message.address, dhcp.SERVER: message.server or b"", dhcp.CLIENT: options[dhcp.CLIENT],
+    }
+    packet = dhcp.frame(dhcp.encode(dhcp.DECLINE, _number(), place.mac, declined), place.mac)
+    with contextlib.suppress(OSError):
+        t.cast(socket.socket, place.sock).send(packet)
+    return f" The server {socket.inet_ntoa(message.server or dhcp.NOWHERE)} gave {address}, which {who} has."
 
 
 def _nobody(lease: Lease, mac: bytes, seconds: float, count: t.Mapping[int, int], more: str) -> PipeworkError:
@@ -273,26 +303,12 @@ class _Exchange:
         raise _nobody(self.lease, self.place.mac, self.seconds, self.sent, self.heard)
 
     def _taken(self, answer: dhcp.Message) -> bool:
-        """Whether somebody else has what was granted. The server is told: it gives it to nobody for a while.
-
-        RFC 2131 then waits for ten seconds, lest a server that does not listen is asked for ever; here the time is over
-        some time.
-        """
-        address = socket.inet_ntoa(answer.address)
-        mac = self.place.mac
-        who = _probe.holder_of(self.place.ear, self.lease.device, mac, address) if self.place.ear else None
-        if who is not None:
-            server = socket.inet_ntoa(answer.server or dhcp.NOWHERE)
-            self.heard = f" The server {server} gave {address}, which {who} has."
-            options = {
-                dhcp.REQUESTED: answer.address, dhcp.SERVER: answer.server or b"",
-                dhcp.CLIENT: self.options[dhcp.CLIENT],
-            }
+        """Whether somebody else has what was granted."""
+        taken = _taken(answer, self.lease, self.place, self.options)
+        if taken:
+            self.heard = taken
             self.options.pop(dhcp.REQUESTED, None)
-            packet = dhcp.frame(dhcp.encode(dhcp.DECLINE, _number(), mac, options), mac)
-            with contextlib.suppress(OSError):
-                t.cast(socket.socket, self.place.sock).send(packet)
-        return who is not None
+        return bool(taken)
 
     def _ask(
         self, kind: int, xid: int, options: t.Mapping[int, bytes], end: float, wanted: tuple[int, ...],

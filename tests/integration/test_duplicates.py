@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 from ansible_collections.pipework.containers.plugins.module_utils._probe import probe_frame
 from tests.integration.lab import Host, Listener, failing_at, wait_for, write
-from tests.integration.test_dhcp import log, server
+from tests.integration.test_dhcp import CLIENTS, asking, log, server
 
 pytestmark = pytest.mark.root
 OURS = "10.1.0.1/24"
@@ -132,10 +132,11 @@ def test_D6_a_failure_at_any_operation_leaves_what_was_there(host: Host, holder:
     assert not host.attach("a", **wish)["changed"]
 
 
-def test_D6_a_server_is_told_that_somebody_else_has_what_it_gave(host: Host) -> None:
+@pytest.mark.parametrize("client", CLIENTS)
+def test_D6_a_server_is_told_that_somebody_else_has_what_it_gave(host: Host, client: str) -> None:
     host.batch("link add br1 type bridge\nlink set br1 up\naddress add 10.5.0.254/24 dev br1\n")
     host.attach("b", addresses=["10.5.0.100/24"])
-    wish: dict[str, t.Any] = {"dhcp": "builtin", "dhcp_options": ["requested-address=10.5.0.100"], "dhcp_timeout": 20}
+    wish: dict[str, t.Any] = {**asking(client), "dhcp_options": ["requested-address=10.5.0.100"]}
     with server(host, last=101):
         done = host.attach("a", **wish)
         assert done["attachments"][0]["lease"]["address"] == "10.5.0.101/24"
@@ -143,5 +144,5 @@ def test_D6_a_server_is_told_that_somebody_else_has_what_it_gave(host: Host) -> 
         host.attach("a", state="absent")
     with server(host, last=100):
         with pytest.raises(PipeworkError, match=r"The server 10.5.0.254 gave 10.5.0.100, which [0-9a-f:]{17} has"):
-            host.attach("a", **{**wish, "dhcp_timeout": 2})
+            host.attach("a", **{**wish, "dhcp_timeout": 3})
         assert host.attach("a", announce=False, **wish)["attachments"][0]["lease"]["address"] == "10.5.0.100/24"
