@@ -40,6 +40,5 @@ class FdbEntry(KernelObject):
 
     @property
     def floods(self) -> bool:
-        """Whether it is of the sort that ``remotes`` lists. A routing daemon marks its own."""
-        lasting = bool(self.state & PERMANENT) and not self.flags & LEARNED_ELSEWHERE
-        return self.mac == ALL and lasting and self.odd == (0, 0, 0)
+        """Whether it is of the sort that ``remotes`` lists. A routing daemon's are learned elsewhere, or static too."""
+        return (self.mac, self.odd, self.state) == (ALL, (0, 0, 0), PERMANENT) and not self.flags & LEARNED_ELSEWHERE
