@@ -136,7 +136,7 @@ def _execute(batch: Plan, namespaces: Namespaces, done: Plan) -> None:
         _write_sysctls(work, namespaces, done)
     elif sort[0] == "link_local":
         _raise_from(_zeroconf.change(work, namespaces, done))
-    elif sort[0] in ("timer", "watchdog"):
+    elif sort[0] in ("timer", "watchdog", "file"):
         _change_timers(work, namespaces, done)
     elif sort in DELETED_TOGETHER:
         _delete_links(work, namespaces, done)
@@ -165,12 +165,12 @@ def _move_radio(operation: Operation, namespaces: Namespaces, done: Plan) -> Non
 
 
 def _change_timers(work: Plan, namespaces: Namespaces, done: Plan) -> None:
-    from . import _tc_timer, _watchdog  # which few runs need
+    from . import _host_files, _tc_timer, _watchdog  # which few runs need
 
-    change = _watchdog.change if work[0].subject.KIND == "watchdog" else _tc_timer.change
+    by_kind = {"timer": _tc_timer.change, "watchdog": _watchdog.change, "file": _host_files.change}
     for operation in work:
         try:
-            change(operation, namespaces)
+            by_kind[operation.subject.KIND](operation, namespaces)
         except (OSError, PipeworkError) as error:
             raise OperationFailed(operation, error) from None
         done.append(operation)

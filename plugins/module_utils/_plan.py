@@ -265,6 +265,9 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("internal", "delete"),
     ("uplink", "delete"),
     ("bridge", "delete"),
+    ("file", "create"),
+    ("file", "update"),
+    ("file", "delete"),
 ))}
 
 Plan = list[Operation]

@@ -21,6 +21,7 @@ from ._kinds import named
 from ._model import HOST, ON_A_NIC, OWNER_SHIM, UNFINISHED, Device
 from ._plan import KernelObject, Operation
 
+PERSISTENCE = ("none", "ifupdown", "networkd", "networkmanager")
 MODES = ("bridge", "private", "vepa")
 TIMEOUT_MAX = 3600
 MOVED = OWNER_SHIM + ":moved:"  # the mark of one with the NIC's addresses, and what the NIC's arp_ignore was
@@ -37,6 +38,7 @@ class Shim:
     addresses: tuple[str, ...] | None = None
     routes: tuple[str, ...] = ()
     confirm_timeout: int = 0
+    persistence: str | None = None
     state: str = "present"
     where: str = ""
 
@@ -93,8 +95,20 @@ def _normalized(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         "addresses": None if addresses is None else tuple(dict.fromkeys(each for each in listed if each)),
         "routes": tuple(dict.fromkeys(routes)),
         "confirm_timeout": _timeout(params.get("confirm_timeout")),
+        "persistence": _persistence(params.get("persistence"), addresses is None and state == "present"),
         "state": state,
     }
+
+
+def _persistence(value: t.Any, moves: bool) -> str | None:
+    if value is not None and value not in PERSISTENCE:
+        raise PipeworkError(f"persistence: {value!r} is not one of {', '.join(PERSISTENCE)}.")
+    if moves and value not in (None, "none"):
+        raise PipeworkError(
+            "persistence: goes with 'addresses' of the shim's own. What gives the NIC its addresses when the host "
+            "starts are files of others, which are not changed here; run the task again after a start."
+        )
+    return None if value is None else str(value)
 
 
 def _timeout(value: t.Any) -> int:

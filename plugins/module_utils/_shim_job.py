@@ -7,19 +7,20 @@ import dataclasses
 import os
 import typing as t
 
-from . import _detached, _watchdog
+from . import _detached, _host_files, _watchdog
 from ._announce import News, announce, frames_of
 from ._facts import Facts, link_key
-from ._model import HOST, Address, Link, Route
+from ._model import HOST, OWNER_SHIM, Address, Link, Route
 from ._moved_address import MovedAddress
 from ._netlink import Namespaces
 from ._normalize import family
 from ._observe import observe, observe_sysctls
-from ._plan import Absent, Desired, Plan, State, reconcile
+from ._plan import Absent, Desired, Plan, State, reconcile, simulate
 from ._routes import ExactRoute
 from ._routing import Ground
 from ._run import Picture
 from ._shim import Site, Watchdog, shims_from_params, site_of
+from ._shim_files import HostFile, paths_of, wanted_files
 from ._shim_move import ARP_IGNORE, Scene, check_doubles, wanted
 
 
@@ -31,6 +32,7 @@ class ShimJob:
         self.shims = shims_from_params(params)
         self.sites: list[Site] = []
         self.warnings: list[str] = []
+        self._there: dict[str, list[HostFile]] = {}
         self._desired: Desired | None = None  # of the first picture: what has moved is not there to be moved any more
 
     def open(self, namespaces: Namespaces) -> None:
@@ -38,15 +40,19 @@ class ShimJob:
 
     def picture(self, namespaces: Namespaces) -> Picture:
         facts = observe(namespaces)
+        _claim_kept(facts)
         self.sites = [site_of(item, facts) for item in self.shims]
         check_doubles(self.sites)
         scene = _scene(namespaces, facts, self.sites)
+        self._there = {site.name: _host_files.observe(paths_of(site.name)) for site in self.sites}
+        scene.state.update((file.key, file) for files in self._there.values() for file in files if file.ours)
         waiting = [_watchdog.observe(namespaces, site.name) for site in self.sites]
         scene.state.update((each.key, each) for each in waiting if each is not None)
         if self._desired is None and self.confirm:
             self._desired = {each.key: Absent(each.key) for each in self._to_confirm(waiting)}
         elif self._desired is None:
             self._desired = wanted(self.sites, scene)
+            self._desired.update(self._files(self._desired, scene))
             self._desired.update(self._guarded(self._desired, scene))
             self.warnings = [
                 f"The address {each.address} of {source} is lent: tell the DHCP client to use {target}, or it gives "
@@ -70,6 +76,15 @@ class ShimJob:
                     "everything was taken back."
                 )
             yield watchdog
+
+    def _files(self, desired: Desired, scene: Scene) -> Desired:
+        """What is to bring the shims back when the host starts."""
+        after = simulate(scene.state, reconcile(desired, scene.state))
+        found: Desired = {}
+        for site in self.sites:
+            network = _host_files.network_file(site.parent.index) if site.parent is not None else None
+            found.update((each.key, each) for each in wanted_files(site, self._there[site.name], after, network))
+        return found
 
     def _guarded(self, desired: Desired, scene: Scene) -> Desired:
         """A run that comes again to what waits confirms it; one that changes something more starts a new time."""
@@ -106,6 +121,14 @@ class ShimJob:
             link = state.get(link_key(HOST, name))
             if isinstance(link, Link) and link.mac:
                 announce([News(HOST, name, link.mac, tuple(addresses))], namespaces)
+
+
+def _claim_kept(facts: Facts) -> None:
+    """Those that files of ours brought back have no mark yet."""
+    for name, device in facts.host.items():
+        unmarked = device.type == "macvlan" and not device.alias and not device.owner
+        if unmarked and any(file.ours for file in _host_files.observe(paths_of(name))):
+            facts.host[name] = dataclasses.replace(device, alias=f"{OWNER_SHIM}:kept")
 
 
 def _scene(namespaces: Namespaces, facts: Facts, sites: t.Sequence[Site]) -> Scene:

@@ -125,10 +125,16 @@ def act(kind: str, place: str, content: str | None, names: dict[str, int]) -> No
             handle.write(str(content))
     elif content is None:
         os.unlink(place)
+        if place.endswith(".conf"):  # the folder of a drop-in file, unless there are others in it
+            with contextlib.suppress(OSError):
+                os.rmdir(os.path.dirname(place))
     else:
-        with open(place + ".new", "w", encoding="utf-8", errors="surrogateescape") as handle:
+        os.makedirs(os.path.dirname(place), mode=0o755, exist_ok=True)
+        mode = 0o600 if place.endswith(".nmconnection") else 0o644
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+        with open(os.open(place + "~", flags, mode), "w", encoding="utf-8", errors="surrogateescape") as handle:
             handle.write(content)
-        os.rename(place + ".new", place)
+        os.rename(place + "~", place)
 
 
 def end(record: dict[str, t.Any]) -> None:

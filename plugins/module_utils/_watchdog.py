@@ -18,6 +18,7 @@ from ._netlink import Namespaces
 from ._plan import Operation, undo
 from ._requests import REQUESTS
 from ._shim import Watchdog
+from ._shim_files import HostFile
 from ._sysctls import Sysctl, path_of
 
 FIRST = 0x7B000000  # of the placeholders: no interface gets that far
@@ -70,6 +71,8 @@ def _steps(operation: Operation, places: Placeholders) -> t.Iterator[Step]:
         yield "sysctl", "/proc/sys/" + path_of(subject.parameter, subject.device), subject.value
     elif isinstance(subject, Link) and operation.action == "delete":
         yield "netlink", "", _codec.delete_link(places.index(subject.ifname)).hex()
+    elif isinstance(subject, HostFile):
+        yield "file", subject.path, None if operation.action == "delete" else subject.content
     elif not isinstance(subject, Watchdog):
         encode = REQUESTS[Address.KIND if isinstance(subject, Address) else subject.order_kind, operation.action]
         for _ns, message in encode(operation.before, operation.after, namespaces):

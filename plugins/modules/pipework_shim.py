@@ -58,6 +58,15 @@ options:
     description: With O(addresses), the containers' prefixes or addresses, which the host then reaches through the shim.
     type: list
     elements: str
+  persistence:
+    description:
+      - What is to bring the shim back when the host starts, by files that are ours alone and marked so, under
+        C(/etc/network/interfaces.d), C(/etc/systemd/network) or C(/etc/NetworkManager/system-connections). It has to be
+        what sets up O(parent), too. The files are read at the next start, or when that program is told to read them.
+      - V(none) removes them, and so does O(state=absent). Without this option they are left as they are.
+      - It goes with O(addresses). Where the NIC's own move, what sets up the NIC are files of others.
+    type: str
+    choices: [none, ifupdown, networkd, networkmanager]
   confirm_timeout:
     description:
       - Seconds after which the host takes everything back, unless it was confirmed over a new connection.
@@ -87,6 +96,10 @@ options:
       mac_address: {description: See O(mac_address)., type: str, aliases: [mac]}
       addresses: {description: See O(addresses)., type: list, elements: str, aliases: [address]}
       routes: {description: See O(routes)., type: list, elements: str}
+      persistence:
+        description: See O(persistence).
+        type: str
+        choices: [none, ifupdown, networkd, networkmanager]
       confirm_timeout: {description: See O(confirm_timeout)., type: int}
       state: {description: See O(state)., type: str, choices: [present, absent]}
 seealso:
@@ -131,7 +144,7 @@ operations:
   contains:
     action: {description: "One of C(create), C(update) and C(delete).", type: str, returned: always}
     kind:
-      description: "One of C(watchdog), C(link), C(sysctl), C(address), C(route) and C(rule)."
+      description: "One of C(watchdog), C(link), C(sysctl), C(address), C(route), C(rule) and C(file)."
       type: str
       returned: always
     name: {description: "The object, such as C(eth0m).", type: str, returned: always}
@@ -170,6 +183,7 @@ ITEM = {
     "mac_address": {"type": "str", "aliases": ["mac"]},
     "addresses": {"type": "list", "elements": "str", "aliases": ["address"]},
     "routes": {"type": "list", "elements": "str"},
+    "persistence": {"type": "str", "choices": ["none", "ifupdown", "networkd", "networkmanager"]},
     "confirm_timeout": {"type": "int"},
     "state": {"type": "str", "choices": ["present", "absent"]},
 }
