@@ -1,25 +1,20 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
-"""D5: files that bring a shim back when the host starts, read by systemd-networkd itself, or run as ifupdown does."""
+"""D5: files that bring a shim back when the host starts; what ifupdown has of them is run."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.lab import LIMIT, Host, Killed, failing_at, killed_at, refusal, wait_for
+from tests.integration.lab import Host, Killed, failing_at, killed_at, refusal, wait_for
 from tests.integration.test_shim import OWN, WIRING, shim, waiting, what
 
 pytestmark = pytest.mark.root
-NETWORKD = "/lib/systemd/systemd-networkd"
 IFUPDOWN = "/etc/network/interfaces.d/pipework-nic0m"
 MARK = "# Made by pipework.containers for the shim nic0m. What is changed here is lost.\n"
-NIC = "[Match]\nName=nic0\n[Network]\nAddress=203.0.113.10/24\nLinkLocalAddressing=no\n"
 
 
 @pytest.fixture
@@ -41,53 +36,35 @@ def files(host: Host) -> dict[str, str]:
     return {"/etc" + path.removeprefix("/run/upper"): host.sh("cat", path) for path in found}
 
 
-@contextlib.contextmanager
-def networkd(host: Host, *until: str) -> Iterator[str]:
-    """systemd-networkd runs; what a command says, as soon as it says something."""
-
-    def go_on() -> None:
-        with subprocess.Popen([NETWORKD], env={"PATH": os.environ["PATH"]}, stderr=subprocess.DEVNULL) as daemon:
-            wait_for("the end", lambda: os.path.exists("/run/enough"), LIMIT - 20)
-            daemon.terminate()
-        os.unlink("/run/enough")
-
-    said: list[str] = []
-    work = host.start(go_on)
-    try:
-        wait_for("networkd", lambda: said.append(host.sh(*until, check=False)) or said[-1], 30)
-        yield said[-1]
-    finally:
-        host.sh("touch", "/run/enough")
-        work.wait()
-
-
-@pytest.mark.skipif(not os.path.exists(NETWORKD), reason="needs systemd-networkd, which Debian's systemd has")
-def test_D5_networkd_brings_the_shim_back(host: Host) -> None:
-    host.sh("mount", "-t", "sysfs", "-o", "ro", "sysfs", "/sys")  # as in a container: it waits for no udev
-    folders = [f"/run/systemd/netif{each}" for each in ("", "/links", "/leases", "/lldp")]
-    host.sh("install", "-d", "-o", "systemd-network", "-g", "systemd-network", *folders)
-    host.sh("mkdir", "-p", "/etc/systemd/network")
-    host.sh("tee", "/etc/systemd/network/10-nic.network", text=NIC)
-    there = ["grep", "-rl", "NETWORK_FILE", "/run/systemd/netif/links"]
+def test_D5_files_of_networkd(host: Host) -> None:
+    """The NIC's own file is found by what networkd notes about its links; it gets a drop-in beside it."""
     said = refusal(lambda: shim(host, persistence="networkd", **OWN))
     assert said is not None and "networkd does not manage nic0" in said
-    with networkd(host, *there):
-        done = shim(host, persistence="networkd", **OWN)
-        assert what(done)[-3:] == [
-            "create file /etc/systemd/network/10-nic.network.d/pipework-nic0m.conf",
-            "create file /etc/systemd/network/50-pipework-nic0m.netdev",
-            "create file /etc/systemd/network/50-pipework-nic0m.network",
-        ]
-        assert not shim(host, persistence="networkd", **OWN)["changed"]
-    before, again = host.link("nic0m"), ["update link nic0m"]  # its mark
-    host.sh("ip", "link", "delete", "nic0m")
-    with networkd(host, *there):
-        wait_for("the addresses and routes", lambda: what(shim(host, True, persistence="networkd", **OWN)) == again, 30)
-        after = host.link("nic0m")
-        assert before and after and (before["address"], before["mtu"]) == (after["address"], after["mtu"])
-        assert what(shim(host, persistence="networkd", **OWN)) == again
+    index = host.ip("link", "show", "nic0")[0]["ifindex"]
+    host.sh("mkdir", "-p", "/run/systemd/netif/links")
+    host.sh("tee", f"/run/systemd/netif/links/{index}", text="NETWORK_FILE=/lib/systemd/network/10-nic.network\n")
+    done = shim(host, persistence="networkd", mac_address="02:00:00:00:00:09", **OWN)
+    assert not shim(host, persistence="networkd", **OWN)["changed"]
+    folder = "/etc/systemd/network"
+    wanted = {
+        f"{folder}/10-nic.network.d/pipework-nic0m.conf": f"{MARK}[Network]\nMACVLAN=nic0m\n",
+        f"{folder}/50-pipework-nic0m.netdev": (
+            f"{MARK}[NetDev]\nName=nic0m\nKind=macvlan\nMACAddress=02:00:00:00:00:09\nMTUBytes=1500\n\n"
+            "[MACVLAN]\nMode=bridge\n"
+        ),
+        f"{folder}/50-pipework-nic0m.network": (
+            f"{MARK}[Match]\nName=nic0m\n\n[Link]\nRequiredForOnline=no\n\n"
+            "[Network]\nAddress=203.0.113.250/32\nAddress=fd03::250/128\n"
+            "\n[Route]\nDestination=203.0.113.1/32\nScope=link\nProtocol=112\n"
+            "\n[Route]\nDestination=203.0.113.64/27\nScope=link\nProtocol=112\n"
+            "\n[Route]\nDestination=fd03::1/128\nProtocol=112\n"
+        ),
+    }
+    assert files(host) == wanted and what(done)[-3:] == [f"create file {path}" for path in sorted(wanted)]
+    host.sh("ip", "link", "set", "nic0m", "alias", "")  # as networkd brings it back
+    assert what(shim(host, persistence="networkd", **OWN)) == ["update link nic0m"]
     shim(host, state="absent")
-    assert list(files(host)) == ["/etc/systemd/network/10-nic.network"]
+    assert files(host) == {} and not host.ok("test", "-e", f"{folder}/10-nic.network.d")
 
 
 def test_D5_the_commands_of_ifupdown_make_the_same(host: Host) -> None:
