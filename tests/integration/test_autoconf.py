@@ -86,7 +86,6 @@ def held(host: Host, ns: str = "a") -> list[str]:
     return [each["local"] for each in listed]
 
 
-@pytest.mark.any_kernel
 def test_P46_an_address_of_ones_own_that_nobody_else_has(segment: Host) -> None:
     host, tried = segment, list(candidates(MAC))
     before = host.snapshot()
@@ -147,7 +146,6 @@ def lease_of(result: dict[str, t.Any]) -> dict[str, t.Any]:
     return dict(result["attachments"][0]["lease6"])
 
 
-@pytest.mark.any_kernel
 def test_B16_an_address_from_a_server_and_back(segment: Host) -> None:
     host = segment
     with server(host):
