@@ -174,7 +174,7 @@ def wanted_lease(
     if not item.dhcp6:
         return
     yield Lease6(
-        label, item.interface, hostname=item.dhcp_hostname or hostname_of(name),
+        ns=label, device=item.interface, hostname=item.dhcp_hostname or hostname_of(name),
         duid=duid_of(scene.facts.host_seed, label, item.interface).hex(), owner=owner, seconds=item.dhcp_timeout,
         grant=have.grant if have else None,
     )

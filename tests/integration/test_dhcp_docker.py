@@ -125,7 +125,7 @@ def test_P21_a_container_that_is_killed_is_let_go_and_its_lease_forgotten(site: 
     assert folder
     guest.kill()
     end = f"/sys/class/net/{attachment['local_interface']}"
-    wait_for("the kernel to free its network", lambda: not os.path.exists(end))
+    wait_for("the kernel to free its network", lambda: not os.path.exists(end), 60)
     wait_for("the lease to be forgotten", lambda: folders() == before, 60)
 
 
