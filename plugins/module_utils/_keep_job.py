@@ -74,7 +74,7 @@ def main() -> None:
         run(KeepJob(sys.argv[1:]))
     except PipeworkError as error:
         failures = [str(error)] if len(sys.argv) == 2 else list(_one_by_one(sys.argv[1:]))
-        raise SystemExit("\n".join(failures) or 0)
+        raise SystemExit("\n".join(failures) or 0) from None
 
 
 def _one_by_one(names: t.Iterable[str]) -> t.Iterator[str]:
