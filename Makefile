@@ -44,6 +44,7 @@ molecule: setup ## roles against real containers (sudo)
 bench: setup ## measure attachments against the floor (sudo)
 	@$(T)/run bench/run
 	@$(T)/run bench/run wait
+	@$(T)/setup-sshd && $(T)/run bench/run fleet
 
 setup: ## Python environment and collections under .cache
 	@$(T)/setup test

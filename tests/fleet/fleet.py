@@ -26,9 +26,9 @@ from typing import Any
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
-import namespaces  # noqa: E402
+import boxes  # noqa: E402
 import openssh  # noqa: E402
-from namespaces import Impossible  # noqa: E402
+from boxes import Impossible  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(HERE))
 # The underlay. Both are set aside for documentation; they are seen in the fleet's own network only.
@@ -49,7 +49,7 @@ class Box:
         return {"name": self.name, "pid": self.pid, "mark": self.mark, "number": self.number}
 
     def runs(self) -> bool:
-        return namespaces.alive(self.pid, self.mark)
+        return boxes.alive(self.pid, self.mark)
 
     def end(self) -> None:
         """All that runs in it ends with its first process."""
@@ -60,7 +60,7 @@ class Box:
 
     def command(self, *argv: str) -> list[str]:
         """The command line that runs another one in it."""
-        return [*namespaces.entering(self.pid), *argv]
+        return [*boxes.entering(self.pid), *argv]
 
     def run(self, *argv: str, text: str = "", check: bool = True, files: Sequence[int] = ()) -> str:
         """What a program says in it."""
@@ -228,18 +228,18 @@ class Fleet:
             "environment": openssh.environment(),
             "keep": [os.path.realpath(path) for path in (ROOT, self.directory, sys.prefix, sys.base_prefix)],
         }))
-        enter = namespaces.entering(self.underlay.pid) if self.underlay else []
-        words = [*enter, *namespaces.unsharing(), sys.executable, "-IS", f"{HERE}/first.py", settings]
+        enter = boxes.entering(self.underlay.pid) if self.underlay else []
+        words = [*enter, *boxes.unsharing(), sys.executable, "-IS", f"{HERE}/first.py", settings]
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(meeting)
             listener.listen()
-            child = namespaces.spawn(words, log, user_namespace=not self.underlay and os.geteuid() != 0)
+            child = boxes.spawn(words, log, user_namespace=not self.underlay and os.geteuid() != 0)
             self._children.append(child)
             connection = self._meet(listener, child, name, log)
         os.unlink(meeting)
         # The kernel says the process's ID as it is seen from here.
         pid = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
-        box = Box(name, pid, namespaces.mark_of(pid), number)
+        box = Box(name, pid, boxes.mark_of(pid), number)
         if self.underlay or self.stays:
             connection.close()
         else:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 
-from namespaces import Impossible
+from boxes import Impossible
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 # Where tests/tools/setup-sshd unpacks Debian's package, on machines that have no server.

@@ -12,7 +12,7 @@ import socket
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import namespaces
+import boxes
 
 PATIENCE = 10  # seconds
 
@@ -20,9 +20,9 @@ PATIENCE = 10  # seconds
 def main(directory: str, host: str, port: str) -> None:
     with open(os.path.join(directory, "fleet.json"), encoding="utf-8") as handle:
         fleet = json.load(handle)["underlay"]
-    if not namespaces.alive(fleet["pid"], fleet["mark"]):
+    if not boxes.alive(fleet["pid"], fleet["mark"]):
         sys.exit(f"the fleet in {directory} does not run")
-    namespaces.join(fleet["pid"])
+    boxes.join(fleet["pid"])
     try:
         with socket.create_connection((host, int(port)), PATIENCE) as found, socket.socket(fileno=os.dup(1)) as ssh:
             found.setblocking(True)
