@@ -48,9 +48,12 @@ def own_files(settings: dict[str, Any]) -> None:
     mount("tmpfs", SCRATCH, "tmpfs", data="mode=755")
     cgroups = f"{SCRATCH}/cgroup"
     os.mkdir(cgroups)
-    mount("/sys/fs/cgroup", cgroups, flags=MS_BIND | MS_REC)
+    mounted = os.path.ismount("/sys/fs/cgroup")
+    if mounted:
+        mount("/sys/fs/cgroup", cgroups, flags=MS_BIND | MS_REC)
     mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC)
-    mount(cgroups, "/sys/fs/cgroup", flags=MS_BIND | MS_REC)
+    if mounted:
+        mount(cgroups, "/sys/fs/cgroup", flags=MS_BIND | MS_REC)
     # Not on the fleet's own box, on whose files the hosts stand: no more than two overlays can be on top of each other.
     # Without root, the kernel refuses one where something is mounted beneath; nothing could be written there anyway.
     for folder in OVERLAYS[: settings["overlays"]]:

@@ -266,7 +266,8 @@ class Fleet:
         if child in self._children:
             os.waitpid(child, 0)
             self._children.remove(child)
-        raise Impossible(f"{name} did not come up: {_last_line(log)}")
+        hint = " It may with sudo." if os.geteuid() else ""
+        raise Impossible(f"{name} did not come up: {_last_line(log)}.{hint}")
 
 
 def _addressed(link: str, number: int) -> str:
