@@ -6,6 +6,7 @@ first.py FILE: the settings, written by fleet.py.
 """
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import json
@@ -93,7 +94,8 @@ def calm() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         fcntl.ioctl(sock, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
     for where in ("all", "default"):
-        with open(f"/proc/sys/net/ipv6/conf/{where}/accept_dad", "w", encoding="ascii") as handle:
+        path = f"/proc/sys/net/ipv6/conf/{where}/accept_dad"
+        with contextlib.suppress(FileNotFoundError), open(path, "w", encoding="ascii") as handle:
             handle.write("0")
 
 

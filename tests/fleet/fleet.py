@@ -272,7 +272,7 @@ class Fleet:
 
 def _addressed(link: str, number: int) -> str:
     """The lines for ip that give a place in the underlay to an interface."""
-    nets = (NETWORK4, NETWORK6)
+    nets = (NETWORK4, NETWORK6) if os.path.isdir("/proc/sys/net/ipv6") else (NETWORK4,)
     return f"link set {link} up\n" + "".join(f"addr add {n[number]}/{n.prefixlen} dev {link}\n" for n in nets)
 
 
