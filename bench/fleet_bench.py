@@ -154,7 +154,9 @@ def main() -> int:
         forms(play, times)
         found = connections(play)
     about = machine((time.monotonic() - start) / 60)
-    text = "\n\n".join([f"{about} The loop was run once.", table(times), ssh_table(found)])
+    busy = " The machine was busy with other work: what stands in one column can be compared, the seconds not."
+    about += " The loop was run once." + busy * (host.restless > len(times))
+    text = "\n\n".join([about, table(times), ssh_table(found)])
     print(text)
     page = PAGE.read_text()
     PAGE.write_text(f"{page.split(BEGIN)[0]}{BEGIN}\n{text}\n{END}{page.split(END)[1]}")
