@@ -23,6 +23,8 @@ def observe(namespaces: Namespaces, label: str, device: str) -> Timer | None:
     status = os.fstat(namespaces[label].fd)
     if record is None or record["namespace"] != [status.st_dev, status.st_ino]:
         return None
+    if record["cookie"] not in (None, namespaces[label].inside(_timer.cookie)):
+        return None  # the number of a namespace that is gone may be that of another one
     return Timer(label, device, record["seconds"], record["settings"], record=record)
 
 

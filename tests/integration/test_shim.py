@@ -210,7 +210,7 @@ def test_P17_what_nobody_confirms_is_taken_back(host: Host, back: bool) -> None:
     before = host.snapshot()
     done = shim(host, confirm_timeout=2, **run)
     assert done["pending"] and what(done)[0] == "create watchdog nic0m"
-    wait_for("the watchdog", lambda: not waiting(host))
+    wait_for("the watchdog", lambda: not waiting(host), 30)
     host.assert_as(before)
     assert not back or reached(host)
     assert "nothing of nic0m waits" in str(refusal(lambda: shim(host, confirm=True)))
@@ -233,5 +233,5 @@ def test_P17_a_killed_run_is_taken_back_by_its_watchdog(host: Host) -> None:
     for at in (number // 2, number - 1):
         with pytest.raises(Killed):
             shim(host, step=killed_at(at), confirm_timeout=2)
-        wait_for("the watchdog", lambda: not waiting(host))
+        wait_for("the watchdog", lambda: not waiting(host), 30)
         host.assert_as(before, str(at))

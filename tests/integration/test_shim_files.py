@@ -101,7 +101,7 @@ def test_D5_a_profile_of_networkmanager(host: Host) -> None:
 
 def test_D5_files_are_whole_and_ours_or_not_touched(host: Host) -> None:
     shim(host, confirm_timeout=1, persistence="ifupdown", **OWN)
-    wait_for("the watchdog", lambda: host.link("nic0m") is None and not waiting(host))
+    wait_for("the watchdog", lambda: host.link("nic0m") is None and not waiting(host), 30)
     assert files(host) == {}, "what is taken back has no files either"
     number = len(shim(host, check=True, persistence="ifupdown", **OWN)["operations"])
     assert "a failure was injected" in str(

@@ -67,7 +67,7 @@ def test_P17_what_cuts_the_path_is_taken_back_by_the_host(machines: Machines) ->
         cut = play(machines, confirm_timeout=5)
         assert cut.counts("failed", "unreachable") == {"h1": (1, 0)}, cut.output
         assert "was not reached over the new path in time" in " ".join(cut.output.split())
-        wait_for("the watchdog", lambda: watchdogs(host) == "")
+        wait_for("the watchdog", lambda: watchdogs(host) == "", 30)
         host.assert_as(before)
         assert underlay.ping(None, host.address) and underlay.ping(None, host.address6)
     finally:
