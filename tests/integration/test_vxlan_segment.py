@@ -70,8 +70,8 @@ def test_B9_evpn_follows_a_list_of_hosts_and_a_host_leaves(machines: Machines) -
     assert played.counts("unreachable", "failed") == dict.fromkeys(NAMES, (0, 0)), played.output
     everybody = {(kind, address) for kind in (2, 3) for address in addresses}
     for host in hosts:
-        wait_for(f"the routes of all on {host.name}", lambda: routes(host) >= everybody, 30)  # noqa: B023
-        wait_for("whom to send to", lambda: floods(host) == set(addresses) - {host.address}, 30)  # noqa: B023
+        wait_for(f"the routes of all on {host.name}", lambda: routes(host) >= everybody, 60)  # noqa: B023
+        wait_for("whom to send to", lambda: floods(host) == set(addresses) - {host.address}, 60)  # noqa: B023
         link = host.link("vxlan100") or {}
         port = link["linkinfo"]["info_slave_data"]
         assert not link["linkinfo"]["info_data"]["learning"] and not port["learning"] and port["neigh_suppress"]
@@ -84,12 +84,12 @@ def test_B9_evpn_follows_a_list_of_hosts_and_a_host_leaves(machines: Machines) -
     hosts[2].sh("vtysh", "-c", "configure terminal", "-c", "no router bgp 65000")
     again = play(machines)
     assert again.counts("changed", "failed") == {"h1": (0, 0), "h2": (0, 0), "h3": (2, 0)}, again.output
-    wait_for("its routes", lambda: (3, addresses[2]) in routes(hosts[0]), 30)
+    wait_for("its routes", lambda: (3, addresses[2]) in routes(hosts[0]), 60)
     gone = play(machines, "--limit", "h3", vxlan_segment_state="absent")
     assert gone.counts("failed") == {"h3": (0,)}, gone.output
     assert hosts[2].links() == ["eth0"] and "router bgp" not in hosts[2].sh("vtysh", "-c", "show running-config")
     for host in hosts[:2]:
-        wait_for("that it is forgotten", lambda: floods(host) == set(addresses[:2]) - {host.address}, 30)  # noqa: B023
+        wait_for("that it is forgotten", lambda: floods(host) == set(addresses[:2]) - {host.address}, 60)  # noqa: B023
     assert hosts[0].ping("a", "10.1.0.2")
 
 
