@@ -13,7 +13,8 @@ from boxes import Impossible
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 # Where tests/tools/setup-sshd unpacks Debian's package, on machines that have no server.
-UNPACKED = os.path.join(os.path.dirname(os.path.dirname(HERE)), ".cache", "sshd")
+UNPACKED = os.path.realpath(os.path.join(os.path.dirname(os.path.dirname(HERE)), ".cache", "sshd"))
+PYTHON = os.path.realpath(sys.executable)  # the proxy needs nothing of an environment
 
 SERVER = """\
 HostKey {directory}/hostkey
@@ -66,8 +67,10 @@ def environment() -> dict[str, str]:
 
 def prepare(directory: str, hosts: Iterable[tuple[str, str]]) -> list[str]:
     """Writes keys and settings; returns the server's command line."""
-    if any(letter.isspace() or letter in "'\"%\\#$~" for letter in directory + HERE + sys.executable):
-        raise Impossible(f"{directory}, {HERE}, {sys.executable}: ssh needs paths without spaces and quotes")
+    if any(letter.isspace() or letter in "'\"%\\#$~" for letter in directory + UNPACKED + PYTHON):
+        raise Impossible(f"{directory}, {UNPACKED}, {PYTHON}: ssh needs paths without spaces and quotes")
+    here = f"{directory}/tools"  # by which ssh finds them, whatever the checkout's own path is
+    os.symlink(HERE, here)
     for name in ("key", "hostkey"):
         words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "fleet", "-f", f"{directory}/{name}"]
         subprocess.run(words, check=True, stdin=subprocess.DEVNULL)
@@ -81,7 +84,7 @@ def prepare(directory: str, hosts: Iterable[tuple[str, str]]) -> list[str]:
             lines += f"{option} {unpacked}\n"
     write(f"{directory}/sshd_config", lines)
     known = "".join(f"Host {name}\n  HostName {address}\n" for name, address in hosts)
-    write(f"{directory}/ssh_config", known + CLIENT.format(directory=directory, python=sys.executable, here=HERE))
+    write(f"{directory}/ssh_config", known + CLIENT.format(directory=directory, python=PYTHON, here=here))
     return [server(), "-D", "-e", "-f", f"{directory}/sshd_config"]
 
 
