@@ -1,6 +1,6 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
-"""Hears when a container starts, of whatever runtime: a program that runs in namespaces not seen before.
+"""Hears when a container starts, of whatever runtime: by a first program in namespaces of its own.
 
 The kernel tells of each program that is started (linux/cn_proc.h), in the initial namespaces only.
 """
@@ -11,6 +11,7 @@ import ctypes
 import os
 import socket
 import struct
+import time
 import typing as t
 
 NETLINK_CONNECTOR, CN_IDX_PROC, CN_VAL_PROC = 11, 1, 1
@@ -20,8 +21,10 @@ WHAT = HEADER.size + MESSAGE.size  # where a message says what has happened
 INITIAL, OWN = "/proc/1/ns/net", "/proc/thread-self/ns/net"
 NLMSG_DONE, SO_ATTACH_FILTER, CLONE_NEWNET = 3, 26, 0x40000000
 ANSWER = 2.0  # seconds: a kernel that does not tell does not answer either
+FIRST = (1, 2)  # numbers in their own namespace; a small init may be the first
+FORGET = 10.0  # seconds
 # A runtime says a little later than its container's first program that the container runs.
-PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+LATER = (0.05, 0.15, 0.35, 0.75, 1.5, 3.0)  # seconds
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -32,23 +35,27 @@ def watch(tell: t.Callable[[], None]) -> None:
     It takes the thread that it runs in to the initial network namespace.
     """
     with contextlib.closing(_listen()) as sock:
-        seen: set[tuple[int, int]] = set()
+        seen: dict[tuple[int, int], float] = {}
         tell()
-        left = list(PAUSES)
+        due = _later()
         while True:
-            sock.settimeout(left.pop(0) if left else None)
+            sock.settimeout(max(0.001, due[0] - time.monotonic()) if due else None)
+            first = False
             try:
-                data = sock.recv(1 << 16)
+                first = _is_first(sock.recv(1 << 16), seen)
             except socket.timeout:
-                tell()
-                continue
+                pass
             except OSError:  # ENOBUFS: something was lost
-                data = b""
-            place = _place(data) if data else None
-            if not data or (place is not None and place not in seen):
-                seen |= {place} if place is not None else set()
+                first = True
+            if first or due and due[0] <= time.monotonic():
                 tell()
-                left = list(PAUSES)
+                due = _later() if first else due[1:]
+
+
+def _later() -> list[float]:
+    """When to look again."""
+    now = time.monotonic()
+    return [now + seconds for seconds in LATER]
 
 
 def _listen() -> socket.socket:
@@ -87,13 +94,22 @@ def _only_starts(sock: socket.socket) -> None:
     sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
 
 
-def _place(data: bytes) -> tuple[int, int] | None:
-    """The namespaces that a started program runs in, None where they are our own network, or it has ended."""
+def _is_first(data: bytes, seen: dict[tuple[int, int], float]) -> bool:
+    """Whether a program is a container's first one, or the first for a while in its namespaces.
+
+    ``seen``: when programs were started in which namespaces. Their numbers are given anew when they have gone.
+    """
     what, _cpu, _time, _pid, process = EVENT.unpack_from(data, WHAT)
     if what != EVENT_EXEC:
-        return None
+        return False
     try:
         net, pid = (os.stat(f"/proc/{process}/ns/{kind}").st_ino for kind in ("net", "pid"))
-        return (net, pid) if net != os.stat(OWN).st_ino else None
-    except OSError:
-        return None
+        if net == os.stat(OWN).st_ino:
+            return False
+        with open(f"/proc/{process}/status", "rb") as status:
+            number = next((line.split()[-1] for line in status if line.startswith(b"NStgid:")), b"0")
+    except OSError:  # it has ended
+        return False
+    now = time.monotonic()
+    before, seen[net, pid] = seen.get((net, pid)), now
+    return int(number) in FIRST or before is None or now - before > FORGET

@@ -79,8 +79,8 @@ def test_P41_a_name_that_all_of_them_know(site: tuple[Host, list[Engine]]) -> No
     engines[1].stop("web1")
     said = find(host, "auto", "web1")[1]
     assert "several runtimes: podman, lxc (not running), incus, containerd, nspawn, netns;" in said
-    for engine in (engines[0], *engines[2:]):
-        assert engine.attach("web1", addresses=[f"{NET}.1/24"])["changed"]
+    for number, engine in enumerate((engines[0], *engines[2:]), 1):
+        assert engine.attach("web1", addresses=[f"{NET}.{number}/24"])["changed"]
         assert engine.links("web1") == ["eth1"]
     said = find(host, "auto", "nobody")[1]
     assert "asked: podman, lxc, incus, containerd, nspawn, netns" in said
