@@ -150,6 +150,9 @@ class Fleet:
     def stop(self, name: str) -> None:
         """A host's end, as if its plug was pulled; ssh is told, which else would wait for it on a connection it has."""
         self.hosts[name].end()
+        assert self.underlay, "no fleet"
+        with contextlib.suppress(RuntimeError):  # the kernel takes its time with a network, and may have done it by now
+            self.underlay.run("ip", "link", "del", f"u-{name}")
         master = f"{self.directory}/{name}"
         if os.path.exists(master):
             words = ["ssh", "-F", f"{self.directory}/ssh_config", "-S", master, "-O", "exit", name]
