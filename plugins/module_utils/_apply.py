@@ -11,14 +11,14 @@ import errno
 import itertools
 import typing as t
 
-from . import _codec, _dhcp, _dhcp6, _filter, _ovs, _probe, _spoofing, _wireless, _zeroconf
+from . import _codec, _dhcp, _dhcp6, _filter, _ovs, _probe, _spoofing, _zeroconf
 from ._dhcp6_lease import Lease6
 from ._errors import PipeworkError
 from ._model import GROUP_DELETE, HOST, STAND_IN, Address, FilterRule, Link, Port, SpoofCheck
 from ._netlink import KernelError, Namespaces
 from ._normalize import hashed_name
 from ._plan import Operation, Plan, undo
-from ._refusals import lacking
+from ._refusals import lacking, moves_radio
 from ._requests import REQUESTS, Request, create_address, create_link
 from ._sysctls import Sysctl, path_of
 
@@ -141,7 +141,7 @@ def _execute(batch: Plan, namespaces: Namespaces, done: Plan) -> None:
     elif sort in DELETED_TOGETHER:
         _delete_links(work, namespaces, done)
     else:
-        moving = [operation for operation in work if _wireless.moves(operation)]
+        moving = [operation for operation in work if moves_radio(operation)]
         rest = [operation for operation in work if operation not in moving] if moving else work
         if sort == ("claim", "create"):
             _raise_from(_probe.ask_around(work, namespaces))
@@ -157,6 +157,8 @@ def _raise_from(failure: tuple[Operation, Exception] | None) -> None:
 
 
 def _move_radio(operation: Operation, namespaces: Namespaces, done: Plan) -> None:
+    from . import _wireless  # which few runs need
+
     try:
         _wireless.carry(operation, namespaces)
     except KernelError as error:

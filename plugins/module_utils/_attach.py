@@ -8,7 +8,7 @@ import collections
 import dataclasses
 import typing as t
 
-from . import _autoconf, _bandwidth, _kinds, _nic_vlan, _ovs_wish
+from . import _autoconf, _kinds, _nic_vlan, _ovs_wish
 from ._attachment import KINDS_WITH, KINDS_WITH_MODE, Attachment
 from ._facts import Facts, link_key, port_key, whose
 from ._kinds.phys import home
@@ -81,6 +81,10 @@ class Wish:
         self.desired[key] = item
         if own:
             self.own.add(key)
+
+    def want_all(self, items: t.Iterable[KernelObject | Absent], own: bool = True) -> None:
+        for item in items:
+            self.want(item, own)
 
 
 class Scene:
@@ -211,8 +215,7 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
             _claim(wanted, item, wish)
             wish.standing.add(wanted.parent)
     if site.link is not None and site.link.type == "phys" and kind not in _kinds.MOVING:
-        for wanted in home(facts, site.link):
-            wish.want(wanted, own=False)
+        wish.want_all(home(facts, site.link), own=False)
     if site.link is not None and site.link.parent:
         wish.vacated.add(site.link.parent)
         if site.link.type in PAIR_TYPES:
@@ -222,13 +225,13 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
     port = site.port
     if port is not None and port.bridge and _bridge_of(wish, port.key) != port.bridge:
         wish.left.add(port.bridge)
-    for wanted in wanted_dhcp(target, facts.keeper, scene.state, wish.desired):
-        wish.want(wanted)
+    wish.want_all(wanted_dhcp(target, facts.keeper, scene.state, wish.desired))
     sysctls = [Sysctl(label, item.interface, name, value) for name, value in _autoconf.sysctls_of(item)]
-    for wanted in (*sysctls, *layer3(item, label, scene), *_autoconf.wanted(item, label, scene, target)):
-        wish.want(wanted)
-    for wanted in _bandwidth.of_attachment(item, label, scene.state, wish.desired):
-        wish.want(wanted)
+    wish.want_all((*sysctls, *layer3(item, label, scene), *_autoconf.wanted(item, label, scene, target)))
+    if item.bandwidth is not None:
+        from . import _bandwidth  # which few runs need
+
+        wish.want_all(_bandwidth.of_attachment(item, label, scene.state, wish.desired))
     check_ipv6(item, label, scene)
 
 
@@ -314,8 +317,7 @@ def _absent_remains(
             link = t.cast(Link, scene.link(HOST, device.name))
             wish.want(Absent(link.key))
             if link.nic is not None:
-                for wanted in home(scene.facts, link):
-                    wish.want(wanted, own=False)
+                wish.want_all(home(scene.facts, link), own=False)
             if device.master is not None:
                 wish.left.add(str(scene.facts.host_name(device.master)))
 

@@ -24,7 +24,6 @@ from . import (
     _spoofing,
     _uppers,
     _vlans,
-    _wireless,
 )
 from ._arrivals import addresses_of, arrive, on_switch
 from ._attach import Target, Wish, compile_wish
@@ -78,12 +77,12 @@ class AttachJob:
 
     def _open_others(self, namespaces: Namespaces) -> None:
         """All running containers, since a macvlan shows only in the container."""
-        table = _runtimes.runtimes()
         wanted: list[Request] = []
         for user in dict.fromkeys((None, *(item.runtime_user for item in self.items))):
             for runtime in _runtimes.AUTO if user is None else _runtimes.OF_USERS:
-                if table[runtime].installed(user):
-                    wanted += [(runtime, name, user) for name in table[runtime].running(user)]
+                asked = _runtimes.runtime_of(runtime)
+                if asked.installed(user):
+                    wanted += [(runtime, name, user) for name in asked.running(user)]
         for answer in _runtimes.find_all(wanted):
             if isinstance(answer, _runtimes.Found):
                 namespaces.add(answer.label, answer.fd)
@@ -101,6 +100,8 @@ class AttachJob:
         if _uppers.open_other_ends(facts.halves(concerned), namespaces):
             facts = look()
         if lending:
+            from . import _wireless  # which few runs need
+
             facts.wireless = _wireless.observe(namespaces)
         observe_cards(namespaces, facts, self._cards(facts))
         self._observe_sysctls(facts, namespaces)

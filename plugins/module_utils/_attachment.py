@@ -9,7 +9,7 @@ import functools
 import re
 import typing as t
 
-from . import _bandwidth, _dhcp_clients, _dhcp_lease, _sysctls, _vlans
+from . import _dhcp_clients, _dhcp_lease, _sysctls, _vlans
 from . import _normalize as norm
 from ._errors import PipeworkError
 from ._items import Params, container_of, items_of
@@ -17,6 +17,9 @@ from ._route_words import Names
 from ._routes import RouteItem
 from ._routing_options import placed, routing_options
 from ._rules import RuleItem
+
+if t.TYPE_CHECKING:
+    from ._bandwidth import Bandwidth
 
 MACVLAN_MODES = ("bridge", "private", "vepa", "passthru", "source")
 IPVLAN_MODES = ("l2", "l3", "l3s")
@@ -71,7 +74,7 @@ class Attachment:
     pkey: int | None = None
     port: tuple[tuple[str, bool], ...] | None = None
     sysctls: tuple[tuple[str, str], ...] | None = None
-    bandwidth: _bandwidth.Bandwidth | None = None
+    bandwidth: Bandwidth | None = None
     forwarding: str = "auto"
     announce: bool = True
     state: str = "present"
@@ -200,11 +203,19 @@ def _normalized(params: Params, names: Names | None) -> dict[str, t.Any]:
         "pkey": None if given("pkey") is None else norm.partition_key(params["pkey"]),
         "port": _port(params.get("port") or {}),
         "sysctls": _sysctls.from_option(params.get("sysctls") or {}) or None,
-        "bandwidth": _bandwidth.from_option(params.get("bandwidth")),
+        "bandwidth": _bandwidth(params.get("bandwidth")),
         "forwarding": given("forwarding") or "auto",
         "announce": params.get("announce") is not False,
         "state": given("state") or "present",
     }
+
+
+def _bandwidth(value: t.Any) -> Bandwidth | None:
+    if value is None:
+        return None
+    from ._bandwidth import from_option  # which few runs need
+
+    return from_option(value)
 
 
 def _dhcp(params: Params) -> dict[str, t.Any]:

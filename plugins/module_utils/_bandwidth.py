@@ -47,10 +47,8 @@ class Bandwidth(t.NamedTuple):
         return {"rate": RATE.show(RATE.read(rate)), "burst": self.burst or SIZE.show(usual)}
 
 
-def from_option(given: t.Any) -> Bandwidth | None:
+def from_option(given: t.Mapping[str, t.Any]) -> Bandwidth:
     """Checked; PipeworkError."""
-    if given is None:
-        return None
     found: dict[str, str | None] = {}
     for name, value in given.items():
         if name not in Bandwidth._fields:
@@ -72,15 +70,13 @@ def from_option(given: t.Any) -> Bandwidth | None:
 
 
 def of_attachment(item: Attachment, label: str, state: State, desired: Desired) -> t.Iterator[KernelObject | Absent]:
-    """What an attachment's option wants, as soon as it is known what its port will be."""
-    if item.bandwidth is None:
-        return
+    """What an attachment's option, which it has, wants as soon as it is known what its port will be."""
     have, want = (states.get(port_key(label, item.interface)) for states in (state, desired))
     port = want if isinstance(want, Port) else None
     if isinstance(have, Port) and port is not None and have.local_interface != port.local_interface:
         follow(state, str(have.local_interface), str(port.local_interface))
     try:
-        yield from wanted(item.bandwidth, item.title, label, item.interface, port, state)
+        yield from wanted(t.cast(Bandwidth, item.bandwidth), item.title, label, item.interface, port, state)
     except PipeworkError as error:
         raise item.refuse(str(error)) from None
 

@@ -74,6 +74,7 @@ def dump_links() -> bytes:
     return _message(ifinfmsg, RTM_GETLINK, REQUEST | DUMP, [("IFLA_EXT_MASK", RTEXT_FILTER_SKIP_STATS)])
 
 
+@functools.lru_cache(maxsize=64)  # in a thousand containers, the same
 def ask_link(name: str) -> bytes:
     attrs = [("IFLA_IFNAME", _bytes(name)), ("IFLA_EXT_MASK", RTEXT_FILTER_SKIP_STATS)]
     return _message(ifinfmsg, RTM_GETLINK, REQUEST | ACK, attrs)
@@ -184,7 +185,14 @@ def set_link(
         if value is not None:
             attrs.append((attribute, value))
     change = 0 if up is None else IFF_UP
-    return _message(ifinfmsg, RTM_SETLINK, REQUEST | ACK, attrs, index=index, flags=IFF_UP if up else 0, change=change)
+    make = _about_itself if {name, alias, mac} == {None} else _about_itself.__wrapped__
+    message = make(tuple(attrs), IFF_UP if up else 0, change)
+    return message[:20] + struct.pack("=i", index) + message[24:]
+
+
+@functools.lru_cache(maxsize=64)  # what many interfaces are told is encoded once; the index is written into it
+def _about_itself(attrs: tuple[tuple[str, t.Any], ...], flags: int, change: int) -> bytes:
+    return _message(ifinfmsg, RTM_SETLINK, REQUEST | ACK, list(attrs), flags=flags, change=change)
 
 
 def set_link_settings(index: int, kind: str, settings: dict[str, t.Any]) -> bytes:

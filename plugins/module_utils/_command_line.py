@@ -7,7 +7,6 @@ from __future__ import annotations
 import typing as t
 
 from ._errors import PipeworkError
-from ._grammar.command import Command
 from ._items import Params
 
 BESIDE = (
@@ -15,10 +14,11 @@ BESIDE = (
 )
 
 
-def said(params: Params, parse: t.Callable[[t.Any], Command], defaults: t.Collection[str]) -> tuple[str, Params]:
+def said(params: Params, program: str, defaults: t.Collection[str]) -> tuple[str, Params]:
     """The verb of ``cmd`` and the options that it means; no verb and the same options where there is none.
 
-    ``defaults``: options that may stand beside it, since they are the task's defaults for its items.
+    ``program``: what stands before it, "ip route", "ip rule" or "tc". ``defaults``: options that may stand beside it,
+    since they are the task's defaults for its items.
     """
     if params.get("cmd") in (None, "", []):
         return "", params
@@ -27,7 +27,9 @@ def said(params: Params, parse: t.Callable[[t.Any], Command], defaults: t.Collec
             raise PipeworkError(f"{option}: stands beside cmd, which says all; leave one of them out.")
     if params.get("state") is not None:
         raise PipeworkError("state: stands beside cmd, whose verb says what is to be.")
-    command = parse(params["cmd"])
+    from ._grammar import ip_route, ip_rule, tc  # which few runs need
+
+    command = {"ip route": ip_route, "ip rule": ip_rule, "tc": tc}[program].parse(params["cmd"])
     place = {name: params[name] for name in ("container", "runtime", "runtime_user") if params.get(name) is not None}
     beside = {name: params[name] for name in defaults if params.get(name) is not None}
     family = f"ipv{command.family}"

@@ -96,7 +96,7 @@ class Finder:
         """Who tells of a runtime's containers: it does itself, or the kernel, for all that have a first program."""
         if runtime == "auto":
             return STARTS
-        if hasattr(_runtimes.runtimes()[runtime], "watch"):
+        if hasattr(_runtimes.runtime_of(runtime), "watch"):
             return runtime, user
         return STARTS if runtime in _runtimes.AUTO else None
 
@@ -128,7 +128,7 @@ class Finder:
                 if key == STARTS:
                     _starts.watch(tell)
                 else:
-                    _runtimes.runtimes()[runtime].watch(names, user, tell)
+                    _runtimes.runtime_of(runtime).watch(names, user, tell)
             self._listeners[key] = False
             self._tell(b"+")
             time.sleep(LISTEN_AGAIN)

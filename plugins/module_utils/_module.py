@@ -11,7 +11,6 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ._errors import PipeworkError
-from ._run import run
 from ._runtimes import NAMES
 
 Work = t.Callable[..., "dict[str, t.Any]"]
@@ -23,7 +22,8 @@ CONTAINER = {
 
 
 def run_module(
-    argument_spec: dict[str, t.Any], job: t.Callable[[dict[str, t.Any]], t.Any], work: Work = run, **constraints: t.Any
+    argument_spec: dict[str, t.Any], job: t.Callable[[dict[str, t.Any]], t.Any], work: Work | None = None,
+    **constraints: t.Any,
 ) -> None:
     """A whole module: parses its options, does its job, and exits."""
     module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True, **constraints)
@@ -32,19 +32,34 @@ def run_module(
             prepared = job(module.params)
         except PipeworkError as error:
             raise PipeworkError(str(error), "Nothing was changed.") from None
-        result = work(prepared, check=module.check_mode)
+        result = (work or _run)(prepared, check=module.check_mode)
     except PipeworkError as error:
         gc.freeze()
-        module.fail_json(msg=str(error), **error.results)
+        module.fail_json(msg=str(error), invocation={"module_args": _given(module.params)}, **error.results)
     except Exception as error:  # pylint: disable=broad-except  # a traceback is for -vvv, never for the reader of the output
         words = f"This should not have happened, please report it: {type(error).__name__}: {error}"
         module.fail_json(msg=words, exception=traceback.format_exc())
     for words in result.pop("warnings", ()):
         module.warn(words)
+    result["invocation"] = {"module_args": _given(module.params)}
     if module._diff:  # pylint: disable=protected-access  # the documented way to ask
         result["diff"] = {"before": _text(result["before"]), "after": _text(result["after"])}
     gc.freeze()  # or the interpreter looks through all of pyroute2's classes once more as it ends, which takes 60 ms
     module.exit_json(**result)
+
+
+def _run(job: t.Any, check: bool) -> dict[str, t.Any]:
+    from ._run import run  # which a module that changes nothing does not need
+
+    return run(job, check)
+
+
+def _given(params: t.Any) -> t.Any:
+    """The options without those that were left out: a thousand items have forty thousand of them, which Ansible would
+    copy, send and read again."""
+    if isinstance(params, dict):
+        return {name: _given(value) for name, value in params.items() if value is not None}
+    return [_given(each) for each in params] if isinstance(params, list) else params
 
 
 def _text(shown: dict[str, t.Any]) -> str:

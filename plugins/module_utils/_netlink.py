@@ -16,7 +16,7 @@ import socket
 import struct
 import typing as t
 
-from . import _codec, _codec_route, _codec_rule, _codec_vf, _codec_watch, _wire
+from . import _codec, _codec_route, _codec_rule, _codec_vf, _wire
 from ._errors import PipeworkError
 from ._model import HOST, Address, Device, Route
 from ._rules import Rule
@@ -162,6 +162,8 @@ class Netns:
 
     def lent_addresses(self, device: Device, version: int = 4) -> list[Address]:
         """The addresses of an interface that somebody gave to it for a time."""
+        from . import _codec_watch  # which few runs need
+
         return [
             _codec_watch.decode_lent(raw, self.label, device.name)
             for raw in self._dump(_codec.dump_addresses()) if _codec_watch.is_lent_address(raw, device.index, version)

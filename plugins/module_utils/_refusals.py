@@ -6,11 +6,18 @@ from __future__ import annotations
 
 import errno
 
-from . import _wireless
-from ._model import Link
+from ._model import HOST, Link
 from ._plan import Operation
 from ._vfs import Vf, VfAddress
 from ._vlans import KERNEL_OPTION
+
+
+def moves_radio(operation: Operation) -> bool:
+    """Whether an operation moves a wireless NIC, between the host and a container."""
+    link = operation.subject
+    if not isinstance(link, Link) or link.type != "phys" or link.ns == HOST or operation.action == "update":
+        return False
+    return link.nic is not None and link.nic.wireless
 
 
 def lacking(operation: Operation, number: int | None) -> str:
@@ -20,7 +27,7 @@ def lacking(operation: Operation, number: int | None) -> str:
         return f" The link of this VLAN of {link.parent} is in another network namespace."
     if isinstance(link, (Vf, VfAddress)) and number in (errno.EOPNOTSUPP, errno.EPROTONOSUPPORT):
         return f" The driver of {link.pf} does not set this for its virtual functions."
-    if _wireless.moves(operation):
+    if moves_radio(operation):
         return " The driver of this wireless NIC does not let it move." if number == errno.EOPNOTSUPP else ""
     if operation.action == "create" and number == errno.ENOENT and link.KIND in ("qdisc", "tc_filter"):
         from . import _tc_model  # which few runs need

@@ -17,7 +17,6 @@ from . import _normalize as norm
 from . import _route_words as words
 from ._command_line import said
 from ._errors import PipeworkError
-from ._grammar import ip_route
 from ._items import Params, container_of
 from ._model import PROTOCOL_ROUTE, Hop, Route, default_metric
 from ._plan import KernelObject
@@ -123,7 +122,7 @@ class RouteItem:
     def from_params(cls, params: Params, where: str, names: words.Names, ns: bool = True) -> RouteItem:
         """Checks one item's options; raises PipeworkError. Without ``ns``: it is part of something with a container."""
         try:
-            verb, params = said(params, ip_route.parse, ("table", "protocol"))
+            verb, params = said(params, "ip route", ("table", "protocol"))
             state = params.get("state") or "present"
             if verb == "flush":
                 params = {"destination": "default", **params}

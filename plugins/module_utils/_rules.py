@@ -15,7 +15,6 @@ from . import _normalize as norm
 from . import _route_words as words
 from ._command_line import said
 from ._errors import PipeworkError
-from ._grammar import ip_rule
 from ._items import Params, container_of
 from ._plan import KernelObject
 
@@ -134,7 +133,7 @@ class RuleItem:
     def from_params(cls, params: Params, where: str, names: words.Names, ns: bool = True) -> RuleItem:
         """Checks one item's options; raises PipeworkError. Without ``ns``: it is part of something with a container."""
         try:
-            verb, params = said(params, ip_rule.parse, ("table", "protocol"))
+            verb, params = said(params, "ip rule", ("table", "protocol"))
             if verb and params.get("action") == "unicast":
                 params = {**params, "action": "lookup"}
             state = params.get("state") or "present"

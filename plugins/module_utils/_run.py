@@ -14,10 +14,12 @@ import signal
 import time
 import typing as t
 
-from ._apply import Step, apply, take_back
 from ._errors import PipeworkError
 from ._netlink import Namespaces
 from ._plan import Desired, Key, Plan, State, reconcile, simulate, view
+
+if t.TYPE_CHECKING:
+    from ._apply import Step
 
 RUN_FOLDER = "/run/pipework"
 LOCK_SECONDS = 300
@@ -75,6 +77,8 @@ def run(job: Job, check: bool = False, step: Step | None = None) -> dict[str, t.
 
 def _change(job: Job, plan: Plan, namespaces: Namespaces, step: Step | None) -> State:
     """Applies a plan and reads the kernel again, which must then want nothing more; returns the state that it is in."""
+    from ._apply import apply, take_back  # which a run that changes nothing does not need
+
     done: Plan = []
     todo = plan
     with _interruptible():

@@ -11,7 +11,6 @@ from . import _normalize as norm
 from . import _tc_tree
 from ._command_line import said
 from ._errors import PipeworkError
-from ._grammar import tc
 from ._items import Params, container_of, items_of
 from ._tc import AT_THE_DOOR, QDISCS
 from ._tc_model import DISTRIBUTIONS, DOOR, OURS, ROOT, Qdisc
@@ -79,7 +78,7 @@ class TcItem:
     def from_params(cls, params: Params, where: str = "") -> TcItem:
         """Checks one item's options; raises PipeworkError."""
         try:
-            verb, params = said(params, tc.parse, ("device",))
+            verb, params = said(params, "tc", ("device",))
             return cls(**_normalized(params, where), where=where, verb=verb)
         except PipeworkError as error:
             raise PipeworkError(f"{where}{error}") from None

@@ -14,9 +14,9 @@ import time
 import typing as t
 
 from . import _runtimes
-from ._attachment import Params
 from ._errors import PipeworkError
 from ._finder import Finder, Request
+from ._items import Params
 from ._model import HOST
 from ._netlink import KernelError, Namespaces
 from ._run import require_privileges
@@ -188,7 +188,7 @@ def _hear(waiter: Waiter, ready: set[int]) -> None:
     watch, found = waiter.watch, waiter.found
     if watch is None or found is None:
         return
-    renamed = found.runtime == "netns" and not _runtimes.runtimes()["netns"].lasts(found.name, found.fd)
+    renamed = found.runtime == "netns" and not _runtimes.runtime_of("netns").lasts(found.name, found.fd)
     if renamed or waiter.process in ready:
         waiter.ended()
     elif watch.fileno() in ready:

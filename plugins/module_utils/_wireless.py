@@ -79,14 +79,6 @@ def observe(namespaces: Namespaces) -> dict[int, int]:
         return {}
 
 
-def moves(operation: Operation) -> bool:
-    """Whether an operation moves a wireless NIC, between the host and a container."""
-    link = operation.subject
-    if not isinstance(link, Link) or link.type != "phys" or link.ns == HOST or operation.action == "update":
-        return False
-    return link.nic is not None and link.nic.wireless
-
-
 def carry(operation: Operation, namespaces: Namespaces) -> None:
     """Does such an operation. KernelError where it is refused."""
     link = t.cast(Link, operation.subject)

@@ -332,7 +332,7 @@ def test_P39_created_container_is_waited_for(site: Site, monkeypatch: pytest.Mon
     assert time.monotonic() - since >= 3
     assert f"container: {a.name!r} has been created but not started" in said
     assert f"'docker start {a.name}'" in said
-    monkeypatch.setattr(docker_runtime, "START_SECONDS", 60)
+    monkeypatch.setattr(_runtimes, "patience", 60)
     threading.Timer(0.7, a.start).start()
     done = site.run(container=a.name, host_interface=BRIDGE, addresses=[f"{NET4}.1/24"])
     assert done["changed"]
@@ -340,7 +340,7 @@ def test_P39_created_container_is_waited_for(site: Site, monkeypatch: pytest.Mon
 
 
 def test_P39_waits_do_not_add_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(docker_runtime, "START_SECONDS", 5)
+    monkeypatch.setattr(_runtimes, "patience", 5)
     names = [site.create(f"n{number}").name for number in range(3)]
     since = time.monotonic()
     assert all(isinstance(answer, _runtimes.NotRunning) for answer in find(*names))
@@ -372,7 +372,7 @@ def test_stopped_and_removed_containers(site: Site) -> None:
 
 def test_container_that_ends_again_and_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     a = site.container("a", command="false", restart_policy={"Name": "always"})
-    monkeypatch.setattr(docker_runtime, "START_SECONDS", 0)
+    monkeypatch.setattr(_runtimes, "patience", 0)
     assert eventually(lambda: a.reload() or (a.attrs["RestartCount"] > 2 and a.status == "restarting"))
     [said] = find(a.name)
     assert f"see 'docker logs {a.name}'" in str(said)
@@ -458,7 +458,7 @@ def test_B14_process_number_of_another_process(
     site: Site, stranger: int, monkeypatch: pytest.MonkeyPatch, docker_client: t.Any,
 ) -> None:
     a = site.container("a")
-    monkeypatch.setattr(docker_runtime, "START_SECONDS", 0.3)
+    monkeypatch.setattr(_runtimes, "patience", 0.3)
     # The stranger is older than the container, but may have begun in the same second.
     monkeypatch.setattr(docker_runtime, "BIRTH_SECONDS", -1)
 
@@ -484,7 +484,7 @@ def test_B14_engine_without_control_groups(
 ) -> None:
     """There the age tells: a process that took the number over began after the container."""
     a = site.container("a")
-    monkeypatch.setattr(docker_runtime, "START_SECONDS", 0.1)
+    monkeypatch.setattr(_runtimes, "patience", 0.1)
     born = os.stat(f"/proc/{stranger}").st_ctime
     for after, found in ((0.5, True), (5, True), (-5, False), (-3600, False), (3600, False)):
         for zone, shift in (("Z", 0), ("+01:00", 3600), ("-09:30", -34200)):

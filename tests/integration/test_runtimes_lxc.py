@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _program
+from ansible_collections.pipework.containers.plugins.module_utils import _program, _runtimes
 from ansible_collections.pipework.containers.plugins.module_utils._runtimes import lxc
 from tests.integration.engines import NET, Cases, Engine, busybox_root, need
 from tests.integration.lab import Host
@@ -115,7 +115,7 @@ class TestLxc(Cases):
     def test_B14_process_number_of_another_process(self, engine: Lxc, monkeypatch: pytest.MonkeyPatch) -> None:
         """The number that the monitor named has been taken over since."""
         engine.start("web1")
-        monkeypatch.setattr(lxc, "START_SECONDS", 0.3)
+        monkeypatch.setattr(_runtimes, "patience", 0.3)
         real = lxc._ask
         with subprocess.Popen(["unshare", "-n", "sleep", "60"]) as stranger:
             for pid in (stranger.pid, os.getpid(), 1, 1 << 22):

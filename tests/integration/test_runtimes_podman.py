@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _program
+from ansible_collections.pipework.containers.plugins.module_utils import _program, _runtimes
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 from ansible_collections.pipework.containers.plugins.module_utils._runtimes import podman
 from tests.integration.engines import IMAGE, NET, Cases, Engine, busybox_root, need
@@ -217,7 +217,7 @@ class TestPodman(Cases):
     def test_B14_process_number_of_another_process(self, engine: Podman, monkeypatch: pytest.MonkeyPatch) -> None:
         """The number that Podman names has been taken over since."""
         engine.start("web1")
-        monkeypatch.setattr(podman, "START_SECONDS", 0.3)
+        monkeypatch.setattr(_runtimes, "patience", 0.3)
         real = podman._list
         with subprocess.Popen(["unshare", "-n", "sleep", "60"]) as stranger:
             for pid in (stranger.pid, os.getpid(), 1, 1 << 22):

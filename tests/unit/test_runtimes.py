@@ -60,7 +60,7 @@ class Stand:
 def table(monkeypatch: pytest.MonkeyPatch) -> dict[str, Stand]:
     here = ("docker", "netns", "pid", "host")
     stands = {name: Stand({}, installed=name in here) for name in _runtimes.NAMES}
-    monkeypatch.setattr(_runtimes, "runtimes", lambda: stands)
+    monkeypatch.setattr(_runtimes, "runtime_of", stands.__getitem__)
     return stands
 
 
@@ -306,7 +306,7 @@ def containers(**pids: int) -> dict[str, dict[str, Any]]:
 def test_P41_what_podman_says(monkeypatch: pytest.MonkeyPatch) -> None:
     from ansible_collections.pipework.containers.plugins.module_utils._runtimes import podman
 
-    monkeypatch.setattr(podman, "START_SECONDS", 0)
+    monkeypatch.setattr(_runtimes, "patience", 0)
     monkeypatch.setattr(podman, "_list", lambda _user: containers(web1=0, db1=os.getpid()))
     stopped, stranger, by_id, unknown = podman.find_many([(name, None) for name in ("web1", "db1", "00", "web")])
     assert isinstance(stopped, NotRunning)

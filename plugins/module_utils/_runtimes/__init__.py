@@ -11,6 +11,7 @@ each time that looking again may be worth it, and returns where it cannot go on.
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
 import types
 import typing as t
@@ -90,8 +91,13 @@ Who = tuple[t.Optional[str], t.Optional[str]]  # name, user
 Answer = t.Union[Found, PipeworkError, None]
 
 
+def runtime_of(name: str) -> types.ModuleType:
+    """The file of one runtime, which alone is loaded: to read all of them takes as long as a small run does."""
+    return importlib.import_module(f".{name}", __package__)
+
+
 def runtimes() -> dict[str, types.ModuleType]:
-    """The table. ``auto`` asks those that name containers, in this order."""
+    """The table. What is imported here by name is also how Ansible knows which files to bring along."""
     from . import containerd, cri, docker, host, incus, lxc, netns, nspawn, pid, podman
 
     return {
@@ -100,6 +106,7 @@ def runtimes() -> dict[str, types.ModuleType]:
     }
 
 
+# ``auto`` asks those that name containers, in this order.
 NAMES = ("docker", "podman", "lxc", "incus", "containerd", "cri", "nspawn", "netns", "pid", "host")
 AUTO = ("docker", "podman", "lxc", "incus", "containerd", "cri", "nspawn", "netns")
 OF_USERS = ("docker", "podman")  # that run without root too
@@ -108,18 +115,19 @@ SHOWN_BY = {
     "containerd": "nerdctl ps", "cri": "crictl pods", "nspawn": "machinectl list", "netns": "ip netns list",
 }
 CANDIDATES_SHOWN = 8
+patience = 3.0  # seconds that containers which are just starting are waited for, all of a run together
 
 
 def find_all(wanted: t.Sequence[tuple[str, str | None, str | None]]) -> list[Found | PipeworkError]:
     """Looks up (runtime, name, user) each; an error takes the place of what was not found."""
-    table = runtimes()
     answers: dict[str, dict[Who, dict[str, Answer]]] = {}
     for choice in dict.fromkeys(runtime for runtime, _name, _user in wanted):
         whos = list(dict.fromkeys((name, user) for runtime, name, user in wanted if runtime == choice))
         answers[choice] = {who: {} for who in whos}
         for runtime in AUTO if choice == "auto" else (choice,):
-            asked = [who for who in whos if choice != "auto" or table[runtime].installed(who[1])]
-            for who, answer in zip(asked, _ask(table[runtime], asked)):
+            asker = runtime_of(runtime)
+            asked = [who for who in whos if choice != "auto" or asker.installed(who[1])]
+            for who, answer in zip(asked, _ask(asker, asked)):
                 answers[choice][who][runtime] = answer
     return [
         _the_one(name, answers["auto"][name, user]) if runtime == "auto"
@@ -130,9 +138,8 @@ def find_all(wanted: t.Sequence[tuple[str, str | None, str | None]]) -> list[Fou
 
 def at_once() -> None:
     """From now on this process does not wait for containers that are just starting: it has another way to wait."""
-    for runtime in runtimes().values():
-        if hasattr(runtime, "START_SECONDS"):
-            setattr(runtime, "START_SECONDS", 0.0)  # noqa: B010
+    global patience
+    patience = 0.0
 
 
 def _ask(runtime: types.ModuleType, whos: list[Who]) -> list[Answer]:

@@ -12,14 +12,13 @@ import sys
 import time
 import typing as t
 
-from .. import _program
+from .. import _program, _runtimes
 from .._errors import PipeworkError
 from . import Answer, Found, NotRunning, Unavailable, Who, podman, resolve
 from .pid import enter, in_group, status
 
 SOCKET = "/var/run/docker.sock"
 SECONDS = 60  # for one answer
-START_SECONDS = 3.0  # how long containers that are just starting are waited for, all of a run together
 POLL_SECONDS = 0.05
 BIRTH_SECONDS = 30.0  # a container's process is this much older, at most, than the start that the engine reports
 TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)")
@@ -41,7 +40,7 @@ def installed(user: str | None) -> bool:
 
 def find_many(wanted: list[Who]) -> list[Answer]:
     """Many at once: one list of all containers, and an inspection of each that is meant."""
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + _runtimes.patience
     answers: dict[Who, Answer] = {}
     for user in dict.fromkeys(user for _name, user in wanted):
         names = [str(name) for name, owner in wanted if owner == user]

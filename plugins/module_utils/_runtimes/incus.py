@@ -11,12 +11,12 @@ import re
 import time
 import typing as t
 
+from .. import _runtimes
 from .._errors import PipeworkError
 from . import Ambiguous, Answer, Found, NotRunning, Unavailable, Who, stopped, without_id
 from .pid import command, enter, status
 
 SECONDS = 10.0  # for one answer
-START_SECONDS = 3.0  # how long containers that are just starting are waited for, all of a run together
 POLL_SECONDS = 0.1
 DEFAULT = "default"
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,62}")
@@ -42,7 +42,7 @@ def installed(user: str | None) -> bool:
 
 
 def find_many(wanted: list[Who]) -> list[Answer]:
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + _runtimes.patience
     daemons: list[_Daemon] = []
     answers: list[Answer] = []
     for name, user in wanted:

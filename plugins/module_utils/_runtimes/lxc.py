@@ -9,13 +9,12 @@ from __future__ import annotations
 import os
 import time
 
-from .. import _program
+from .. import _program, _runtimes
 from .._errors import PipeworkError
 from . import Answer, Found, Unavailable, Who, stopped, without_id
 from .pid import enter
 
 FOLDER = "/run/lxc"  # where all of its programs keep their locks
-START_SECONDS = 3.0  # how long containers that are just starting are waited for, all of a run together
 POLL_SECONDS = 0.05
 NAME_BYTES = 255  # of a folder
 
@@ -26,7 +25,7 @@ def installed(user: str | None) -> bool:
 
 
 def find_many(wanted: list[Who]) -> list[Answer]:
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + _runtimes.patience
     answers: list[Answer] = []
     for name, user in wanted:
         try:

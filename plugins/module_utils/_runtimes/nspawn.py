@@ -12,13 +12,13 @@ import os
 import time
 import typing as t
 
+from .. import _runtimes
 from .._errors import PipeworkError
 from . import Answer, Found, Who, stopped, without_id
 from .pid import enter
 
 FOLDER = "/run/systemd/nspawn/propagate"
 IMAGES = "/var/lib/machines"
-START_SECONDS = 3.0  # how long containers that are just starting are waited for, all of a run together
 POLL_SECONDS = 0.05
 
 
@@ -27,7 +27,7 @@ def installed(user: str | None) -> bool:
 
 
 def find_many(wanted: list[Who]) -> list[Answer]:
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + _runtimes.patience
     processes, place = _processes(), _mounted_as(FOLDER)
     answers: list[Answer] = []
     for name, user in wanted:

@@ -12,12 +12,11 @@ import os
 import time
 import typing as t
 
-from .. import _program
+from .. import _program, _runtimes
 from .._errors import PipeworkError
 from . import Answer, Found, Unavailable, Who, is_own, resolve, stopped
 from .pid import command, enter, in_group, is_of_user, status
 
-START_SECONDS = 3.0  # how long containers that are just starting are waited for, all of a run together
 POLL_SECONDS = 0.1
 FOLDER = "/run/libpod"
 Container = dict[str, t.Any]
@@ -35,7 +34,7 @@ def installed(user: str | None) -> bool:
 
 
 def find_many(wanted: list[Who]) -> list[Answer]:
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + _runtimes.patience
     answers: dict[Who, Answer] = {}
     for user in dict.fromkeys(user for _name, user in wanted):
         names = [str(name) for name, owner in wanted if owner == user]
