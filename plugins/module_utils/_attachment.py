@@ -12,7 +12,7 @@ import typing as t
 from . import _dhcp_clients, _dhcp_lease, _sysctls, _vlans
 from . import _normalize as norm
 from ._errors import PipeworkError
-from ._items import Params, container_of, items_of
+from ._items import Item, Params, blaming, container_of, items_of
 from ._route_words import Names
 from ._routes import RouteItem
 from ._routing_options import placed, routing_options
@@ -40,7 +40,7 @@ KINDS_WITH = {  # what only some kinds have
 
 
 @dataclasses.dataclass(frozen=True)
-class Attachment:
+class Attachment(Item):
     """One item of ``attachments``. None means not managed."""
 
     container: str | None
@@ -91,14 +91,10 @@ class Attachment:
         """The VLANs of the port, as the model spells them."""
         return _vlans.of_port(self.vlan, self.vlan_trunks)
 
-    def refuse(self, message: str) -> PipeworkError:
-        """The error that says which item is wrong."""
-        return PipeworkError(f"{self.where}{message}")
-
     @classmethod
     def from_params(cls, params: Params, where: str = "", names: Names | None = None) -> Attachment:
         """Checks one item's options; raises PipeworkError. ``names``: the host's, of routing tables."""
-        try:
+        with blaming(where):
             found = cls(**_normalized(params, names), where=where)
             peer = params.get("peer")
             _check_together(found, peer is not None)
@@ -106,8 +102,6 @@ class Attachment:
                 raise PipeworkError("peer: kind veth needs it: the container at the other end, and its interface.")
             if peer is not None and found.kind not in ("auto", "veth"):
                 raise PipeworkError(f"peer: kind {found.kind} does not have it; kind veth has.")
-        except PipeworkError as error:
-            raise PipeworkError(f"{where}{error}") from None
         found = dataclasses.replace(found, routes=placed(found.routes, where), rules=placed(found.rules, where))
         return found if peer is None else found._with_peer(peer, names)
 

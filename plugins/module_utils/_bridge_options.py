@@ -9,7 +9,7 @@ import typing as t
 from . import _normalize as norm
 from . import _ovs_settings, _vlans
 from ._errors import PipeworkError
-from ._items import items_of
+from ._items import Item, blaming, items_of
 from ._ovs_rows import check_name
 from ._ovs_settings import DATAPATHS, FAIL_MODES, Settings
 from ._tunnels import Tunnel, tunnels_from_option
@@ -35,7 +35,7 @@ WHY_ONLY = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Bridge:
+class Bridge(Item):
     """One item of ``bridges``. None means not managed."""
 
     name: str
@@ -54,17 +54,11 @@ class Bridge:
     state: str = "present"
     where: str = ""
 
-    def refuse(self, message: str) -> PipeworkError:
-        """The error that says which item is wrong."""
-        return PipeworkError(f"{self.where}{message}")
-
     @classmethod
     def from_params(cls, params: t.Mapping[str, t.Any], where: str = "") -> Bridge:
         """Checks one item's options; raises PipeworkError."""
-        try:
+        with blaming(where):
             return cls(**_normalized(params), where=where)
-        except PipeworkError as error:
-            raise PipeworkError(f"{where}{error}") from None
 
 
 def bridges_from_params(params: t.Mapping[str, t.Any]) -> list[Bridge]:

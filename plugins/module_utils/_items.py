@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
 from ._errors import PipeworkError
@@ -11,6 +12,25 @@ from ._model import HOST
 
 Params = t.Mapping[str, t.Any]
 T = t.TypeVar("T")
+
+
+class Item:
+    """One of a list. Its errors say which one it is, such as ``attachments[2]: ``; a single one has no ``where``."""
+
+    where: str = ""
+
+    def refuse(self, message: str) -> PipeworkError:
+        """The error that says which item is wrong."""
+        return PipeworkError(f"{self.where}{message}")
+
+
+@contextlib.contextmanager
+def blaming(where: str) -> t.Iterator[None]:
+    """The same for errors in what an item is made of."""
+    try:
+        yield
+    except PipeworkError as error:
+        raise PipeworkError(f"{where}{error}") from None
 
 
 def items_of(params: Params, many: str, read: t.Callable[[Params, str], T], alone: t.Collection[str] = ()) -> list[T]:

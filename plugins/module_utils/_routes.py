@@ -17,7 +17,7 @@ from . import _normalize as norm
 from . import _route_words as words
 from ._command_line import said
 from ._errors import PipeworkError
-from ._items import Params, container_of
+from ._items import Item, Params, blaming, container_of
 from ._model import PROTOCOL_ROUTE, Hop, Route, default_metric
 from ._plan import KernelObject
 
@@ -98,7 +98,7 @@ def _same_hops(wanted: t.Sequence[Hop], observed: t.Sequence[Hop]) -> bool:
 
 
 @dataclasses.dataclass(frozen=True)
-class RouteItem:
+class RouteItem(Item):
     """One item of ``routes``. ``given``: the fields that the options name, which is all that absent goes by."""
 
     container: str | None
@@ -110,10 +110,6 @@ class RouteItem:
     where: str = ""  # how an error names the item
     verb: str = ""  # of a command line: add, append, prepend, change, replace, del, flush
 
-    def refuse(self, message: str) -> PipeworkError:
-        """The error that says which item is wrong."""
-        return PipeworkError(f"{self.where}{message}")
-
     @property
     def title(self) -> str:
         return self.route.name
@@ -121,7 +117,7 @@ class RouteItem:
     @classmethod
     def from_params(cls, params: Params, where: str, names: words.Names, ns: bool = True) -> RouteItem:
         """Checks one item's options; raises PipeworkError. Without ``ns``: it is part of something with a container."""
-        try:
+        with blaming(where):
             verb, params = said(params, "ip route", ("table", "protocol"))
             state = params.get("state") or "present"
             if verb == "flush":
@@ -129,8 +125,6 @@ class RouteItem:
             route, given = _route(params, names, state)
             place = t.cast("dict[str, t.Any]", container_of(params) if ns else {"container": None})
             return cls(route=route, given=given, state=state, where=where, verb=verb, **place)
-        except PipeworkError as error:
-            raise PipeworkError(f"{where}{error}") from None
 
     def matches(self, route: Route) -> bool:
         """Whether absent means this route."""

@@ -15,7 +15,7 @@ from . import _normalize as norm
 from . import _route_words as words
 from ._command_line import said
 from ._errors import PipeworkError
-from ._items import Params, container_of
+from ._items import Item, Params, blaming, container_of
 from ._plan import KernelObject
 
 ACTIONS = {"lookup": 1, "goto": 2, "nop": 3, "blackhole": 6, "unreachable": 7, "prohibit": 8}
@@ -113,7 +113,7 @@ def _short(text: str) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class RuleItem:
+class RuleItem(Item):
     """One item of ``rules``. ``given``: the fields that the options name, which is all that absent goes by."""
 
     container: str | None
@@ -125,14 +125,10 @@ class RuleItem:
     where: str = ""
     verb: str = ""  # of a command line: add, del, flush
 
-    def refuse(self, message: str) -> PipeworkError:
-        """The error that says which item is wrong."""
-        return PipeworkError(f"{self.where}{message}")
-
     @classmethod
     def from_params(cls, params: Params, where: str, names: words.Names, ns: bool = True) -> RuleItem:
         """Checks one item's options; raises PipeworkError. Without ``ns``: it is part of something with a container."""
-        try:
+        with blaming(where):
             verb, params = said(params, "ip rule", ("table", "protocol"))
             if verb and params.get("action") == "unicast":
                 params = {**params, "action": "lookup"}
@@ -140,8 +136,6 @@ class RuleItem:
             rule, given = _rule(params, names, state, bare=verb == "flush")
             place = t.cast("dict[str, t.Any]", container_of(params) if ns else {"container": None})
             return cls(rule=rule, given=given, state=state, where=where, verb=verb, **place)
-        except PipeworkError as error:
-            raise PipeworkError(f"{where}{error}") from None
 
     def matches(self, rule: Rule) -> bool:
         """Whether absent means this rule."""

@@ -16,7 +16,7 @@ from . import _normalize as norm
 from . import _route_words as words
 from ._errors import PipeworkError
 from ._facts import Facts, whose
-from ._items import items_of
+from ._items import Item, blaming, items_of
 from ._kinds import named
 from ._model import HOST, ON_A_NIC, OWNER_SHIM, UNFINISHED, Device
 from ._plan import KernelObject, Operation
@@ -28,7 +28,7 @@ MOVED = OWNER_SHIM + ":moved:"  # the mark of one with the NIC's addresses, and 
 
 
 @dataclasses.dataclass(frozen=True)
-class Shim:
+class Shim(Item):
     """One item of ``shims``. ``addresses`` None: the NIC's own."""
 
     parent: str
@@ -42,17 +42,11 @@ class Shim:
     state: str = "present"
     where: str = ""
 
-    def refuse(self, message: str) -> PipeworkError:
-        """The error that says which item is wrong."""
-        return PipeworkError(f"{self.where}{message}")
-
     @classmethod
     def from_params(cls, params: t.Mapping[str, t.Any], where: str = "") -> Shim:
         """Checks one item's options; raises PipeworkError."""
-        try:
+        with blaming(where):
             return cls(**_normalized(params), where=where)
-        except PipeworkError as error:
-            raise PipeworkError(f"{where}{error}") from None
 
 
 def shims_from_params(params: t.Mapping[str, t.Any]) -> list[Shim]:

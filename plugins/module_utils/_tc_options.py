@@ -11,7 +11,7 @@ from . import _normalize as norm
 from . import _tc_tree
 from ._command_line import said
 from ._errors import PipeworkError
-from ._items import Params, container_of, items_of
+from ._items import Item, Params, blaming, container_of, items_of
 from ._tc import AT_THE_DOOR, QDISCS
 from ._tc_model import DISTRIBUTIONS, DOOR, OURS, ROOT, Qdisc
 from ._tc_units import read_handle
@@ -50,7 +50,7 @@ class Mirror:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class TcItem:
+class TcItem(Item):
     """One item of ``interfaces``."""
 
     container: str | None
@@ -70,18 +70,12 @@ class TcItem:
     def title(self) -> str:
         return f"{self.container or 'host'}/{self.device}"
 
-    def refuse(self, message: str) -> PipeworkError:
-        """The error that says which item is wrong."""
-        return PipeworkError(f"{self.where}{message}")
-
     @classmethod
     def from_params(cls, params: Params, where: str = "") -> TcItem:
         """Checks one item's options; raises PipeworkError."""
-        try:
+        with blaming(where):
             verb, params = said(params, "tc", ("device",))
             return cls(**_normalized(params, where), where=where, verb=verb)
-        except PipeworkError as error:
-            raise PipeworkError(f"{where}{error}") from None
 
 
 def items_from_params(params: Params) -> list[TcItem]:

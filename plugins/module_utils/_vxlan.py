@@ -10,7 +10,7 @@ import typing as t
 
 from . import _normalize as norm
 from ._errors import PipeworkError
-from ._items import items_of
+from ._items import Item, blaming, items_of
 
 VNI_MAX = (1 << 24) - 1
 PORT = 4789
@@ -18,7 +18,7 @@ OVERHEAD = {4: 50, 6: 70}  # bytes: the inner Ethernet header, VXLAN, UDP and IP
 
 
 @dataclasses.dataclass(frozen=True)
-class Segment:
+class Segment(Item):
     """One item of ``segments``. None means not managed."""
 
     vni: int
@@ -36,17 +36,11 @@ class Segment:
     state: str = "present"
     where: str = ""
 
-    def refuse(self, message: str) -> PipeworkError:
-        """The error that says which item is wrong."""
-        return PipeworkError(f"{self.where}{message}")
-
     @classmethod
     def from_params(cls, params: t.Mapping[str, t.Any], where: str = "") -> Segment:
         """Checks one item's options; raises PipeworkError."""
-        try:
+        with blaming(where):
             return cls(**_normalized(params), where=where)
-        except PipeworkError as error:
-            raise PipeworkError(f"{where}{error}") from None
 
 
 def segments_from_params(params: t.Mapping[str, t.Any]) -> list[Segment]:

@@ -9,6 +9,7 @@ import typing as t
 
 from . import _normalize as norm
 from ._errors import PipeworkError
+from ._items import blaming
 from ._model import TABLE_KEPT, TABLE_MAIN, Device, Hop, Route
 
 UNTIL = ("present", "carrier", "up", "addressed", "routed", "reachable", "absent")
@@ -48,7 +49,7 @@ class Wait:
             value = params.get(name)
             return None if value in (None, "") else value
 
-        try:
+        with blaming(where):
             container = given("container")
             if any(ord(c) < 32 for c in str(container or "")):
                 raise PipeworkError(f"container: {container!r} holds control characters, which no name does.")
@@ -68,8 +69,6 @@ class Wait:
                 norm.interface_name(given("interface") or "eth1", "interface"), until,
                 None if target is None else norm.address(target, "target"), where,
             )
-        except PipeworkError as error:
-            raise PipeworkError(f"{where}{error}") from None
 
 
 def waits_from_params(params: Params) -> list[Wait]:
