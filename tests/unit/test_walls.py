@@ -31,8 +31,8 @@ DOCUMENTS = ("DOCUMENTATION", "EXAMPLES", "RETURN")
 # What runs without a kernel, an engine or a clock.
 # fmt: off
 HARMLESS = {
-    "__future__", "collections", "dataclasses", "difflib", "enum", "functools", "hashlib", "hmac", "ipaddress",
-    "itertools", "json", "math", "re", "shlex", "string", "struct", "types", "typing",
+    "__future__", "collections", "contextlib", "dataclasses", "difflib", "enum", "functools", "hashlib", "hmac",
+    "ipaddress", "itertools", "json", "math", "re", "shlex", "string", "struct", "types", "typing",
 }
 PURE = {
     "_attach", "_attachment", "_bridge", "_bridge_options", "_bridge_ovs", "_commands", "_errors", "_ovs_settings",
