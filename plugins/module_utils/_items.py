@@ -33,11 +33,14 @@ def blaming(where: str) -> t.Iterator[None]:
         raise PipeworkError(f"{where}{error}") from None
 
 
-def items_of(params: Params, many: str, read: t.Callable[[Params, str], T], alone: t.Collection[str] = ()) -> list[T]:
+def items_of(
+    params: Params, many: str, read: t.Callable[[Params, str], T], alone: t.Collection[str] = (),
+    leave_out: t.Collection[int] = (),
+) -> list[T]:
     """Each item as ``read`` understands it; top-level options are the items' defaults.
 
     ``read`` gets an item's options and how an error names it, such as ``attachments[2]: ``. ``alone``: options of the
-    module that are not an item's.
+    module that are not an item's. ``leave_out``: numbers of items that are none of these.
     """
     items = params.get(many)
     if items is None:
@@ -46,8 +49,32 @@ def items_of(params: Params, many: str, read: t.Callable[[Params, str], T], alon
     given = {name: value for name, value in params.items() if value is not None and name not in apart}
     found = []
     for number, item in enumerate(items):
+        if number in leave_out:
+            continue
         own = {name: value for name, value in (item or {}).items() if value is not None}
         found.append(read({**given, **own}, f"{many}[{number}]: "))
+    return found
+
+
+WHO = frozenset({"container", "guest", "runtime", "runtime_user"})
+
+
+def wholes_of(params: Params, many: str, scope: t.Collection[str] = ()) -> dict[int, dict[str, str | None]]:
+    """With ``purge``: the items, by their number, that name a container alone, of which nothing is listed then.
+
+    ``scope``: options of the task that say what a purge is of, and are no wish.
+    """
+    if not params.get("purge"):
+        return {}
+    wishes = {name for name, value in params.items() if value not in (None, False)} - WHO - {many, "purge", *scope}
+    found = {}
+    for number, item in enumerate(params.get(many) or ()):
+        own = {name: value for name, value in (item or {}).items() if value is not None}
+        if own and not wishes and WHO.issuperset(own):
+            try:
+                found[number] = container_of({**{name: params.get(name) for name in WHO}, **own})
+            except PipeworkError as error:
+                raise PipeworkError(f"{many}[{number}]: {error}") from None
     return found
 
 

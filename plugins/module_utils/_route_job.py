@@ -8,7 +8,7 @@ import functools
 import typing as t
 
 from ._guests import Place, Whole, open_guests
-from ._items import Params, container_of, items_of, purges
+from ._items import Params, container_of, items_of, purges, wholes_of
 from ._model import PROTOCOL_ROUTE, TABLE_MAIN
 from ._names import read_names
 from ._netlink import Namespaces
@@ -24,14 +24,19 @@ class RouteJob:
     def __init__(self, params: Params) -> None:
         names = read_names()
         self.purge = purges(params, "routes")
-        self.items = items_of(params, "routes", functools.partial(RouteItem.from_params, names=names))
-        self.guests: list[t.Any] = list(self.items)
-        self.tables = {item.route.table for item in self.items}
+        everywhere = self.purge and params.get("table") == "all"
+        if everywhere:
+            params = {**params, "table": None}  # no item's default
+        wholes = wholes_of(params, "routes", ("table", "protocol"))
+        read = functools.partial(RouteItem.from_params, names=names)
+        self.items = items_of(params, "routes", read, leave_out=wholes)
+        self.guests: list[t.Any] = [*self.items, *(Whole(**t.cast("dict[str, t.Any]", who)) for who in wholes.values())]
+        self.tables: set[int] | None = {item.route.table for item in self.items}  # None: all
         self.protocol = PROTOCOL_ROUTE
         if self.purge:
             if params.get("table") is not None:
                 self.tables.add(names.table(params["table"]))
-            self.tables = self.tables or {TABLE_MAIN}
+            self.tables = None if everywhere else self.tables or {TABLE_MAIN}
             if params.get("protocol") is not None:
                 self.protocol = names.protocol(params["protocol"])
             if params.get("container") or params.get("runtime") == "host":

@@ -157,12 +157,14 @@ def going(item: RouteItem, ground: Ground) -> list[ExactRoute]:
     return found
 
 
-def purged(items: t.Sequence[RouteItem], ground: Ground, tables: t.Collection[int], protocol: int) -> list[Absent]:
-    """Those of these tables and this protocol that nobody listed."""
+def purged(
+    items: t.Sequence[RouteItem], ground: Ground, tables: t.Collection[int] | None, protocol: int
+) -> list[Absent]:
+    """Those of these tables, or of all, and this protocol that nobody listed."""
     stay = {place(item, ground).key for item in items if item.state == "present"}
     return [
         Absent(route.key) for route in ground.routes
-        if route.table in tables and route.protocol == protocol and route.key not in stay
+        if (tables is None or route.table in tables) and route.protocol == protocol and route.key not in stay
     ]
 
 

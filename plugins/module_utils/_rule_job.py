@@ -7,7 +7,7 @@ import functools
 import typing as t
 
 from ._guests import Place, Whole, open_guests
-from ._items import Params, container_of, items_of, purges
+from ._items import Params, container_of, items_of, purges, wholes_of
 from ._model import PROTOCOL_ROUTE
 from ._names import read_names
 from ._netlink import Namespaces
@@ -24,8 +24,10 @@ class RuleJob:
     def __init__(self, params: Params) -> None:
         names = read_names()
         self.purge = purges(params, "rules")
-        self.items = items_of(params, "rules", functools.partial(RuleItem.from_params, names=names))
-        self.guests: list[t.Any] = list(self.items)
+        wholes = wholes_of(params, "rules", ("table", "protocol", "family"))
+        read = functools.partial(RuleItem.from_params, names=names)
+        self.items = items_of(params, "rules", read, leave_out=wholes)
+        self.guests: list[t.Any] = [*self.items, *(Whole(**t.cast("dict[str, t.Any]", who)) for who in wholes.values())]
         self.table: int | None = None
         self.families = {4, 6}
         self.protocol = PROTOCOL_ROUTE

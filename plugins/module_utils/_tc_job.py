@@ -6,8 +6,8 @@ from __future__ import annotations
 import typing as t
 
 from . import _tc_timer
-from ._guests import Place, open_guests
-from ._items import Params
+from ._guests import Place, Whole, open_guests
+from ._items import Params, container_of, purges
 from ._model import HOST, Device, Link
 from ._netlink import Namespaces
 from ._observe import observe
@@ -16,7 +16,8 @@ from ._run import Picture
 from ._tc_mirror import spot_of
 from ._tc_model import Qdisc, Timer, qdisc_key
 from ._tc_observe import observe_tc
-from ._tc_options import TcItem, items_from_params
+from ._tc_options import TcItem, containers_alone, items_from_params
+from ._tc_purge import surplus
 from ._tc_wish import check_verb, wanted
 
 
@@ -24,13 +25,18 @@ class TcJob:
     """Wanted traffic control, and the containers found for it."""
 
     def __init__(self, params: Params) -> None:
+        self.purge = purges(params, "interfaces")
         self.items = items_from_params(params)
+        wholes = list(containers_alone(params).values())  # of which nothing is listed
+        if self.purge and (params.get("container") or params.get("runtime") == "host"):
+            wholes.append(container_of(params))
+        self.wholes = [Whole(**t.cast("dict[str, t.Any]", who)) for who in wholes]
         self.places: list[Place] = []
         self.targets: dict[int, Place] = {}  # of mirrors
         self.coming: list[t.Any] = []  # what the same run makes besides
 
     def open(self, namespaces: Namespaces) -> None:
-        self.places = open_guests(self.items, namespaces)
+        self.places = open_guests([*self.items, *self.wholes], namespaces)
         mirrors = [item.mirror for item in self.items if item.mirror is not None and item.state == "present"]
         for mirror, place in zip(mirrors, open_guests(mirrors, namespaces)):
             self.targets[id(mirror)] = place
@@ -46,10 +52,13 @@ class TcJob:
             if isinstance(link, Link) and link.ns in facts.devices:
                 coming = Device(0, link.ifname, link.type, link.mac, link.mtu or 0, up=True)
                 facts.devices[link.ns].setdefault(link.ifname, coming)
+        purged = list(dict.fromkeys(place.label for place in self.places if place.label is not None and self.purge))
+        interfaces = [(str(place.label), item.device) for item, place in self._there()]
+        interfaces += [(label, name) for label in purged for name in facts.devices[label]]
         used: dict[str, set[str]] = {}
-        for item, place in self._there():
-            used.setdefault(str(place.label), set()).add(item.device)
-            spot = spot_of(facts, str(place.label), item.device)
+        for label, device in interfaces:
+            used.setdefault(label, set()).add(device)
+            spot = spot_of(facts, label, device)
             if spot is not None:
                 used.setdefault(spot.ns, set()).add(spot.device)
         state: State = {}
@@ -57,8 +66,8 @@ class TcJob:
             names = {device.index: name for name, device in facts.devices[label].items()}
             some = {index: name for index, name in names.items() if name in wanted_names}
             state.update(observe_tc(namespaces, label, some, names))
-        for item, place in self._there():
-            timer = _tc_timer.observe(namespaces, str(place.label), item.device)
+        for label, device in dict.fromkeys(interfaces):
+            timer = _tc_timer.observe(namespaces, label, device)
             if timer is not None:
                 state[timer.key] = timer
         desired: Desired = {}
@@ -67,6 +76,10 @@ class TcJob:
             for want in wanted(item, str(place.label), target.label if target else None, facts, state):
                 check_verb(item, want, state)
                 desired[want.key] = want
+        listed = dict(desired)
+        for label in purged:
+            mine = [item for item, place in self._there() if place.label == label]
+            desired.update((gone.key, gone) for gone in surplus(label, mine, facts, state, listed))
         return Picture(state, desired, set(desired))
 
     def _there(self) -> list[tuple[TcItem, Place]]:

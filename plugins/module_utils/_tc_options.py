@@ -11,7 +11,7 @@ from . import _normalize as norm
 from . import _tc_tree
 from ._command_line import said
 from ._errors import PipeworkError
-from ._items import Item, Params, blaming, container_of, items_of
+from ._items import Item, Params, blaming, container_of, items_of, wholes_of
 from ._tc import AT_THE_DOOR, QDISCS
 from ._tc_model import DISTRIBUTIONS, DOOR, OURS, ROOT, Qdisc
 from ._tc_units import read_handle
@@ -80,7 +80,7 @@ class TcItem(Item):
 
 def items_from_params(params: Params) -> list[TcItem]:
     """The list, or the one that the top-level options describe."""
-    found = items_of(params, "interfaces", TcItem.from_params)
+    found = items_of(params, "interfaces", TcItem.from_params, leave_out=containers_alone(params))
     seen: dict[t.Any, TcItem] = {}
     for item in found:
         other = seen.setdefault((item.container, item.runtime, item.runtime_user, item.device), item)
@@ -88,6 +88,11 @@ def items_from_params(params: Params) -> list[TcItem]:
             also = other.where.rstrip(": ")
             raise item.refuse(f"device: {item.title} is listed twice (also in {also}); each can be listed once.")
     return found
+
+
+def containers_alone(params: Params) -> dict[int, dict[str, str | None]]:
+    """The items of a purge of whose containers nothing is listed."""
+    return wholes_of(params, "interfaces", ("device", "force"))
 
 
 def _normalized(params: Params, where: str) -> dict[str, t.Any]:

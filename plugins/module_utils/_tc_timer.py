@@ -25,7 +25,11 @@ def observe(namespaces: Namespaces, label: str, device: str) -> Timer | None:
         return None
     if record["cookie"] not in (None, namespaces[label].inside(_timer.cookie)):
         return None  # the number of a namespace that is gone may be that of another one
-    return Timer(label, device, record["seconds"], record["settings"], record=record)
+    restore = None
+    if record["back"] is not None:
+        message = bytes.fromhex(record["back"]["message"])
+        restore = _codec_tc.decode_qdisc(message, label, {_codec_tc.peek(message).device: device})
+    return Timer(label, device, record["seconds"], record["settings"], restore=restore, record=record)
 
 
 def change(operation: Operation, namespaces: Namespaces) -> None:

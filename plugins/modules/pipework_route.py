@@ -202,7 +202,8 @@ options:
     description:
       - With O(routes), remove the routes that are not listed from the tables named by O(table) and by the items
         (V(main) if none is), of the protocol that is named by O(protocol), else those of this module.
-        That is done in O(container) and those of the items.
+        That is done in O(container) and those of the items. With O(table=all) it is all tables, and no item's default.
+      - An item may name a container and nothing else; no routes are wanted there then.
     type: bool
     default: false
   passthrough:

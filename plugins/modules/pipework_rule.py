@@ -176,6 +176,7 @@ options:
     description:
       - With O(rules), remove the rules of this module, or of O(protocol) if that is given, that are not listed;
         only those of O(table) and O(family), if these are given. That is done in O(container) and those of the items.
+      - An item may name a container and nothing else; no rules are wanted there then.
     type: bool
     default: false
   passthrough:

@@ -222,6 +222,17 @@ options:
       force: {description: See O(force)., type: bool}
       cmd: {description: See O(cmd)., type: raw}
       state: {description: See O(state)., type: str, choices: [present, absent]}
+  purge:
+    description:
+      - With O(interfaces), take away what is ours and not listed, from all interfaces of O(container) and of the
+        containers of the items. An item may name a container and nothing else; nothing is wanted there then.
+      - Ours are qdiscs at the root with a handle of ours, with all that hangs on them, those that end after
+        O(duration), and what O(mirror) made. What a timed one has taken the place of comes back, if somebody else
+        made it.
+      - The kernel keeps no owner of qdiscs with an O(handle) of your own, nor of what stands at C(ingress) or
+        C(clsact). These stay; list them with O(state=absent).
+    type: bool
+    default: false
   passthrough:
     description:
       - Hand an O(cmd) with words that are not known here to the program itself, on the host, in the container's network
@@ -266,6 +277,13 @@ EXAMPLES = r"""
       - {classid: "1:20", rate: 1mbit}
     filters:
       - {parent: "1:", match: [ip dst 192.0.2.9/32], classid: "1:20"}
+
+- name: These are all that are slowed down in web1 and db1
+  pipework.containers.pipework_tc:
+    purge: true
+    interfaces:
+      - {container: web1, netem: {delay: 100ms}}
+      - {container: db1}
 
 - name: As on the command line
   pipework.containers.pipework_tc:
@@ -373,6 +391,7 @@ def main() -> None:
         {
             **ITEM,
             "interfaces": {"type": "list", "elements": "dict", "options": ITEM},
+            "purge": {"type": "bool", "default": False},
             "passthrough": {"type": "bool", "default": False},
         },
         passing(TcJob, "tc"),

@@ -272,6 +272,19 @@ def test_P32_a_list_is_one_run_and_purge_takes_the_rest_of_its_tables_and_protoc
     assert table(host) == foreign[1:]
 
 
+def test_B11_a_purge_of_all_tables_reaches_containers_of_which_nothing_is_listed(host: Host) -> None:
+    foreign = "unicast 10.90.0.0/16 dev eth1 table 100 proto static scope link"
+    host.batch(f"route add {foreign}\n", ns="a")
+    route(host, {**NET, "table": 100}, {**NET, "destination": "10.65.0.0/16"}, {**NET, "destination": "10.66.0.0/16"})
+    kept = {**NET, "destination": "10.65.0.0/16"}
+    route(host, kept, {"container": "a"}, purge=True, table="all")
+    assert [line.split()[1] for line in table(host)] == ["10.90.0.0/16", "10.65.0.0/16"]
+    route(host, {"container": "a"}, purge=True, table="all")
+    assert table(host) == [foreign]
+    with pytest.raises(PipeworkError, match=r"routes\[0\]: destination: say where to"):
+        route(host, {"container": "a"})
+
+
 def test_P32_routes_of_others_are_taken_only_when_it_is_clear_which(host: Host) -> None:
     host.batch(f"route add default via {R1} proto static\nroute add default via {R2} metric 10\n", ns="a")
     before = host.snapshot()

@@ -197,3 +197,38 @@ def test_P34_the_module_itself(wire: Host) -> None:
     refused = wire.module("pipework_tc", {**params, "tbf": {**TBF, "rate": "fast"}})
     assert refused["failed"] and refused["msg"].startswith("tbf.rate: 'fast'")
     assert refused["msg"].endswith("Nothing was changed.")
+
+
+def test_B11_purge_takes_what_is_ours_and_not_listed(wire: Host) -> None:
+    """Two interfaces of a, one of b; what others made, and what says nothing of its owner, stays."""
+    wire.batch("link add eth2 type veth peer name eth3\nlink set eth2 up\nlink set eth3 up\n", ns="a")
+    rate = ("rate", "1mbit", "burst", "32kb", "latency", "50ms")
+    wire.sh("tc", "qdisc", "add", "dev", "eth3", "root", "handle", "8:", "tbf", *rate, ns="a")
+    tree = {
+        "qdiscs": [{"kind": "htb", "default": 16}],
+        "classes": [{"classid": "7077:10", "rate": "1mbit"}],
+        "filters": [{"parent": "7077:", "match": ["ip dst 10.9.0.0/16"], "classid": "7077:10"}],
+    }
+    door = {"qdiscs": [{"kind": "clsact"}], "filters": [{"parent": "ingress", "priority": 9}]}
+    both = [{"device": "eth1", **tree}, {"device": "eth2", "tbf": TBF}, {"container": "b", "tbf": TBF, "handle": "5:"}]
+    shape(wire, interfaces=both)
+    shape(wire, interfaces=[{"device": "eth2", **door}])
+    before = [shown(wire, ns, device) for ns, device in (("a", "eth3"), ("b", "eth1"))]
+    purge: dict[str, Any] = {"container": None, "purge": True}
+    listed = [{"container": "a", "device": "eth1", **tree}, {"container": "b"}]
+    for place in range(2):
+        whole = [shown(wire, "a", "eth1"), shown(wire, "a", "eth2")]
+        with pytest.raises(PipeworkError, match=r"everything is as it was|Nothing was changed"):
+            tc(wire, step=failing_at(place), **purge, interfaces=[{"container": "a"}, {"container": "b"}])
+        assert [shown(wire, "a", "eth1"), shown(wire, "a", "eth2")] == whole
+    assert what(shape(wire, **purge, interfaces=listed)) == [("delete", "netns:a/eth2 root")]
+    assert shown(wire)[0]["kind"] == "htb" and [each["kind"] for each in shown(wire, "a", "eth2")][1:] == ["clsact"]
+    # an empty list is of the task's container
+    assert {action for action, _name in what(shape(wire, purge=True, interfaces=[]))} == {"delete"}
+    assert shown(wire)[0]["kind"] == "noqueue"
+    assert [shown(wire, ns, device) for ns, device in (("a", "eth3"), ("b", "eth1"))] == before
+    assert not tc(wire, **purge, interfaces=[{"container": "gone"}])["changed"]
+    with pytest.raises(PipeworkError, match="purge: needs 'interfaces'"):
+        tc(wire, purge=True, tbf=TBF)
+    with pytest.raises(PipeworkError, match=r"interfaces\[0\]: netem: say what the interface shall have"):
+        tc(wire, interfaces=[{"container": "b"}])

@@ -83,6 +83,26 @@ def test_B13_what_was_there_before_comes_back(wire: Host) -> None:
     end(wire)
 
 
+def test_B11_purge_ends_timed_ones_and_brings_back_what_others_made(wire: Host) -> None:
+    default = root(wire)
+    shape(wire, tbf=TBF, duration=LONG, handle="5:")  # of a handle that is not ours, but its timer is
+    shape(wire, interfaces=[], purge=True)
+    assert (root(wire), timers(wire)) == (default, [])
+    wire.sh("tc", "qdisc", "add", "dev", "eth1", "root", "handle", "8:", "pfifo", "limit", "7", ns="a")
+    theirs = shown(wire)
+    shape(wire, tbf=TBF, duration=LONG, force=True)
+    done = shape(wire, interfaces=[], purge=True)
+    assert {each["kind"] for each in done["operations"]} == {"qdisc", "timer"}
+    assert (shown(wire), timers(wire)) == (theirs, [])
+    shape(wire, tbf=TBF, duration=LONG, force=True)
+    before = shown(wire)
+    for place in range(len(done["operations"])):
+        with pytest.raises(PipeworkError, match=r"everything is as it was|Nothing was changed"):
+            tc(wire, step=failing_at(place), interfaces=[], purge=True)
+        assert shown(wire) == before and len(timers(wire)) == 1, place
+    end(wire)
+
+
 def test_B13_what_somebody_changed_since_is_left_alone(wire: Host) -> None:
     tc(wire, tbf=TBF, duration="5s")
     wire.sh(

@@ -173,6 +173,25 @@ def test_B15_what_cannot_be_is_refused(bus: Host) -> None:
     bus.assert_as(before)
 
 
+def test_B11_purge_takes_mirrors_that_are_not_listed(bus: Host) -> None:
+    none = filters(bus)
+    mirror(bus, container="b", mirror=TO_C)
+    theirs = "ingress prio 7 protocol ip u32 match ip dst 10.9.9.9 flowid 1:1"
+    bus.sh("tc", "filter", "add", "dev", end_of(bus, "b"), *theirs.split())
+    only_b = filters(bus)
+    mirror(bus, mirror=TO_C)
+    both = [{"container": "b", "mirror": TO_C}, {"container": "a"}]
+    done = mirror(bus, container=None, purge=True, interfaces=both)
+    assert {each["action"] for each in done["operations"]} == {"delete"}
+    assert filters(bus) == only_b
+    # of the host's own interfaces it is asked; those of containers are not meant
+    assert not tc(bus, container=None, runtime="host", purge=True, interfaces=[])["changed"]
+    mirror(bus, container="b", purge=True, interfaces=[])
+    assert "flowid 1:1" in bus.sh("tc", "filter", "show", "dev", end_of(bus, "b"), "ingress")
+    bus.sh("tc", "qdisc", "del", "dev", end_of(bus, "b"), "clsact")
+    assert filters(bus) == none
+
+
 def test_B4_a_failure_or_a_kill_at_any_operation(bus: Host) -> None:
     for earlier, change in (
         ({"mirror": {}, "state": "absent"}, {"mirror": TO_C}),
