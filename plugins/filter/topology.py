@@ -46,7 +46,9 @@ options:
     choices: [present, absent]
     default: present
   purge:
-    description: Add what takes away the routes and rules that are not listed, in each container of the structure.
+    description: >-
+      Add each container of the structure to the lists of what stands in containers, so that a purge of routes, rules
+      and impairments reaches those of which nothing is listed.
     type: bool
     default: false
 author:

@@ -16,6 +16,7 @@ Item = dict[str, t.Any]
 SECTIONS = ("bridges", "segments", "attachments", "links", "routes", "rules", "impairments")
 # A list for each, in the order of the tasks.
 MODULES = ("bridges", "segments", "attachments", "routes", "rules", "impairments")
+INSIDE = ("routes", "rules", "impairments")  # what stands on interfaces of containers
 BRIDGE_NAMES = {"br": "bridge", "ovs": "openvswitch"}  # what kind: auto takes a missing one for
 
 
@@ -352,12 +353,11 @@ def lists_of(fleet: Fleet, host: str, absent: bool = False, purge: bool = False)
     """The lists of one host; all absent, or with what takes away what is not listed."""
     found = {name: [placed.item for placed in fleet.plans[host][name]] for name in MODULES}
     if absent:
-        return {name: [_gone(item) for item in items] for name, items in found.items()}
+        found = {name: [_gone(item) for item in items] for name, items in found.items()}
     if purge:
         here = [each.options for each in fleet.residents.values() if each.host == host]
         # Nothing is listed for some containers. What was, goes all the same.
-        found["routes"] += [{**each, "cmd": "flush table main proto 114"} for each in here]
-        found["rules"] += [{**each, "cmd": "flush proto 114"} for each in here]
+        found.update({name: found[name] + here for name in INSIDE})
     return found
 
 

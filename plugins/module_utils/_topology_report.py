@@ -7,6 +7,7 @@ from __future__ import annotations
 import collections
 import typing as t
 
+from ._items import WHO
 from ._topology import MODULES, Item
 
 ACTIONS = {"create": "+", "update": "~", "delete": "-"}
@@ -33,9 +34,12 @@ def new_containers(items: t.Sequence[Item], bridged: Item, attached: Item) -> se
 
 
 def split(items: t.Sequence[Item], new: t.Collection[str | None]) -> tuple[list[Item], list[Item]]:
-    """What a check run can look at, and what it has to leave for the real run."""
+    """What a check run can look at, and what it has to leave for the real run.
+
+    A container is left out as a whole: a purge of it would take what is listed for later. It is no item by itself.
+    """
     later = [item for item in items if item.get("container") in new]
-    return [item for item in items if item not in later], later
+    return [item for item in items if item not in later], [item for item in later if not WHO.issuperset(item)]
 
 
 def operations(results: t.Iterable[t.Any]) -> list[Item]:

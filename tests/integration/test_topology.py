@@ -55,7 +55,9 @@ def apply(host: Host, document: Any, name: str = "h1", check: bool = False, **mo
     done = []
     for part in reversed(JOBS) if more.get("state") == "absent" else JOBS:
         option, job = JOBS[part]
-        purge = {"purge": True} if more.get("purge") and part != "impairments" else {}
+        purge: dict[str, Any] = {"purge": True} if more.get("purge") else {}
+        if purge and part == "routes":
+            purge["table"] = "all"
         if here[part] or purge:
             params = {option: here[part], **purge}
             planned = host.run(check=True, job=job, **params)["operations"]
@@ -138,14 +140,30 @@ def test_B11_purge_takes_what_is_not_listed_and_leaves_what_others_made(lone: Ho
     lone.batch("link add u0 type veth peer name u1\naddress add 203.0.113.1/24 dev u0\nlink set u0 up\n")
     apply(lone, SHOP)
     lone.batch("link add foreign type bridge\n")
+    lone.sh("tc", "qdisc", "add", "dev", "eth1", "root", "handle", "8:", "bfifo", ns="web1")
+    table = {"container": "lb", "destination": "10.67.0.0/16", "gateway": "10.20.9.2", "table": 67}
+    limits = [{"container": name, "device": device, "tbf": {"rate": "1mbit", "burst": "32kb", "latency": "50ms"}}
+              for name, device in (("lb", "to-web1"), ("web1", "to-lb"))]
+    copies = {"container": "web1", "mirror": {"to_interface": "lb0"}}
+    apply(lone, {**SHOP, "routes": [*SHOP["routes"], table], "impairments": [*limits, copies]})
+    assert "mirred" in "".join(lone.sh("tc", "filter", "show", "dev", each, "ingress") for each in lone.links())
     lone.batch("route add 10.66.0.0/16 dev eth1\nrule add from 10.66.0.1 lookup 66 priority 66\n", ns="web1")
     less = {
         **SHOP, "links": SHOP["links"][:1], "routes": [], "rules": [], "impairments": [], "segments": [],
         "attachments": [each for each in SHOP["attachments"] if each["container"] != "web2" and "segment" not in each],
     }
     assert apply(lone, less) == [], "without purge, what is not listed stays"
-    assert {each["action"] for each in apply(lone, less, purge=True)} == {"delete"}
+    done = apply(lone, less, purge=True)
+    assert {each["action"] for each in done} == {"delete"}
+    assert {("qdisc", "netns:lb/to-web1 root"), ("qdisc", "netns:web1/to-lb root")} <= {
+        (each["kind"], each["name"]) for each in done
+    }
+    assert {"tc_filter", "route", "rule"} < {each["kind"] for each in done}
     assert apply(lone, less, purge=True) == []
+    assert "bfifo 8:" in lone.sh("tc", "qdisc", "show", "dev", "eth1", ns="web1")
+    assert "tbf" not in lone.sh("tc", "qdisc", "show", ns="web1") + lone.sh("tc", "qdisc", "show", ns="lb")
+    assert "mirred" not in "".join(lone.sh("tc", "filter", "show", "dev", each, "ingress") for each in lone.links())
+    assert lone.sh("ip", "route", "show", "table", "67", ns="lb") == ""
     assert lone.links(ns="web2") == []
     assert lone.links(ns="lb") == ["to-web1"]
     assert not [name for name in lone.links() if name.startswith(("vxlan", "br-office"))]

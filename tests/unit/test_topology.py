@@ -314,7 +314,11 @@ def test_absent_is_the_same_lists_with_all_absent() -> None:
 def test_B11_purge_looks_into_containers_of_which_nothing_is_listed() -> None:
     found = topology({**FLEET, "routes": [], "rules": []}, "h1", purge=True)
     assert [each["container"] for each in found["routes"]] == ["web1", "web8"]
-    assert [each["cmd"] for each in found["rules"]] == ["flush proto 114"] * 2
+    assert found["rules"] == found["routes"] and all(set(each) == {"container", "runtime"} for each in found["rules"])
+    assert found["impairments"][-2:] == found["rules"]
+    gone = topology({**FLEET, "routes": []}, "h1", purge=True, state="absent")
+    assert [each["container"] for each in gone["routes"]] == ["web1", "web8"]
+    assert gone["impairments"][0]["state"] == "absent"
 
 
 @given(st.permutations(range(4)), st.lists(st.sampled_from(["h1", "h2", "h3"]), min_size=4, max_size=4))
@@ -380,7 +384,9 @@ def test_a_check_run_leaves_for_later_what_stands_on_new_interfaces() -> None:
     assert _topology_report.new_containers(items, {}, quiet) == {"new"}
     assert None in _topology_report.new_containers(items, {"operations": [operation("create", "link", "br1")]}, quiet)
     later = FilterModule().filters()["topology_later"]
-    routes = [{"container": "old"}, {"container": "new"}, {"runtime": "host"}]
+    routes: list[Any] = [{"container": "old"}, {"container": "new", "destination": "default"}, {"runtime": "host"}]
     found = later(routes, {"attachments": items}, {"skipped": True}, quiet)
     assert found == {"now": [routes[0], routes[2]], "later": [routes[1]]}
     assert later(routes, {"attachments": items}, {}, {"skipped": True})["later"] == []
+    purged = [*routes, {"container": "new", "runtime": "netns"}]  # would take what is listed for later
+    assert later(purged, {"attachments": items}, {"skipped": True}, quiet) == found
