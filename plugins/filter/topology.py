@@ -65,7 +65,8 @@ RETURN = r"""
 _value:
   description:
     - The lists C(bridges), C(segments), C(attachments), C(routes), C(rules) and C(impairments) as the modules take
-      them; C(errors) and C(remarks), lists of sentences; C(member), whether the structure speaks of the host.
+      them; C(evpn), what FRR is to say; C(errors) and C(remarks), lists of sentences;
+      C(member), whether the structure speaks of the host.
   type: dict
 """
 
@@ -84,6 +85,7 @@ def topology(
 ) -> dict[str, t.Any]:
     """See DOCUMENTATION."""
     nothing: dict[str, t.Any] = {name: [] for name in (*_topology.MODULES, "errors", "remarks")}
+    nothing["evpn"] = {}
     lab = _containerlab.convert(document, host) if _containerlab.is_lab(document) else None
     if lab is not None:
         nothing["remarks"] = lab.remarks

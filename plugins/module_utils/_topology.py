@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from . import _topology_evpn
 from ._schema import Schema, near, resolved, violations
 
 Item = dict[str, t.Any]
@@ -227,9 +228,12 @@ def _segment(fleet: Fleet, item: Item, where: str) -> None:
         if address is None and item.get("state") != "absent":
             why = f"segment {item['name']} needs to know where its tunnel ends."
             fleet.wrong(f"hosts.{host}", f"'address' is missing: {why}")
-    own = {key: value for key, value in item.items() if key not in ("name", "hosts")}
+    own = {key: value for key, value in item.items() if key not in ("name", "hosts", *_topology_evpn.OPTIONS)}
+    spoken = _topology_evpn.speaks(item)
+    if spoken:
+        own = {"learning": False, "neigh_suppress": True, **own}
     for host, address in addresses.items():
-        others = [each for name, each in addresses.items() if name != host]
+        others = [each for name, each in addresses.items() if name != host and not spoken]
         found = {**own, "bridge": segment.bridge, "local": address, "remotes": others}
         fleet.plans[host]["segments"].append(Placed(where, found))
 
@@ -349,8 +353,11 @@ SORTS: dict[str, t.Callable[[Fleet, Item, str], None]] = {
 }
 
 
-def lists_of(fleet: Fleet, host: str, absent: bool = False, purge: bool = False) -> dict[str, list[Item]]:
-    """The lists of one host; all absent, or with what takes away what is not listed."""
+def lists_of(fleet: Fleet, host: str, absent: bool = False, purge: bool = False) -> dict[str, t.Any]:
+    """The lists of one host; all absent, or with what takes away what is not listed. ``evpn``: what FRR is to say."""
+    addresses = {name: str(each.get("address")) for name, each in fleet.hosts.items()}
+    segments = [(each.hosts, each.item) for each in fleet.segments.values()]
+    evpn = {} if absent else _topology_evpn.of(host, segments, addresses)
     found = {name: [placed.item for placed in fleet.plans[host][name]] for name in MODULES}
     if absent:
         found = {name: [_gone(item) for item in items] for name, items in found.items()}
@@ -358,7 +365,7 @@ def lists_of(fleet: Fleet, host: str, absent: bool = False, purge: bool = False)
         here = [each.options for each in fleet.residents.values() if each.host == host]
         # Nothing is listed for some containers. What was, goes all the same.
         found.update({name: found[name] + here for name in INSIDE})
-    return found
+    return {**found, "evpn": evpn}
 
 
 def _gone(item: Item) -> Item:

@@ -11,6 +11,7 @@ import ipaddress
 import itertools
 import typing as t
 
+from . import _topology_evpn
 from ._attachment import Attachment, refuse_clashes
 from ._bridge import Bridge
 from ._errors import PipeworkError
@@ -51,7 +52,9 @@ def check(fleet: Fleet) -> list[str]:
     """All that is wrong."""
     if fleet.errors:
         return fleet.errors
-    found: list[str] = list(_segments(fleet))
+    spoken = [_topology_evpn.Spoken(each.where, each.hosts, each.item) for each in fleet.segments.values()]
+    addresses = {name: said.get("address") for name, said in fleet.hosts.items()}
+    found: list[str] = [*_segments(fleet), *_topology_evpn.check(spoken, addresses)]
     seen: dict[t.Any, str] = {}
     for host, plan in fleet.plans.items():
         found += _addresses(fleet, host, plan, seen)

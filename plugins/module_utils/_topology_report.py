@@ -11,7 +11,7 @@ from ._items import WHO
 from ._topology import MODULES, Item
 
 ACTIONS = {"create": "+", "update": "~", "delete": "-"}
-RESULTS = {name: f"topology_done_{name}" for name in MODULES}  # what the role registers
+RESULTS = {name: f"topology_done_{name}" for name in (*MODULES, "evpn")}  # what the role registers
 
 
 def new_containers(items: t.Sequence[Item], bridged: Item, attached: Item) -> set[str | None]:

@@ -118,6 +118,15 @@ def build() -> Json:
         name=described(name, "What attachments call it."),
         hosts=described(hosts["hosts"], "The hosts it joins. The default: those that have containers on it."),
         bridge=described(text, "The bridge on each of its hosts. The default is br- and the name."),
+        control_plane=described(
+            option({"choices": ["static", "evpn"]}),
+            "How its hosts know of each other: each has a list, or FRR tells them by BGP. The default is static.",
+        ),
+        asn=described(option({"type": "int"}), "With evpn, the autonomous system of its hosts. The default is 65000."),
+        route_reflectors=described(
+            option({"type": "list", "elements": "str"}),
+            "With evpn, the hosts that all others have a BGP session with. The default is its first two.",
+        ),
     )
     lists["segments"]["required"] = ["name", "vni"]
     end = items(

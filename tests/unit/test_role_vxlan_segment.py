@@ -27,15 +27,16 @@ def test_B9_role_defaults_are_those_that_are_documented() -> None:
     assert set(load("defaults/main.yml")) <= set(options)
 
 
-def told(host: str, peers: list[str], reflectors: list[str], **addresses: str) -> list[str]:
+def told(host: str, peers: list[str], reflectors: list[str], vnis: Any = None, **addresses: str) -> list[str]:
     """The lines of a host's block."""
     environment = jinja2.Environment(trim_blocks=True)
     environment.filters["hash"] = lambda text, kind: hashlib.new(kind, text.encode()).hexdigest()
     template = environment.from_string((ROLE / "templates" / "frr.conf.j2").read_text(encoding="utf-8"))
+    clients = [addresses[each] for each in peers if host in reflectors and each not in reflectors]
+    only = {} if vnis is None else {"vxlan_segment_vnis": vnis}
     return template.render(
-        vxlan_segment_local=addresses[host], vxlan_segment_asn=65000, vxlan_segment_peers=peers,
-        vxlan_segment_address_variable="underlay", vxlan_segment_reflects=host in reflectors,
-        vxlan_segment_route_reflectors=reflectors, hostvars={h: {"underlay": a} for h, a in addresses.items()},
+        vxlan_segment_local=addresses[host], vxlan_segment_asn=65000, vxlan_segment_clients=clients,
+        vxlan_segment_neighbors=[addresses[each] for each in peers], **only,
     ).splitlines()  # fmt: skip
 
 
@@ -57,3 +58,16 @@ def test_B9_reflectors_have_the_others_as_clients(host: str, peers: list[str], c
 def test_B9_a_router_id_is_four_numbers_also_over_ipv6() -> None:
     first, second = (told(host, [], [], a="fd00::1", b="fd00::2")[1] for host in "ab")
     assert first != second and first.startswith(" bgp router-id 10.") and first.count(".") == 3
+
+
+def test_B9_segments_that_others_see_to_are_left_out() -> None:
+    lines = told("a", ["b"], [], [100, 300], **HOSTS)
+    assert lines[:5] == [
+        "bgp extcommunity-list standard pipework seq 5 permit rt 65000:100",
+        "bgp extcommunity-list standard pipework seq 10 permit rt 65000:300",
+        "route-map pipework permit 10", " match extcommunity pipework", "exit",
+    ]  # fmt: skip
+    assert [line for line in lines if "route-map pipework " in line][1:] == [
+        f"  neighbor {HOSTS['b']} route-map pipework {way}" for way in ("in", "out")
+    ]
+    assert [line for line in lines if line not in told("a", ["b"], [], **HOSTS)] == [*lines[:4], *lines[-5:-3]]

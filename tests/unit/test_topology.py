@@ -128,10 +128,27 @@ def test_the_verdicts_on_items_are_those_of_a_library(section: str, data: Any) -
 
 # what is wrong, and where
 
+BLUE = "{attachments: [], segments: [{name: blue, vni: 100, control_plane: evpn"
+
 
 @pytest.mark.parametrize(("change", "words"), [
     ("links: [{endpoints: ['web1:a', 'web1:b']}, {endpoints: ['web1:eth2', 'web9:eth1']}]",
      "links[1].endpoints[1]: no container 'web9'; did you mean 'web8'?"),
+    (f"{BLUE}, hosts: [h1, h2], route_reflectors: [h2, h9]}}]}}",
+     "segments[0].route_reflectors[1]: no host 'h9'; there are h1, h2."),
+    (f"{BLUE}, hosts: [h1], route_reflectors: [h2]}}]}}",
+     "segments[0].route_reflectors[0]: h2 is not on segment blue, which is on h1."),
+    (f"{BLUE}, hosts: [h1, h2], route_reflectors: []}}]}}",
+     "segments[0].route_reflectors: the list is empty; say which hosts all others have a session with."),
+    ("{attachments: [], segments: [{name: blue, vni: 100, asn: 65001}]}",
+     "segments[0].asn: it is of 'control_plane: evpn', which the segment does not have."),
+    (f"{BLUE}, hosts: h1}}, {{name: red, vni: 101, control_plane: evpn, asn: 65001, hosts: [h2, h1]}}]}}",
+     "segments[1].asn: 65001 is not the 65000 of segments[0], and h1 is on both; a host has one."),
+    (f"{BLUE}, asn: 0}}]}}", "segments[0].asn: 0 is not possible; 1 to 4294967295 would be right."),
+    ("{attachments: [], segments: [{name: blue, vni: 100, control_plane: bgp}]}",
+     "segments[0].control_plane: 'bgp' is not possible; there are evpn, static."),
+    (f"{BLUE}, hosts: [h1, h2]}}], hosts: {{h1: {{address: 203.0.113.1}}, h2: {{address: '2001:db8::2'}}}}}}",
+     "hosts.h2.address: 2001:db8::2 is of IPv6, that of h1 of IPv4; the tunnels of segments[0] go over one of them."),
     ("attachments: [{container: wep1, host_interface: br1}]",
      "attachments[0].container: no container 'wep1'; did you mean 'web1'?"),
     ("attachments: [{container: web1, host_interface: br7}]",
@@ -295,6 +312,28 @@ def test_a_topology_without_hosts_is_of_the_host_that_asks() -> None:
     for host in ("h1", "h2"):
         found = topology(document, host, INVENTORY)
         assert (found["errors"], found["member"], len(found["attachments"])) == ([], True, 1)
+
+
+def test_B9_frr_is_told_of_all_segments_of_a_host_at_once() -> None:
+    hosts = {f"h{number}": {"address": f"203.0.113.{number}"} for number in range(1, 5)}
+    document = {"hosts": hosts, "segments": [
+        {"name": "blue", "vni": 100, "control_plane": "evpn", "hosts": ["h1", "h2", "h3"]},
+        {"name": "red", "vni": "50", "control_plane": "evpn", "hosts": ["h3", "h4"], "route_reflectors": ["h4"]},
+        {"name": "old", "vni": 70, "control_plane": "evpn", "hosts": ["h3", "h4"], "state": "absent"},
+        {"name": "plain", "vni": 60, "hosts": ["h1", "h4"]},
+    ]}
+    found = {host: topology(document, host) for host in hosts}
+    assert all(each["errors"] == [] for each in found.values())
+    ends = {host: [int(each.rpartition(".")[2]) for each in found[host]["evpn"]["neighbors"]] for host in hosts}
+    assert ends == {"h1": [2, 3], "h2": [1, 3], "h3": [1, 2, 4], "h4": [3]}
+    clients = {host: [int(each.rpartition(".")[2]) for each in found[host]["evpn"]["clients"]] for host in hosts}
+    assert clients == {"h1": [3], "h2": [3], "h3": [], "h4": [3]}
+    assert [found[host]["evpn"]["vnis"] for host in hosts] == [[100], [100], [50, 100], [50]]
+    first, last = found["h1"]["segments"]
+    assert (first["remotes"], first["learning"], first["neigh_suppress"]) == ([], False, True)
+    assert (last["remotes"], "learning" in last) == (["203.0.113.4"], False)
+    assert not {"control_plane", "route_reflectors", "asn"} & set(first)
+    assert topology(document, "h1", state="absent")["evpn"] == {} == topology(FLEET, "h1")["evpn"]
 
 
 def test_a_host_that_is_not_in_it_has_nothing_to_do() -> None:
