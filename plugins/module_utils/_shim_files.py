@@ -11,10 +11,10 @@ import dataclasses
 import re
 import typing as t
 
-from ._model import HOST, OWNER_SHIM, Address, Link, Route
+from ._model import HOST, OWNER_SHIM, Link, default_metric
 from ._normalize import family
 from ._plan import Absent, KernelObject, State
-from ._shim import Site
+from ._shim import Shim, Site
 
 MARK = "# Made by pipework.containers for the shim {}. What is changed here is lost.\n"
 FIRST_WORDS = MARK.partition(" for ")[0]
@@ -23,6 +23,7 @@ NETWORKMANAGER = "/etc/NetworkManager/system-connections/pipework-{}.nmconnectio
 NETDEV = "/etc/systemd/network/50-pipework-{}.netdev"
 NETWORK = "/etc/systemd/network/50-pipework-{}.network"
 DROP_IN = "/etc/systemd/network/{}.d/pipework-{}.conf"
+PLACES = {"ifupdown": IFUPDOWN, "networkmanager": NETWORKMANAGER, "networkd": NETWORK}
 NM_MODES = {"vepa": 1, "bridge": 2, "private": 3}
 PLAIN = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 
@@ -53,6 +54,14 @@ def paths_of(name: str) -> list[str]:
     return [each.format(name) for each in (IFUPDOWN, NETWORKMANAGER, NETDEV, NETWORK)] + [DROP_IN.format("*", name)]
 
 
+def brought_back(item: Shim, name: str, there: t.Iterable[HostFile]) -> str | None:
+    """By which of these files of ours a shim is brought back, and will be: what that sets by itself is as it should."""
+    ours = {each.path for each in there if each.ours}
+    if item.persistence not in (None, *PLACES):
+        return None
+    return next((p for p, at in PLACES.items() if at.format(name) in ours and item.persistence in (None, p)), None)
+
+
 def wanted_files(
     site: Site, there: t.Sequence[HostFile], after: State, network_file: str | None,
 ) -> t.Iterator[KernelObject | Absent]:
@@ -77,9 +86,7 @@ def _files(site: Site, after: State, network_file: str | None) -> dict[str, str]
     for name in (link.ifname, str(link.parent)):
         if not PLAIN.fullmatch(name):
             raise item.refuse(f"persistence: {name!r} has characters that mean something in such files.")
-    addresses = [each for each in after.values() if isinstance(each, Address) and each.device == site.name]
-    routes = [each for each in after.values() if isinstance(each, Route) and each.device == site.name]
-    listed = sorted(each.address for each in addresses), sorted(each.destination for each in routes)
+    listed = sorted(item.addresses or ()), sorted(item.routes)
     if item.persistence == "ifupdown":
         return {IFUPDOWN.format(site.name): _ifupdown(link, *listed)}
     if item.persistence == "networkmanager":
@@ -106,10 +113,10 @@ def _ifupdown(link: Link, addresses: list[str], routes: list[str]) -> str:
     name = link.ifname
     lines = [
         f"pre-up ip link set dev {link.parent} up",
-        f"pre-up ip link add link {link.parent} name {name} address {link.mac} mtu {link.mtu} "
-        f"type macvlan mode {_mode(link)}",
+        f"pre-up ip link show dev {name} >/dev/null 2>&1 || ip link add link {link.parent} name {name} "
+        f"address {link.mac} mtu {link.mtu} type macvlan mode {_mode(link)}",  # it may be there: this run made it
         f"up ip link set dev {name} alias {OWNER_SHIM} up",
-        *(f"up ip address add {each} dev {name}" for each in addresses),
+        *(f"up ip address replace {each} dev {name}" for each in addresses),
         *(f"up ip route replace {each} dev {name} proto 112" for each in routes),
         f"post-down ip link delete dev {name}",
     ]
@@ -122,7 +129,7 @@ def _netdev(link: Link) -> str:
 
 
 def _network(link: Link, addresses: list[str], routes: list[str]) -> str:
-    head = f"[Match]\nName={link.ifname}\n\n[Link]\nRequiredForOnline=no\n\n[Network]\n"
+    head = f"[Match]\nName={link.ifname}\n\n[Link]\nRequiredForOnline=no\n\n[Network]\nIPv6AcceptRA=no\n"
     scope = {4: "Scope=link\n", 6: ""}
     return head + "".join(f"Address={each}\n" for each in addresses) + "".join(
         f"\n[Route]\nDestination={each}\n{scope[family(each)]}Protocol=112\n" for each in routes
@@ -137,7 +144,8 @@ def _networkmanager(link: Link, addresses: list[str], routes: list[str]) -> str:
     ]
     for version, without in ((4, "disabled"), (6, "link-local")):
         mine = [each for each in addresses if family(each) == version]
-        lines = [f"method={'manual' if mine else without}", "never-default=true"]
+        metric = default_metric(version)  # not one of NetworkManager's own
+        lines = [f"method={'manual' if mine else without}", "never-default=true", f"route-metric={metric}"]
         lines += [f"address{number}={each}" for number, each in enumerate(mine, 1)]
         lines += [f"route{n}={each}" for n, each in enumerate((r for r in routes if family(r) == version), 1)]
         parts.append(f"[ipv{version}]\n" + "".join(f"{line}\n" for line in lines))

@@ -20,8 +20,10 @@ from ._routes import ExactRoute
 from ._routing import Ground
 from ._run import Picture
 from ._shim import Site, Watchdog, shims_from_params, site_of
-from ._shim_files import HostFile, paths_of, wanted_files
+from ._shim_files import HostFile, brought_back, paths_of, wanted_files
 from ._shim_move import ARP_IGNORE, Scene, check_doubles, wanted
+
+KEPT = f"{OWNER_SHIM}:kept"
 
 
 class ShimJob:
@@ -43,8 +45,13 @@ class ShimJob:
         _claim_kept(facts)
         self.sites = [site_of(item, facts) for item in self.shims]
         check_doubles(self.sites)
-        scene = _scene(namespaces, facts, self.sites)
         self._there = {site.name: _host_files.observe(paths_of(site.name)) for site in self.sites}
+        ways = {site.name: brought_back(site.item, site.name, self._there[site.name]) for site in self.sites}
+        for name in (name for name, way in ways.items() if way and name in facts.host):
+            if facts.host[name].alias == KEPT:  # it needs none as long as they bring it back
+                facts.host[name] = dataclasses.replace(facts.host[name], alias=OWNER_SHIM)
+        scene = _scene(namespaces, facts, self.sites)
+        scene.by_networkmanager = {name for name, way in ways.items() if way == "networkmanager"}
         scene.state.update((file.key, file) for files in self._there.values() for file in files if file.ours)
         waiting = [_watchdog.observe(namespaces, site.name) for site in self.sites]
         scene.state.update((each.key, each) for each in waiting if each is not None)
@@ -128,7 +135,7 @@ def _claim_kept(facts: Facts) -> None:
     for name, device in facts.host.items():
         unmarked = device.type == "macvlan" and not device.alias and not device.owner
         if unmarked and any(file.ours for file in _host_files.observe(paths_of(name))):
-            facts.host[name] = dataclasses.replace(device, alias=f"{OWNER_SHIM}:kept")
+            facts.host[name] = dataclasses.replace(device, alias=KEPT)
 
 
 def _scene(namespaces: Namespaces, facts: Facts, sites: t.Sequence[Site]) -> Scene:

@@ -27,7 +27,7 @@ from ._sysctls import Sysctl
 ARP_IGNORE = "net.ipv4.conf.IFNAME.arp_ignore"
 NOPREFIXROUTE = 0x200
 SCOPE_LINK = 253
-KERNEL = 2  # protocol of routes
+KERNEL, STATIC = 2, 4  # protocols of routes
 LOCAL = 255  # table
 
 
@@ -42,13 +42,15 @@ class LateSysctl(Sysctl):
 
 @dataclasses.dataclass
 class Scene:
-    """What is known of the host. ``moves``: from which interface to which."""
+    """What is known of the host. ``moves``: from which interface to which. ``by_networkmanager``: shims that it has
+    brought back; the protocol of their routes is its own."""
 
     facts: Facts
     ground: Ground
     rules: list[Rule]
     state: State
     moves: dict[str, str] = dataclasses.field(default_factory=dict)
+    by_networkmanager: set[str] = dataclasses.field(default_factory=set)
 
     def addresses(self, device: str) -> list[Address]:
         key = link_key(HOST, device)
@@ -98,6 +100,8 @@ def _own(site: Site, scene: Scene) -> t.Iterator[KernelObject | Absent]:
     """The addresses of its own, and the routes to the containers."""
     listed = [Address(HOST, site.name, each, broadcast=broadcast(each)) for each in site.item.addresses or ()]
     routes: list[KernelObject] = []
+    protocols = {PROTOCOL, STATIC} if site.name in scene.by_networkmanager else {PROTOCOL}
+    mine = [route for route in scene.ground.routes if route.device == site.name and route.protocol in protocols]
     for prefix in site.item.routes:
         version = family(prefix)
         route = Route(
@@ -105,12 +109,12 @@ def _own(site: Site, scene: Scene) -> t.Iterator[KernelObject | Absent]:
             scope=SCOPE_LINK if version == 4 else None,
         )
         _check_free(site, route, scene)
-        routes.append(ExactRoute.of(dataclasses.replace(route, type=1)))
+        protocol = next((each.protocol for each in mine if each.key == route.key), PROTOCOL)
+        routes.append(ExactRoute.of(dataclasses.replace(route, protocol=protocol, type=1)))
     yield from listed
     yield from routes
     keys = {item.key for item in (*listed, *routes)}
-    there: list[KernelObject] = [*scene.addresses(site.name)]
-    there += [route for route in scene.ground.routes if route.device == site.name and route.protocol == PROTOCOL]
+    there: list[KernelObject] = [*scene.addresses(site.name), *mine]
     yield from (Absent(item.key) for item in there if item.key not in keys)
 
 

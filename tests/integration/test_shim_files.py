@@ -54,7 +54,7 @@ def test_D5_files_of_networkd(host: Host) -> None:
         ),
         f"{folder}/50-pipework-nic0m.network": (
             f"{MARK}[Match]\nName=nic0m\n\n[Link]\nRequiredForOnline=no\n\n"
-            "[Network]\nAddress=203.0.113.250/32\nAddress=fd03::250/128\n"
+            "[Network]\nIPv6AcceptRA=no\nAddress=203.0.113.250/32\nAddress=fd03::250/128\n"
             "\n[Route]\nDestination=203.0.113.1/32\nScope=link\nProtocol=112\n"
             "\n[Route]\nDestination=203.0.113.64/27\nScope=link\nProtocol=112\n"
             "\n[Route]\nDestination=fd03::1/128\nProtocol=112\n"
@@ -62,7 +62,9 @@ def test_D5_files_of_networkd(host: Host) -> None:
     }
     assert files(host) == wanted and what(done)[-3:] == [f"create file {path}" for path in sorted(wanted)]
     host.sh("ip", "link", "set", "nic0m", "alias", "")  # as networkd brings it back
-    assert what(shim(host, persistence="networkd", **OWN)) == ["update link nic0m"]
+    assert what(shim(host, persistence="networkd", **OWN)) == what(shim(host, **OWN)) == []
+    assert what(shim(host, persistence="none", **OWN))[0] == "update link nic0m", "a mark instead of the files"
+    shim(host, persistence="networkd", **OWN)
     shim(host, state="absent")
     assert files(host) == {} and not host.ok("test", "-e", f"{folder}/10-nic.network.d")
 
@@ -91,9 +93,9 @@ def test_D5_a_profile_of_networkmanager(host: Host) -> None:
     assert text == MARK + (
         "[connection]\nid=pipework-nic0m\ntype=macvlan\ninterface-name=nic0m\nautoconnect=true\n\n"
         "[ethernet]\ncloned-mac-address=02:00:00:00:00:09\nmtu=1500\n\n[macvlan]\nmode=2\nparent=nic0\n\n"
-        "[ipv4]\nmethod=manual\nnever-default=true\naddress1=203.0.113.250/32\nroute1=203.0.113.1/32\n"
+        "[ipv4]\nmethod=manual\nnever-default=true\nroute-metric=0\naddress1=203.0.113.250/32\nroute1=203.0.113.1/32\n"
         "route2=203.0.113.64/27\n\n"
-        "[ipv6]\nmethod=manual\nnever-default=true\naddress1=fd03::250/128\nroute1=fd03::1/128\n"
+        "[ipv6]\nmethod=manual\nnever-default=true\nroute-metric=1024\naddress1=fd03::250/128\nroute1=fd03::1/128\n"
     )
     shim(host, persistence="none", **OWN)
     assert files(host) == {}
