@@ -12,6 +12,7 @@ import itertools
 import typing as t
 
 from . import _codec, _dhcp, _dhcp6, _filter, _ovs, _probe, _spoofing, _zeroconf
+from ._blocks import OwnBlock
 from ._dhcp6_lease import Lease6
 from ._errors import PipeworkError
 from ._model import GROUP_DELETE, HOST, STAND_IN, Address, FilterRule, Link, Port, SpoofCheck
@@ -118,6 +119,11 @@ def _execute(batch: Plan, namespaces: Namespaces, done: Plan) -> None:
     if isinstance(batch[0].subject, (*_dhcp.OBJECTS, Lease6)):  # also with their interface: the server does not know
         ask = _dhcp6.change if isinstance(batch[0].subject, Lease6) else _dhcp.change
         _raise_from(ask(batch, namespaces, done))
+        return
+    if isinstance(batch[0].subject, OwnBlock):  # the file does not know either
+        from . import _guest_files  # which few runs need
+
+        _raise_from(_guest_files.change(batch, done))
         return
     work = [operation for operation in batch if not operation.implied]
     done.extend(operation for operation in batch if operation.implied)

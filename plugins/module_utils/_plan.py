@@ -159,6 +159,7 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("timer", "delete"),  # before what it would end
     ("tc_filter", "delete"),  # before the class that it leads to
     ("dhcp_keep", "delete"),  # before it is given back
+    ("resolver", "delete"),
     ("lease", "delete"),  # while there is somebody to say it to
     ("lease6", "delete"),
     ("masquerade", "delete"),
@@ -250,6 +251,11 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("dhcp_keep", "update"),
     ("lease6", "create"),
     ("lease6", "update"),
+    ("resolver", "create"),  # when the servers can be reached
+    ("resolver", "update"),
+    ("hosts", "delete"),
+    ("hosts", "create"),
+    ("hosts", "update"),
     ("route", "delete"),
     ("kept", "delete"),
     ("way", "delete"),

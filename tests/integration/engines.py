@@ -20,6 +20,7 @@ import pytest
 
 from ansible_collections.pipework.containers.plugins.module_utils import _finder, _runtimes, _starts
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._hosts_job import HostsJob
 from ansible_collections.pipework.containers.plugins.module_utils._wait_job import WaitJob, wait
 from tests.conftest import unavailable
 from tests.integration.lab import Host, eventually, wait_for
@@ -155,6 +156,7 @@ class Engine:
     odd_names: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()  # control groups at the top that it makes and leaves
     keeps_stopped = True  # a container that has ended is still known
+    has_files = True  # a container is one with files
     keeps_ident = True  # and the same one when it is started again
 
     def __init__(self, host: Host | None = None) -> None:
@@ -266,6 +268,36 @@ class Cases:
         assert engine.links("web1") == []
         engine.host.attach("a", state="absent")
         assert engine.host.links() == []
+
+    def test_P2_a_machine_is_found_by_its_name(self, engine: Engine) -> None:
+        engine.start("web1")
+        engine.attach("web1", addresses=[f"{NET}.1/24"])
+        engine.host.attach("a", addresses=[f"{NET}.2/24"])
+        with open("/etc/hosts", encoding="utf-8") as handle:
+            of_the_host = handle.read()
+        names = {**engine.params("web1"), "entries": [{"address": f"{NET}.2", "names": ["db1"]}]}
+        del names["host_interface"]
+        if not engine.has_files:
+            with pytest.raises(PipeworkError, match="a pod has no files of its own"):
+                engine.host.run(job=HostsJob, **names)
+            return
+        before = engine.sh("web1", "sh", "-c", "cat /etc/hosts || echo none")
+        said = engine.host.run(job=HostsJob, check=True, **names)
+        done = engine.host.run(job=HostsJob, **names)
+        assert said["operations"] == done["operations"] and len(done["operations"]) == 1
+        assert not engine.host.run(job=HostsJob, **names)["changed"]
+        heard = engine.sh("web1", "sh", "-c", "ping -c 1 -w 10 db1 2>&1; true")
+        assert f"PING db1 ({NET}.2)" in heard
+        assert "1 packets transmitted, 1 " in heard or engine.user  # who may not send such
+        assert engine.host.run(job=HostsJob, **{**names, "state": "absent"})["changed"]
+        assert engine.sh("web1", "sh", "-c", "cat /etc/hosts || echo none") == before
+        with open("/etc/hosts", encoding="utf-8") as handle:
+            assert handle.read() == of_the_host
+        engine.stop("web1")
+        assert engine.find("web1")[0] in ("NotRunning", "NoContainer")
+        with pytest.raises(PipeworkError, match="'web1'"):
+            engine.host.run(job=HostsJob, **names)
+        assert not engine.host.run(job=HostsJob, **{**names, "state": "absent"})["changed"]
 
     def test_P18_its_start_is_heard(self, engine: Engine) -> None:
         """Nobody asks meanwhile: the kernel tells."""

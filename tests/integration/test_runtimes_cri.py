@@ -99,6 +99,7 @@ class Cri(Engine):
     groups = ("k8s.io",)
     odd_names = ("0", "a.b-c", "x" * 63)
     keeps_ident = False
+    has_files = False
 
     def __init__(self, host: Host | None = None) -> None:
         need("containerd", "ctr", "containerd-shim-runc-v2", "runc")

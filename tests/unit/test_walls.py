@@ -44,6 +44,7 @@ PURE = {
     "_sysctls", "_vf_record", "_vfs", "_vlans",
     "_wait", "_dhcp_keep", "_dhcp_lease", "_dhcp_message", "_leases",
     "_fdb", "_vxlan", "_vxlan_wish",
+    "_blocks", "_hosts", "_resolver",
     "_claims", "_autoconf", "_dhcp6_lease", "_dhcp6_message",
 }
 # fmt: on
@@ -66,7 +67,9 @@ ONLY_IN = {
     "docker": {"_runtimes/docker.py"},
     "podman": {"_runtimes/podman.py"},
     "subprocess": {"_dhcp_program.py", "_filter.py", "_filter_iptables.py", "_filter_nft.py", "_program.py"},
-    "ctypes": {"_inotify.py", "_keeper_io.py", "_starts.py", "_netlink.py", "_sandbox.py", "_timer.py"},
+    "ctypes": {
+        "_guest_files.py", "_inotify.py", "_keeper_io.py", "_starts.py", "_netlink.py", "_sandbox.py", "_timer.py",
+    },
 }
 
 
@@ -349,6 +352,7 @@ def test_choices_are_those_of_the_tables(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_items_take_what_the_top_level_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     lists = {"pipework_attach": "attachments", "pipework_bridge": "bridges", "pipework_route": "routes"}
     lists["pipework_rule"] = "rules"
+    lists["pipework_hosts"] = "files"
     lists["pipework_tc"] = "interfaces"
     lists["pipework_wait"] = "waits"
     lists["pipework_vxlan"] = "segments"

@@ -1,0 +1,82 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""The job behind pipework_hosts: blocks of names in the hosts files of containers and of the host."""
+from __future__ import annotations
+
+import typing as t
+
+from . import _guest_files
+from ._blocks import HOSTS, Names, Where
+from ._guests import Place, open_guests
+from ._hosts import HostsItem, items_from_params
+from ._items import Params
+from ._netlink import Namespaces
+from ._plan import Absent, Desired, Key, Plan, State
+from ._run import Picture
+
+
+class HostsJob:
+    """Desired blocks, and the containers whose files they are in."""
+
+    def __init__(self, params: Params) -> None:
+        self.items = items_from_params(params)
+        self.places: list[Place] = []
+
+    def open(self, namespaces: Namespaces) -> None:
+        self.places = open_guests(self.items, namespaces)
+        listed: dict[Key, HostsItem] = {}
+        for item, place in zip(self.items, self.places):
+            other = listed.setdefault(_key(item, place), item)
+            if other is not item:
+                also = f" (also in {other.where.rstrip(': ')})" if other.where else ""
+                raise item.refuse(f"block: {item.block} of {_label(place)} is listed twice{also}; once would be right.")
+
+    def picture(self, _namespaces: Namespaces) -> Picture:
+        state: State = {}
+        desired: Desired = {}
+        looked: set[str] = set()
+        for item, place in zip(self.items, self.places):
+            label, key = _label(place), _key(item, place)
+            try:
+                where = _where(place)
+                if label not in looked:
+                    looked.add(label)
+                    state.update((block.key, block) for block in _guest_files.seen(where, HOSTS, Names, label))
+                have = t.cast("Names | None", state.get(key))
+                if (have.lines or () if have else ()) != item.lines:
+                    _guest_files.check(where, HOSTS, item.block, item.lines)
+            except _guest_files.Unusable as error:
+                if item.lines or key in state:
+                    raise item.refuse(f"container: {place.name}: {error}.") from None
+                continue
+            desired[key] = Names(label, item.block, item.lines, where) if item.lines else Absent(key)
+        return Picture(state, desired, set(desired))
+
+    def results(self, _state: State) -> dict[str, t.Any]:
+        return {"files": [
+            {
+                "container": place.name, "runtime": place.runtime, "block": item.block,
+                "entries": [{"address": entry.address, "names": list(entry.names)} for entry in item.entries],
+            }
+            for item, place in zip(self.items, self.places) if item.state == "present"
+        ]}
+
+    def finish(self, plan: Plan, namespaces: Namespaces, state: State) -> None:
+        """Nobody has to be told about names."""
+
+
+def _label(place: Place) -> str:
+    """Of a namespace that is gone, the files may still be there."""
+    return place.label or f"netns:{place.name}"
+
+
+def _key(item: HostsItem, place: Place) -> Key:
+    return (Names.KIND, _label(place), item.block)
+
+
+def _where(place: Place) -> Where:
+    if place.label is None:
+        if place.runtime not in ("auto", "netns"):
+            raise _guest_files.Ended("it is not there any more")
+        return _guest_files.of_name(place.name)
+    return _guest_files.where(place.runtime, place.holder)
