@@ -19,6 +19,8 @@ from . import (
     _forwarding,
     _nic_vlan,
     _ovs,
+    _resolver,
+    _resolver_files,
     _runtimes,
     _spoof_checks,
     _spoofing,
@@ -59,6 +61,7 @@ class AttachJob:
         self.targets: list[Target] = []
         self.facts: Facts | None = None  # of the last picture
         self.warnings: list[str] = []
+        self.others: dict[str, tuple[str, t.Any]] = {}  # runtimes and holders of containers that no item is about
 
     def open(self, namespaces: Namespaces) -> None:
         for item, place in zip(self.items, open_guests(self.items, namespaces)):
@@ -85,7 +88,7 @@ class AttachJob:
                     wanted += [(runtime, name, user) for name in asked.running(user)]
         for answer in _runtimes.find_all(wanted):
             if isinstance(answer, _runtimes.Found):
-                namespaces.add(answer.label, answer.fd)
+                self.others[namespaces.add(answer.label, answer.fd)] = (answer.runtime, answer.holder)
 
     def picture(self, namespaces: Namespaces) -> Picture:
         lending = any((item.kind == "phys" or item.vf is not None) and item.state == "present" for item in self.items)
@@ -118,6 +121,7 @@ class AttachJob:
         observe_autoconf(namespaces, facts, [
             (target.label, target.item, target.owner) for target in self.targets if target.label is not None
         ])
+        places = _resolver_files.observe(self.targets, self.others, facts)
         checking = any((_spoof_checks.OPTION, True) in (item.port or ()) for item in self.items)
         facts.spoof_checks, facts.no_spoof_checks = _spoofing.observe(checking)
         self._observe_switch(facts, namespaces)
@@ -129,9 +133,11 @@ class AttachJob:
             wish.want(gone, own=False)
         wish_routing(self.targets, facts, state, wish)
         self._forward(wish, facts, state)
+        told = list(_resolver.wish_resolvers(self.targets, places, state, wish))
         spare, self.warnings = _uppers.unused(_nic_vlan.vacant(wish, facts, state), namespaces)
         for device in spare:
             wish.want(Absent(link_key(HOST, device.name)), own=False)
+        self.warnings += told
         _claims.claim(self.targets, facts, state, wish.desired)
         return Picture(state, wish.desired, wish.own)
 

@@ -26,7 +26,7 @@ IPVLAN_MODES = ("l2", "l3", "l3s")
 PORT_OPTIONS = ("isolated", "hairpin", "learning", "mac_spoof_check")
 DHCP_IMAGE = "busybox"  # as in the classic script
 DHCP_SECONDS = 30.0
-SWITCHES = ("dhcp6", "accept_ra", "link_local")
+SWITCHES = ("dhcp6", "accept_ra", "link_local", "dhcp_dns")
 DHCP_SECONDS_MAX = 240  # less than other runs wait for the lock
 IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
 IPOIB_MODES = ("datagram", "connected")
@@ -66,6 +66,7 @@ class Attachment(Item):
     accept_ra: bool | None = None
     link_local: bool | None = None
     dhcp_keep: bool = False
+    dhcp_dns: bool | None = None
     mac_address: str | None = None
     mtu: int | None = None
     vlan: int | None = None
@@ -289,6 +290,12 @@ def _check_together(item: Attachment, peered: bool) -> None:
             raise PipeworkError(f"mode: {item.mode!r} is not a mode of {kind}; {', '.join(modes)} are.")
     if item.dhcp_keep and item.dhcp is None:
         raise PipeworkError("dhcp_keep: without 'dhcp' there is no lease to keep; say who asks ('dhcp: builtin').")
+    if item.dhcp_dns and item.dhcp is None and not item.dhcp6:
+        raise PipeworkError(
+            "dhcp_dns: without 'dhcp' or 'dhcp6' there is no lease that names servers; say who asks ('dhcp: builtin')."
+        )
+    if item.dhcp_dns and item.runtime == "host":
+        raise PipeworkError("dhcp_dns: the host's resolv.conf is never written; leave it out with 'runtime: host'.")
     if item.dhcp is not None and item.kind == "dummy":
         raise PipeworkError("dhcp: an interface that leads nowhere (kind dummy) reaches no server; leave it out.")
     if item.dhcp is not None and item.table is not None:

@@ -29,6 +29,7 @@ class Keep(KernelObject):
     mac: str | None = None
     gateway: str | None = None  # FROM_SERVER, or those of the attachment
     mtu: str | None = None  # FROM_SERVER, or that of the attachment
+    dns: bool | None = None  # whether the container's resolv.conf follows
     owner: str | None = None  # the mark of its attachment
     holder: t.Any = None  # see _runtimes.Held
 
@@ -61,6 +62,7 @@ class Record:
     options: tuple[str, ...]
     gateway: str
     mtu: str
+    dns: bool = False
 
     def pack(self) -> str:
         return json.dumps(dataclasses.asdict(self), sort_keys=True)

@@ -91,7 +91,7 @@ class Grant:
 
     def same(self, other: Grant) -> bool:
         """Whether it says the same, but for its time."""
-        said = ("address", "gateway", "routes", "mtu")
+        said = ("address", "gateway", "routes", "mtu", "dns", "domain")
         return all(getattr(self, name) == getattr(other, name) for name in said)
 
     def left(self, now: float) -> int | None:

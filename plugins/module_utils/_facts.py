@@ -54,6 +54,7 @@ class Facts:
     leases: list[Lease] = dataclasses.field(default_factory=list)  # that are valid
     keeper: str = ""  # which version of it would be started here
     keeps: list[Keep] = dataclasses.field(default_factory=list)  # the clients that stay
+    blocks: list[KernelObject] = dataclasses.field(default_factory=list)  # of ours, in containers' resolv.conf
     unlisted: list[KernelObject] = dataclasses.field(default_factory=list)  # leases of IPv6, link-local addresses
     secret: bytes = b""  # what seals the aliases of lent NICs; in ``devices`` there are none without that seal
     rules: dict[str, list[Rule]] = dataclasses.field(default_factory=dict)  # where they may matter
@@ -123,7 +124,8 @@ class Facts:
         found += [
             SpoofCheck(HOST, name, mac, active=name in self.host) for name, mac in self.spoof_checks.items()
         ]
-        found += [*self.queues, *self.unlisted, *self.sysctls, *self.leases, *self.keeps, *objects(self.cards)]
+        found += [*self.queues, *self.unlisted, *self.sysctls, *self.leases, *self.keeps, *self.blocks]
+        found += objects(self.cards)
         result: State = {item.key: item for item in found}
         if self.switch is not None:
             result.update(self.switch.objects(self.host))

@@ -7,7 +7,7 @@ import os
 import sys
 import typing as t
 
-from . import _keeper
+from . import _keeper, _resolver, _resolver_files
 from . import _keeper_io as io
 from ._announce import News, announce
 from ._attach import Scene, Wish
@@ -53,6 +53,10 @@ class KeepJob:
             mtu = facts.devices[label][record.device].mtu
             if grant is not None and grant.mtu and record.mtu == FROM_SERVER and mtu and mtu > grant.mtu:
                 wish.want(Link(label, record.device, mtu=grant.mtu))
+            if record.dns:
+                place, there = _resolver_files.of_record(record.holder, label)
+                scene.state.update((block.key, block) for block in there)
+                wish.desired.update(_resolver.renewed(label, record.device, grant, place, there))
         return Picture(scene.state, wish.desired, wish.own)
 
     def results(self, _state: State) -> dict[str, t.Any]:

@@ -31,6 +31,7 @@ from ._plan import Operation
 
 HOME = _keeper.HOME
 MADE_OF = (
+    "_blocks", "_guest_files", "_resolver", "_resolver_files",
     "_dhcp_keep", "_dhcp_lease", "_dhcp_message", "_errors", "_keep_job", "_keeper", "_keeper_client", "_keeper_io",
     "_layer3", "_normalize",
 )
@@ -67,7 +68,7 @@ def observe(
     facts.keeps.append(Keep(
         label, device, running=bool(now and said.get("pid") == now["pid"] and said.get("token") == token(text)),
         program=str(now["program"]) if now else None, hostname=record.hostname, options=record.options,
-        mac=record.mac, gateway=record.gateway, mtu=record.mtu, owner=owner, holder=record.holder,
+        mac=record.mac, gateway=record.gateway, mtu=record.mtu, dns=record.dns, owner=owner, holder=record.holder,
     ))
 
 
@@ -147,7 +148,7 @@ def _record(keep: Keep, namespaces: Namespaces) -> Record:
         label=keep.ns, device=keep.device, index=device.index, mac=device.mac, shared=shared,
         namespace=(place.st_dev, place.st_ino), owner=str(keep.owner), holder=dict(keep.holder or {}),
         sent={str(code): value.hex() for code, value in sent.items()}, hostname=str(keep.hostname),
-        options=keep.options or (), gateway=str(keep.gateway), mtu=str(keep.mtu),
+        options=keep.options or (), gateway=str(keep.gateway), mtu=str(keep.mtu), dns=bool(keep.dns),
     )
 
 

@@ -67,7 +67,7 @@ def _wanted_keep(target: Target, program: str) -> t.Iterator[KernelObject | Abse
             hostname=item.dhcp_hostname or hostname_of(target.name), options=item.dhcp_options or (),
             mac=item.mac_address, owner=target.owner, holder=dict(target.holder),
             gateway=FROM_SERVER if item.gateway is None else " ".join(item.gateway),
-            mtu=FROM_SERVER if item.mtu is None else str(item.mtu),
+            mtu=FROM_SERVER if item.mtu is None else str(item.mtu), dns=bool(item.dhcp_dns),
         )
     elif item.dhcp is not None:
         yield Absent(keep_key(label, item.interface))

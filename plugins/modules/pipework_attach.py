@@ -118,7 +118,7 @@ options:
         With V(docker), a program of O(dhcp_image) does the same in a helper container, for containers of Docker.
       - What the server grants becomes an address with a lifetime, a default route unless O(gateway) is given,
         the server's other routes, and the MTU unless O(mtu) is given. The module returns it as C(lease).
-        Name servers are returned and used nowhere.
+        Name servers are returned, and used with O(dhcp_dns).
       - A lease that is valid is kept. It is asked for anew when it has expired, or when O(dhcp_hostname),
         O(dhcp_options) or the MAC address change. Nobody stays to renew it, but with O(dhcp_keep).
       - With O(state=absent), or with O(addresses) and without this, the lease is given back.
@@ -145,7 +145,7 @@ options:
   dhcp6:
     description:
       - Ask a DHCPv6 server for an address, beside O(addresses). Nothing has to be installed for it. The address has the
-        lifetimes that the server gives; it is returned as C(lease6), with name servers, which are used nowhere.
+        lifetimes that the server gives; it is returned as C(lease6), with name servers for O(dhcp_dns).
       - Default routes and the prefix of the segment come from routers, never from DHCPv6, so O(accept_ra) goes with it
         as a rule.
       - A lease that is valid is kept. It is asked for anew when it has expired, or when O(dhcp_hostname) changes.
@@ -178,6 +178,18 @@ options:
       - It is a client of ours also where a program of O(dhcp) got the lease. It goes on with the same client-id,
         hostname and O(dhcp_options).
       - V(false), the default, ends that, and leaves the lease as it is.
+    type: bool
+  dhcp_dns:
+    description:
+      - Whether the name servers and the domain of the lease of O(dhcp) or O(dhcp6) go into the container's own
+        C(/etc/resolv.conf); for a named network namespace that is C(/etc/netns/NAME/resolv.conf), which
+        C(ip netns exec) uses. The host's is never written.
+      - They come as a block of ours at the top. Lines with C(nameserver), C(domain) and C(search) that were there
+        become comments in the file itself, and come back with V(false), the default, and with O(state=absent).
+      - It takes three servers, those of O(dhcp) first. A lease without any leaves the file as it is, with a warning.
+      - With O(dhcp_keep) the file follows the lease. One attachment of a container can have it.
+      - Refused where the file is not the container's own, is no regular file, has more than 64 KiB or is read-only, and
+        for pods and network namespaces without a name, which have no files.
     type: bool
   mac_address:
     description:
@@ -349,6 +361,7 @@ options:
       accept_ra: {description: See O(accept_ra)., type: bool}
       link_local: {description: See O(link_local)., type: bool}
       dhcp_keep: {description: See O(dhcp_keep)., type: bool}
+      dhcp_dns: {description: See O(dhcp_dns)., type: bool}
       mac_address: {description: See O(mac_address)., type: str, aliases: [mac]}
       mtu: {description: See O(mtu)., type: int}
       vlan: {description: See O(vlan)., type: int}
@@ -630,6 +643,7 @@ ITEM = {
     "accept_ra": {"type": "bool"},
     "link_local": {"type": "bool"},
     "dhcp_keep": {"type": "bool"},
+    "dhcp_dns": {"type": "bool"},
     "mac_address": {"type": "str", "aliases": ["mac"]},
     "mtu": {"type": "int"},
     "vlan": {"type": "int"},

@@ -1,0 +1,55 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""Reads what stands of leases' name servers in containers' own resolv.conf, where that matters to a run."""
+from __future__ import annotations
+
+import contextlib
+import typing as t
+
+from . import _guest_files, _resolver
+from ._attach import Target
+from ._blocks import RESOLVER, OwnBlock, Resolver, Where
+from ._facts import Facts
+
+
+def observe(
+    targets: t.Iterable[Target], others: t.Mapping[str, tuple[str, t.Any]], facts: Facts,
+) -> dict[str, Where]:
+    """Adds it to the facts. Returns whose files those are that shall have some, by container; these could be written.
+
+    ``others``: runtimes and holders of containers that no attachment is about. PipeworkError where one asks for name
+    servers that cannot be written.
+    """
+    places: dict[str, Where] = {}
+    looked: set[str] = set()
+    for target in targets:
+        item = target.item
+        label = target.label or f"netns:{target.name}"  # of a namespace that is gone, the files may be there
+        asked = bool(item.dhcp_dns) and item.state == "present"
+        if item.runtime == "host" or not _resolver.concerns(item, label, facts) or (label in looked and not asked):
+            continue
+        try:
+            known = target.label is not None
+            place = _guest_files.where(target.runtime, target.holder) if known else _guest_files.of_name(target.name)
+            found = _guest_files.seen(place, RESOLVER, Resolver, label, writing=asked)
+        except _guest_files.Unusable as error:
+            if asked:
+                raise item.refuse(f"dhcp_dns: {target.name}: {error}.") from None
+            continue
+        places[label] = place
+        if label not in looked:
+            facts.blocks += found
+            looked.add(label)
+    for label, holder in others.items():
+        if label not in looked:
+            with contextlib.suppress(_guest_files.Unusable):
+                facts.blocks += _guest_files.seen(_guest_files.where(*holder), RESOLVER, Resolver, label)
+    return places
+
+
+def of_record(holder: t.Mapping[str, t.Any], label: str) -> tuple[Where | None, list[OwnBlock]]:
+    """The same for one kept lease. None where the file cannot be written: that is no reason to lose an address."""
+    with contextlib.suppress(_guest_files.Unusable):
+        place = _guest_files.where(label.partition(":")[0], holder)
+        return place, _guest_files.seen(place, RESOLVER, Resolver, label, writing=True)
+    return None, []
