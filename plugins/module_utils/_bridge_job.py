@@ -12,6 +12,7 @@ from ._facts import Facts, link_key
 from ._items import purges
 from ._masquerade import IP_FORWARD, Masquerade, forwarding_on, networks_of
 from ._model import HOST, UPLINK, Address, Link, Port
+from ._moved_rule import overtaken, ranked
 from ._netlink import Namespaces
 from ._observe import observe
 from ._ovs_rows import OvsBridge, OvsPort, bridge_key
@@ -30,6 +31,7 @@ class BridgeJob:
         self.purge = purges(params, "bridges")
         self.bridges = bridges_from_params(params)
         self.warnings: list[str] = []
+        self._overtaken: list[str] | None = None  # of the first picture, where all is still to be moved
 
     def open(self, namespaces: Namespaces) -> None:
         """Bridges are on the host, whose namespace is open."""
@@ -40,7 +42,7 @@ class BridgeJob:
         vlans = any({"vlan_filtering", "default_pvid"} & set(bridge.settings) for bridge in self.bridges)
         vlans = vlans or any(port.vlans is not None for port in ports)
         moves = any(bridge.ports is not None for bridge in self.bridges)
-        facts = observe(namespaces, routes_of_host=goes or moves, vlans=vlans)
+        facts = observe(namespaces, routes_of_host=goes or moves, vlans=vlans, rules=[HOST] if goes or moves else ())
         self._look_closer(facts, namespaces)
         facts.switch, facts.no_switch = _ovs.look(needed=any(bridge.kind == SWITCH for bridge in self.bridges))
         state = facts.state()
@@ -53,8 +55,13 @@ class BridgeJob:
         return Picture(state, desired, set(desired))
 
     def _look_closer(self, facts: Facts, namespaces: Namespaces) -> None:
-        """At the addresses and routes that move with a NIC, and those that cannot."""
+        """At the addresses, routes and rules that move with a NIC, and those that cannot."""
         self.warnings = [warning for bridge in self.bridges for warning in _uplinks.stranded(bridge, facts)]
+        if self._overtaken is None:
+            moving = [bridge for bridge in self.bridges if bridge.move_addresses and bridge.state == "present"]
+            to = {port.name: bridge.name for bridge in moving for port in bridge.ports or ()}
+            self._overtaken = overtaken(ranked(facts.rules.get(HOST, ())), to)
+        self.warnings += self._overtaken
         for bridge in self.bridges:
             for port in bridge.ports or () if bridge.move_addresses and bridge.state == "present" else ():
                 device = facts.host.get(port.name)

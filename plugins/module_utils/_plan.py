@@ -150,6 +150,8 @@ def title(key: Key) -> str:
 _TREE = [f"{kind} {depth}" for depth in range(11) for kind in ("qdisc", "class")]
 ADDRESS_RANKS = 64
 _RANKS = [f"address {rank}" for rank in range(ADDRESS_RANKS)]
+RULE_RANKS = 256
+_RULES = [f"moved_rule {rank}" for rank in range(RULE_RANKS)]
 ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("watchdog", "delete"),
     ("watchdog", "create"),  # before what it is to take back
@@ -228,6 +230,8 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("timer", "create"),
     ("timer", "update"),
     ("bridge", "update"),
+    *((kind, "create") for kind in _RULES),  # when it is remembered where they come from
+    *((kind, "delete") for kind in reversed(_RULES)),
     ("moved_way", "update"),  # when both interfaces are up, and have their addresses
     ("moved", "update"),
     ("ovs_bridge", "create"),  # these are one transaction, when all that comes is there and all that goes still is

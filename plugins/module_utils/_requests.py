@@ -11,6 +11,7 @@ from ._fdb import FdbEntry
 from ._model import GROUP, HOST, UNFINISHED, Address, Link, Nic, Port, Route, end_key
 from ._moved_address import MovedAddress
 from ._netlink import Namespaces
+from ._plan import RULE_RANKS
 from ._routes import ExactRoute
 from ._rules import Rule
 from ._vfs import Vf, VfAddress
@@ -247,6 +248,8 @@ REQUESTS: dict[tuple[str, str], t.Callable[[t.Any, t.Any, Namespaces], list[Requ
     ("port_free", "update"): _set_port,
     ("moved_way", "update"): _replace_route, ("moved", "update"): _replace_route,
     ("rule", "create"): _create_rule, ("rule", "delete"): _delete_rule,
+    **{(f"moved_rule {rank}", "create"): _create_rule for rank in range(RULE_RANKS)},
+    **{(f"moved_rule {rank}", "delete"): _delete_rule for rank in range(RULE_RANKS)},
     ("claim", "create"): create_address, ("claim", "delete"): _delete_address,
     ("address", "create"): create_address, ("address", "update"): _replace_address,
     ("address", "delete"): _delete_address,

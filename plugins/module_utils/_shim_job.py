@@ -12,6 +12,7 @@ from ._announce import News, announce, frames_of
 from ._facts import Facts, link_key
 from ._model import HOST, OWNER_SHIM, Address, Link, Route
 from ._moved_address import MovedAddress
+from ._moved_rule import overtaken, ranked
 from ._netlink import Namespaces
 from ._normalize import family
 from ._observe import observe, observe_sysctls
@@ -65,7 +66,7 @@ class ShimJob:
                 f"The address {each.address} of {source} is lent: tell the DHCP client to use {target}, or it gives "
                 f"the address to {source} again when it renews."
                 for source, target in scene.moves.items() for each in scene.addresses(source) if each.valid is not None
-            ]
+            ] + overtaken(scene.rules, scene.moves)
         for route in scene.ground.kernels:
             if route.key in self._desired:
                 scene.state.setdefault(route.key, route)
@@ -154,7 +155,7 @@ def _scene(namespaces: Namespaces, facts: Facts, sites: t.Sequence[Site]) -> Sce
                 state[each.key] = MovedAddress.of(each, rank)
     names = {device.index: device.name for device in facts.host.values()}
     ground = Ground.of(HOST, set(names.values()), host.routes(names, every=True))
-    rules = host.rules()
+    rules = ranked(host.rules())
     state.update((item.key, item) for item in (*ground.routes, *rules))
     return Scene(facts, ground, rules, state)
 

@@ -15,12 +15,11 @@ import typing as t
 
 from ._facts import Facts, link_key
 from ._model import HOST, OWNER_SHIM, PROTOCOL, Address, Device, Link, Route, default_metric
+from ._moved_rule import MovedRule, moved
 from ._normalize import broadcast, family, stable_mac
 from ._plan import Absent, Desired, KernelObject, State
 from ._routes import ExactRoute
 from ._routing import Ground
-from ._rules import Rule
-from ._ruling import made_by_kernel
 from ._shim import MOVED, Site
 from ._sysctls import Sysctl
 
@@ -47,7 +46,7 @@ class Scene:
 
     facts: Facts
     ground: Ground
-    rules: list[Rule]
+    rules: list[MovedRule]
     state: State
     moves: dict[str, str] = dataclasses.field(default_factory=dict)
     by_networkmanager: set[str] = dataclasses.field(default_factory=set)
@@ -68,7 +67,7 @@ def wanted(sites: t.Sequence[Site], scene: Scene) -> Desired:
     for source, target in scene.moves.items():
         found += _moved_addresses(source, target, scene)
     found += _moved_routes(scene)
-    found += _moved_rules(scene)
+    found += moved(scene.rules, scene.moves)
     return {item.key: item for item in found}
 
 
@@ -185,14 +184,6 @@ def _moved_routes(scene: Scene) -> t.Iterator[KernelObject]:
         device = names.get(str(route.device), route.device)
         if device != route.device or hops != (route.nexthops or ()):
             yield ExactRoute.of(dataclasses.replace(route, device=device, nexthops=hops or None))
-
-
-def _moved_rules(scene: Scene) -> t.Iterator[KernelObject | Absent]:
-    names = scene.moves
-    for rule in scene.rules:
-        if not made_by_kernel(rule) and (rule.iif in names or rule.oif in names):
-            yield dataclasses.replace(rule, iif=names.get(rule.iif, rule.iif), oif=names.get(rule.oif, rule.oif))
-            yield Absent(rule.key)
 
 
 def check_doubles(sites: t.Sequence[Site]) -> None:

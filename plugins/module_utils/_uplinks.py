@@ -17,8 +17,10 @@ from ._errors import PipeworkError
 from ._facts import Facts
 from ._model import ALIAS_MAX, HOST, OWNER_BRIDGE, UPLINK, Address, Device, Port, Route
 from ._moved_address import MovedAddress
+from ._moved_rule import moved, ranked
 from ._ovs_rows import OvsPort, port_row_key
 from ._plan import Absent, KernelObject, State
+from ._uplink_rules import back, marks_of
 from ._vf_record import escaped, unescaped
 
 if t.TYPE_CHECKING:
@@ -45,9 +47,10 @@ class Record:
     up: bool
     addresses: tuple[str, ...] = ()
     alias: str = ""
+    rules: tuple[str, ...] = ()  # that named it, see _uplink_rules
 
     def pack(self) -> str:
-        state = "up" if self.up else "down"
+        state = ";".join(["up" if self.up else "down", *self.rules])
         return "|".join([UPLINK + escaped(self.bridge), state, ",".join(self.addresses), self.alias])
 
     @classmethod
@@ -56,7 +59,8 @@ class Record:
         if len(fields) != 4 or not fields[0].startswith(UPLINK):
             return None
         listed = tuple(address for address in fields[2].split(",") if address)
-        return cls(unescaped(fields[0][len(UPLINK):]), fields[1] == "up", listed, fields[3])
+        state, *rules = fields[1].split(";")
+        return cls(unescaped(fields[0][len(UPLINK):]), state == "up", listed, fields[3], tuple(rules))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,6 +126,10 @@ def uplinks(bridge: Bridge, facts: Facts, state: State, switched: bool) -> t.Ite
     present = bridge.state == "present"
     ours = marked(bridge.name, facts)
     listed = bridge.ports or () if present else ()
+    rules = ranked(facts.rules.get(HOST, ()))
+    state.update((rule.key, rule) for rule in rules)
+    if bridge.move_addresses:
+        yield from moved(rules, {uplink.name: bridge.name for uplink in listed})
     for uplink in listed:
         device = _checked(bridge, uplink, facts)
         _observed(device, bridge.name, facts, state)
@@ -134,6 +142,9 @@ def uplinks(bridge: Bridge, facts: Facts, state: State, switched: bool) -> t.Ite
         if name not in {uplink.name for uplink in listed}:
             _observed(facts.host[name], bridge.name, facts, state)
             yield from _leaves(bridge, name, record, facts, switched)
+    away = {name: record.rules for name, record in ours.items() if name not in {uplink.name for uplink in listed}}
+    stay = {mark for name, record in ours.items() if name not in away for mark in record.rules}
+    yield from back(rules, bridge.name, away, stay)
 
 
 def _observed(device: Device, to: str, facts: Facts, state: State) -> None:
@@ -211,18 +222,21 @@ def _joins(
 ) -> t.Iterator[KernelObject | Absent]:
     name = uplink.name
     moving = _addresses(name, facts) if bridge.move_addresses else []
+    rules = marks_of(name, facts.rules.get(HOST, ())) if bridge.move_addresses else []
     record = Record.unpack(device.alias)
-    if record is None and (moving or facts.bridge_under(device) != bridge.name):
+    if record is None and (moving or rules or facts.bridge_under(device) != bridge.name):
         record = Record(bridge.name, device.up, (), device.alias or "")
     owner = None  # a port that somebody else made stays his
     if record is not None:
         new = tuple(a.address for a in moving if a.address not in record.addresses)
-        record = dataclasses.replace(record, addresses=record.addresses + new)
+        marks = tuple(dict.fromkeys([*record.rules, *rules]))
+        record = dataclasses.replace(record, addresses=record.addresses + new, rules=marks)
         owner = record.pack()
         if len(owner.encode("utf-8", "surrogateescape")) > ALIAS_MAX:
+            also = f" and rules of policy routing ({len(record.rules)})" if record.rules else ""
             raise bridge.refuse(
-                f"ports: {name} has more addresses ({len(record.addresses)}), or a longer alias, than can be kept with "
-                "it until it leaves the bridge; remove some of them first."
+                f"ports: {name} has more addresses ({len(record.addresses)}){also}, or a longer alias, than can be "
+                "kept with it until it leaves the bridge; remove some of them first."
             )
     if switched:
         yield NicPort(HOST, name, local_interface=name, up=True, owner=owner)

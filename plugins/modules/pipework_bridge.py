@@ -85,7 +85,8 @@ options:
         fails, all is as it was.
       - An address that a DHCP client renews is refused. IPv6 addresses that a router gave are left alone; the bridge
         gets its own from the router.
-      - Rules of policy routing that name the NIC stay as they are.
+      - Rules of policy routing that name the NIC as C(iif) or C(oif), whoever made them, name the bridge then, and the
+        NIC again when it leaves. Where others of the same priority stay, they are looked at first, and the run warns.
     type: bool
   rstp:
     description:

@@ -44,7 +44,12 @@ class Site:
             route add 10.51.0.0/16 dev nic0
             route add 10.52.0.0/16 table 77 nexthop via 203.0.113.253 nexthop via 203.0.113.254
             route add default via fd08::fe
+            rule add iif nic0 to 10.54.0.0/16 lookup 78 priority 500
+            rule add iif nic0 lookup 77 priority 500
+            rule add oif nic0 fwmark 7/0xff uidrange 5-6 lookup 77 priority 502 protocol static
         """)
+        for rule in ("iif nic0 lookup 77 priority 500", "from fd09::/64 oif nic0 blackhole priority 503"):
+            host.sh("ip", "-6", "rule", "add", *rule.split())
         host.batch(
             "link set nic0 up\naddress add 203.0.113.254/24 dev nic0\naddress add fd08::fe/64 dev nic0", ns="lan"
         )
@@ -69,6 +74,9 @@ class Site:
     def assert_as(self, before: dict[str, Any], what: str = "") -> None:
         assert (self.ovs.snapshot() if self.ovs else None) == before["ovs"], what
         self.host.assert_as({name: part for name, part in before.items() if name != "ovs"}, what)
+
+    def rules(self) -> list[str]:
+        return [*self.host.sh("ip", "-d", "rule").splitlines(), *self.host.sh("ip", "-d", "-6", "rule").splitlines()]
 
     def routes(self) -> list[str]:
         """All but those that the kernel makes itself."""
@@ -107,8 +115,14 @@ def on_the_line(site: Site) -> bool:
 
 
 def test_P1_B2_a_nic_joins_with_its_addresses_and_routes_and_comes_back(site: Site) -> None:
-    before, routes = site.everything(), site.routes()
+    before, routes, rules = site.everything(), site.routes(), site.rules()
+    site.host.sh("ip", "rule", "add", "iif", "br1", "lookup", "79", "priority", "400")  # the bridge's own, soon
     done = site.sure(addresses=["10.8.0.254/24"], **MOVE)
+    assert not done.get("warnings")
+    its_own = [rule for rule in site.rules() if rule.startswith("400:")]
+    assert [rule.replace(" [detached]", "") for rule in site.rules() if rule not in its_own] == [
+        rule.replace("nic0", "br1") for rule in rules
+    ]
     assert done["bridges"][0]["ports"] == ["nic0"]
     assert done["bridges"][0]["mac_address"] == MAC
     assert site.host.addresses("nic0") == []
@@ -125,10 +139,39 @@ def test_P1_B2_a_nic_joins_with_its_addresses_and_routes_and_comes_back(site: Si
     site.sure(ports=[], addresses=["10.8.0.254/24"])
     assert site.host.addresses("br1") == ["10.8.0.254/24"]
     assert site.routes() == routes
+    assert [rule for rule in site.rules() if not rule.startswith("400:")] == rules
+    assert "iif br1" in its_own[0] and len(its_own) == 1 and any("iif br1" in rule for rule in site.rules())
+    site.host.sh("ip", "rule", "del", "priority", "400")
     site.sure(addresses=[], **MOVE)
     site.bridge(state="absent")
     site.assert_as(before)
+    assert site.rules() == rules
     assert on_the_line(site)
+
+
+def test_rules_of_two_nics_and_of_one_priority(linux: Site) -> None:
+    host = linux.host
+    host.batch("""
+        link add nic1 type veth peer name nic1 netns lan
+        rule add iif nic0 oif nic1 lookup 77 priority 510
+        rule add iif nic1 lookup 80 priority 511
+        rule add iif nic0 lookup 81 priority 512
+        rule add from 10.3.0.0/16 lookup 82 priority 512
+    """)
+    before = linux.rules()
+    said = linux.sure(ports=["nic0", "nic1"], move_addresses=True)
+    assert said["warnings"] == [
+        "The rule of policy routing 'from all iif br1 lookup 81' stands behind the others of its priority 512 now, "
+        "such as 'from 10.3.0.0/16 lookup 82': give each a priority of its own."
+    ]
+    shown = "\n".join(linux.rules())
+    assert "nic" not in shown and "510:\tfrom all iif br1 oif br1 lookup 77" in shown and "iif br1 lookup 80" in shown
+    linux.sure(ports=["nic1"], move_addresses=True)
+    shown = "\n".join(linux.rules())
+    assert "510:\tfrom all iif nic0 oif br1 lookup 77" in shown and "iif br1 lookup 80" in shown
+    linux.sure(ports=["nic0", "nic1"], move_addresses=True)
+    linux.bridge(state="absent")
+    assert sorted(linux.rules()) == sorted(before)
 
 
 def test_P29_a_trunk_between_two_switches() -> None:

@@ -29,6 +29,7 @@ address add {HOST6}/64 dev nic0
 route add default via {LAN4} dev nic0 src {HOST4} metric 5 proto static
 route add default via {LAN6} dev nic0
 rule add iif nic0 lookup 77 priority 500
+rule add oif nic0 to 10.55.0.0/16 lookup 77 priority 500
 """
 MORE = f"""
 address add 198.51.100.1 peer 198.51.100.2/32 dev nic0
@@ -79,6 +80,9 @@ def reached(host: Host) -> bool:
 def test_P17_addresses_and_routes_move_at_once_and_come_back(host: Host) -> None:
     host.batch(MORE)
     host.sh("ip", "-6", "rule", "add", "oif", "nic0", "lookup", "78", "priority", "502")
+    for rule in ("iif nic0 to 10.54.0.0/16 lookup 79", "oif nic0 iif lo fwmark 7/0xff prohibit proto static"):
+        host.sh("ip", "rule", "add", *rule.split(), "priority", "500")
+    rules = [host.sh("ip", "-d", *family, "rule") for family in ((), ("-6",))]
     before = host.snapshot()
     assert host.ping("lan", HOST4) and not host.ping("a", HOST4, seconds=0)
     said = shim(host, check=True)
@@ -93,12 +97,18 @@ def test_P17_addresses_and_routes_move_at_once_and_come_back(host: Host) -> None
     for words in (["route", "show", "table", "all"], ["-6", "route", "show", "table", "all"], ["rule"], ["-6", "rule"]):
         lines = [line for line in host.sh("ip", *words).splitlines() if "nic0 " in line]
         assert all("fe80::/64" in line or "fe80:" in line or "ff00::/8" in line for line in lines), lines
-    assert not shim(host)["changed"]
+    assert [host.sh("ip", "-d", *family, "rule") for family in ((), ("-6",))] == [
+        text.replace("nic0", "nic0m") for text in rules
+    ]
+    assert not done.get("warnings") and not shim(host)["changed"]
     [found] = done["shims"]
     assert found["moved"] and found["parent"] == "nic0" and found["mtu"] == 1450 and not done["pending"]
     gone = shim(host, state="absent")
     assert gone["changed"] and not shim(host, state="absent")["changed"]
     host.assert_as(before)
+    assert [host.sh("ip", "-d", *family, "rule") for family in ((), ("-6",))] == rules
+    host.sh("ip", "rule", "add", "from", "10.3.0.0/16", "lookup", "82", "priority", "500")
+    assert any("stands behind the others of its priority 500" in each for each in shim(host)["warnings"])
 
 
 OWN = {"addresses": ["203.0.113.250/32", "fd03::250/128"], "routes": ["203.0.113.1", "203.0.113.64/27", "fd03::1"]}
@@ -207,11 +217,15 @@ def test_P17_a_lent_address_moves_with_its_time(host: Host) -> None:
 def test_P17_what_nobody_confirms_is_taken_back(host: Host, back: bool) -> None:
     first, run = ({"state": "present"}, {"state": "absent"}) if back else ({"state": "absent"}, {"state": "present"})
     shim(host, **first)
-    before = host.snapshot()
+    before, rules = host.snapshot(), host.sh("ip", "-d", "rule")
     done = shim(host, confirm_timeout=2, **run)
+    assert host.sh("ip", "-d", "rule") == (
+        rules.replace("nic0m", "nic0") if back else rules.replace("nic0", "nic0m")
+    )
     assert done["pending"] and what(done)[0] == "create watchdog nic0m"
     wait_for("the watchdog", lambda: not waiting(host), 30)
     host.assert_as(before)
+    assert host.sh("ip", "-d", "rule") == rules
     assert not back or reached(host)
     assert "nothing of nic0m waits" in str(refusal(lambda: shim(host, confirm=True)))
 

@@ -39,7 +39,7 @@ PURE = {
     "_masquerade", "_tunnels", "_uplinks", "_facts", "_filter_rules", "_forwarding", "_items",
     "_encap", "_options", "_route_words", "_routes", "_routing",
     "_command_line", "_routing_options", "_rules", "_ruling", "_source_routing",
-    "_shim", "_shim_files", "_shim_move", "_moved_address",
+    "_shim", "_shim_files", "_shim_move", "_moved_address", "_moved_rule", "_uplink_rules",
     "_layer3", "_model", "_nic_vlan", "_normalize", "_ovs_rows", "_ovs_wish", "_plan", "_rooms", "_spoof_checks",
     "_sysctls", "_vf_record", "_vfs", "_vlans",
     "_wait", "_dhcp_keep", "_dhcp_lease", "_dhcp_message", "_leases",
