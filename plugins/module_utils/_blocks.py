@@ -90,7 +90,7 @@ class Span(t.NamedTuple):
 def spans(content: bytes) -> list[Span]:
     """All whole blocks. One that is begun and not ended is none, nor is one with characters that we never write."""
     found = []
-    begins = list(BEGIN.finditer(content))
+    begins = list(BEGIN.finditer(content)) if b"# pipework " in content else []  # which is much quicker to see
     for at, begin in enumerate(begins):
         limit = begins[at + 1].start() if at + 1 < len(begins) else len(content)
         last = b"# pipework %s: end\n" % begin.group(1)

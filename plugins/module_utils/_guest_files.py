@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import functools
 import os
 import stat
 import typing as t
@@ -36,8 +37,9 @@ OF_THE_KERNEL = {
 }
 OF_THE_HOST = (
     "/etc/resolv.conf", "/etc/hosts", "/run/systemd/resolve/resolv.conf", "/run/systemd/resolve/stub-resolv.conf",
-    "/run/resolvconf/resolv.conf", "/run/NetworkManager/resolv.conf",
+    "/run/resolvconf/resolv.conf", "/run/NetworkManager/resolv.conf", "/etc",
 )
+MOUNTS = ("/proc/self/ns/mnt", "/proc/1/ns/mnt")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -221,10 +223,9 @@ class _Place:
             raise Unfit(f"{path} leads to what the kernel itself makes, which is no file")
         if self.whose == Where():
             return
-        for own in (*OF_THE_HOST, "/etc"):
-            with contextlib.suppress(OSError):
-                if os.path.samestat(os.fstat(fd), os.stat(own)):
-                    raise Unfit(f"{path} is the host's own {own}, which is not written for a container")
+        own = _numbers(*OF_THE_HOST).get(_number(os.fstat(fd)))
+        if own is not None:
+            raise Unfit(f"{path} is the host's own {own}, which is not written for a container")
 
     def _look(self, path: str, flags: int) -> int:
         how = _How(os.O_PATH | os.O_CLOEXEC | flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
@@ -313,12 +314,21 @@ class _Place:
 
 def _shares_mounts(process: int) -> bool:
     """Whether a process has the mounts of this one, or of the host's first. Raises OSError."""
-    theirs = os.stat(f"/proc/{process}/ns/mnt")
-    for own in ("self", 1):
-        with contextlib.suppress(OSError):  # where the first one is not to be seen
-            if os.path.samestat(theirs, os.stat(f"/proc/{own}/ns/mnt")):
-                return True
-    return False
+    return _number(os.stat(f"/proc/{process}/ns/mnt")) in _numbers(*MOUNTS)
+
+
+def _number(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+@functools.lru_cache(maxsize=2)
+def _numbers(*paths: str) -> dict[tuple[int, int], str]:
+    """What tells these files from all others, as far as they are there; for this run, which may look at many."""
+    found = {}
+    for path in paths:
+        with contextlib.suppress(OSError):
+            found[_number(os.stat(path))] = path
+    return found
 
 
 def _fill(fd: int, content: bytes) -> None:

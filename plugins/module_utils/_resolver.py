@@ -37,12 +37,10 @@ def lines_of(grants: t.Iterable[t.Any], interface: str) -> tuple[str, ...]:
 
 def concerns(item: Attachment, label: str, facts: Facts) -> bool:
     """Whether lines of ours may be in the container's file."""
-    leased = any(
-        (lease.key[1], lease.key[2]) == (label, item.interface) for lease in (*facts.leases, *facts.unlisted)
-        if lease.KIND in ("lease", "lease6")
-    )
-    given = (item.dhcp_dns, item.dhcp, item.dhcp6)
-    return item.state == "absent" or leased or any(each is not None for each in given)
+    if item.state == "absent" or any(each is not None for each in (item.dhcp_dns, item.dhcp, item.dhcp6)):
+        return True
+    held = {lease.key for lease in facts.leases} | {lease.key for lease in facts.unlisted}
+    return bool(held & {(kind, label, item.interface) for kind in ("lease", "lease6")})
 
 
 def wish_resolvers(

