@@ -14,7 +14,7 @@ import signal
 import sys
 import typing as t
 
-from . import _program, _timer
+from . import _outlive, _program, _timer
 
 RUN_FOLDER = "/run/pipework"  # the same as _run's
 FOLDER = os.path.join(RUN_FOLDER, "timers")
@@ -52,8 +52,8 @@ def stop(path: str, forget: bool = True) -> None:
             os.unlink(gone)
 
 
-def start(path: str, record: Record) -> None:
-    """Starts a process with what it needs to know."""
+def start(path: str, record: Record, name: str, about: str) -> None:
+    """Starts a process with what it needs to know. ``name``, ``about``: what the host's list of units says of it."""
     os.makedirs(FOLDER, mode=0o700, exist_ok=True)
     script = _script(path)
     _write(script, inspect.getsource(_timer))  # the process removes it when it has read it
@@ -63,6 +63,7 @@ def start(path: str, record: Record) -> None:
     _write(path, json.dumps(record))
     pid = _program.detach(sys.executable, "-I", "-S", script, path)
     _write(path, json.dumps({**record, "pid": pid, "started": _started(pid)}))
+    _outlive.let_outlive(pid, name, about)
 
 
 def left(record: Record | None) -> float:

@@ -40,7 +40,7 @@ def change(operation: Operation, namespaces: Namespaces) -> None:
     record = None if operation.action == "delete" else timer.record or _record(timer, running, namespaces)
     _detached.stop(path, forget=record is None)  # also that of a container which had the name before
     if record is not None:
-        _detached.start(path, record)
+        _detached.start(path, record, "timer", "pipework_tc: ends a timed impairment")
 
 
 def left(timer: Timer) -> float:

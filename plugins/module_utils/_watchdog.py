@@ -41,7 +41,7 @@ def change(operation: Operation, namespaces: Namespaces) -> None:
     record = None if operation.action == "delete" else watchdog.record or _record(watchdog, waiting, namespaces)
     _detached.stop(path, forget=record is None)
     if record is not None:
-        _detached.start(path, record)
+        _detached.start(path, record, "watchdog", "pipework_shim: takes back what nobody confirms")
 
 
 def _path(namespaces: Namespaces, shim: str) -> str:

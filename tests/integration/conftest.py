@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from tests.integration.lab import Host
+from tests.integration.systemd_host import SystemdHost, imported
 
 IN_LANE = os.environ.get("PIPEWORK_KERNEL_LANE") == "uml"
 ELSEWHERE = "needs a kernel with dummy interfaces: runs in the kernel lane, tests/kernel/run"
@@ -31,5 +33,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def host() -> Iterator[Host]:
     """A fresh host with the guests a and b."""
     found = Host("a", "b")
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="session")
+def systemd_image(docker_client: Any) -> Iterator[str]:
+    """What hosts with systemd start from."""
+    with imported() as name:
+        yield name
+
+
+@pytest.fixture
+def booted(systemd_image: str) -> Iterator[SystemdHost]:
+    """A host that has just been switched on, where systemd is PID 1."""
+    found = SystemdHost(systemd_image)
     yield found
     found.close()

@@ -8,6 +8,7 @@ before systemd is. The modules run on its own Python, from this checkout.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -18,8 +19,6 @@ import time
 import typing as t
 from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from tests.conftest import ROOT, unavailable
 from tests.integration.lab import LIMIT, Host
@@ -32,6 +31,7 @@ MACHINE = [  # not --privileged: the machine's devices and its kernel's paramete
     "--tmpfs=/run:exec", "--tmpfs=/run/lock", "--tmpfs=/tmp", "--cap-add=ALL", "--cap-drop=SYS_RESOURCE",
     *(f"--security-opt={each}=unconfined" for each in ("seccomp", "apparmor", "systempaths")),
 ]  # fmt: skip
+IMAGE, LABEL = f"pipework/systemd:{os.getpid()}", f"pipework.test={os.getpid()}"
 BOOT = 60  # seconds; it takes one
 UP = ("running", "degraded")
 
@@ -39,10 +39,10 @@ UP = ("running", "degraded")
 class SystemdHost(Host):
     """One such host. Work on it is done by programs of its own: functions cannot be called there."""
 
-    def __init__(self, image: str, label: str) -> None:
+    def __init__(self, image: str) -> None:
         self.guests = []
         mounts = [(ROOT / "plugins", f"{HERE}/plugins"), (sysconfig.get_paths()["purelib"], SITE)]
-        done = docker("create", "--label", label, *MACHINE, *(_mount(*each) for each in mounts), image)
+        done = docker("create", "--label", LABEL, *MACHINE, *(_mount(*each) for each in mounts), image)
         assert done.returncode == 0, done.stderr
         self.container = done.stdout.strip()
         try:
@@ -140,25 +140,16 @@ def _mount(source: str | Path, target: str) -> str:
     return f"--mount={words.getvalue().strip()}"
 
 
-@pytest.fixture(scope="session")
-def systemd_image(docker_client: t.Any) -> Iterator[str]:
+@contextlib.contextmanager
+def imported() -> Iterator[str]:
     """The image, which is there for this run of the tests only, and so are its containers."""
     if not ARCHIVE.exists():
         unavailable("there is no .cache/systemd/root.tar: sudo make setup-system")
-    name = f"pipework/systemd:{os.getpid()}"
-    done = docker("import", "--change", 'CMD ["/usr/local/sbin/power-on"]', str(ARCHIVE), name)
+    done = docker("import", "--change", 'CMD ["/usr/local/sbin/power-on"]', str(ARCHIVE), IMAGE)
     assert done.returncode == 0, done.stderr
     try:
-        yield name
+        yield IMAGE
     finally:
-        left = docker("ps", "--all", "--quiet", f"--filter=label=pipework.test={os.getpid()}").stdout.split()
+        left = docker("ps", "--all", "--quiet", f"--filter=label={LABEL}").stdout.split()
         docker("rm", "--force", "--volumes", *left) if left else None
-        docker("rmi", "--force", name)
-
-
-@pytest.fixture
-def booted(systemd_image: str) -> Iterator[SystemdHost]:
-    """A host that has just been switched on."""
-    found = SystemdHost(systemd_image, f"pipework.test={os.getpid()}")
-    yield found
-    found.close()
+        docker("rmi", "--force", IMAGE)

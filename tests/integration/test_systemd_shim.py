@@ -9,10 +9,9 @@ import typing as t
 import pytest
 
 from tests.integration.lab import wait_for
-from tests.integration.systemd_host import SystemdHost, booted, systemd_image
+from tests.integration.systemd_host import SystemdHost
 
 pytestmark = [pytest.mark.root, pytest.mark.docker]
-__all__ = ["booted", "systemd_image"]
 
 LAN4, HOST4, HOST6 = "203.0.113.254", "203.0.113.10", "fd03::10"
 OWN: dict[str, t.Any] = {
