@@ -29,7 +29,7 @@ from . import (
 )
 from ._arrivals import addresses_of, arrive, on_switch
 from ._attach import Target, Wish, compile_wish
-from ._attachment import Attachment, Params, attachments_from_params, host_interface_of
+from ._attachment import Attachment, Params, attachments_from_params, purge_scope
 from ._errors import PipeworkError
 from ._facts import Facts, link_key, port_key
 from ._guests import Request, open_guests
@@ -57,7 +57,7 @@ class AttachJob:
     def __init__(self, params: Params) -> None:
         self.purge = purges(params, "attachments")
         self.items = attachments_from_params(params, read_names())
-        self.scope = host_interface_of(params) if self.purge else None
+        self.scope = purge_scope(params) if self.purge else None
         self.targets: list[Target] = []
         self.facts: Facts | None = None  # of the last picture
         self.warnings: list[str] = []
@@ -126,8 +126,8 @@ class AttachJob:
         facts.spoof_checks, facts.no_spoof_checks = _spoofing.observe(checking)
         self._observe_switch(facts, namespaces)
         self.facts = facts
-        scope = named(self.scope, facts) if self.scope else None
-        in_scope = (lambda name: scope in (None, name)) if self.purge else None
+        scope = None if self.scope is None else {named(name, facts) for name in self.scope}
+        in_scope = (lambda name: scope is None or name in scope) if self.purge else None
         wish, state = compile_wish(self.targets, facts, in_scope)
         for gone in _spoof_checks.surplus(facts, state, wish.desired):
             wish.want(gone, own=False)

@@ -127,7 +127,7 @@ def attachments_from_params(params: Params, names: Names | None = None) -> list[
     """The list of items, or the one that the top-level options describe; top-level options are the items' defaults.
 
     The far end of a pair follows the item that has it as its peer."""
-    listed = items_of(params, "attachments", functools.partial(Attachment.from_params, names=names))
+    listed = items_of(params, "attachments", functools.partial(Attachment.from_params, names=names), ("purge_on",))
     found = [end for item in listed for end in (item, item.peer) if end is not None]
     refuse_clashes(found)
     return found
@@ -238,11 +238,21 @@ def _image(name: t.Any) -> str:
 def host_interface_of(params: Params) -> str | None:
     """A name, ``mac:<address>`` in the kernel's spelling, or None."""
     value = params.get("host_interface")
-    if value is None or value == "":
-        return None
+    return None if value is None or value == "" else _on_host(value, "host_interface")
+
+
+def _on_host(value: t.Any, option: str) -> str:
     if str(value).startswith("mac:"):
-        return "mac:" + norm.mac_address(str(value)[4:], "host_interface")
-    return norm.interface_name(value, "host_interface")
+        return "mac:" + norm.mac_address(str(value)[4:], option)
+    return norm.interface_name(value, option)
+
+
+def purge_scope(params: Params) -> list[str] | None:
+    """The host interfaces on which a purge removes; None for all."""
+    listed, only = params.get("purge_on"), host_interface_of(params)
+    if listed is None:
+        return None if only is None else [only]
+    return [_on_host(name, "purge_on") for name in listed]
 
 
 def _default_name(params: Params) -> str:

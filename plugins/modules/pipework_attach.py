@@ -404,9 +404,13 @@ options:
   purge:
     description:
       - With O(attachments), remove the attachments of this collection on this host that are not listed;
-        only those on O(host_interface), if that is given.
+        only those on O(host_interface) or O(purge_on), if that is given.
     type: bool
     default: false
+  purge_on:
+    description: With O(purge), the host interfaces on which it removes. The default is O(host_interface).
+    type: list
+    elements: str
 seealso:
   - module: pipework.containers.pipework_bridge
 author:
@@ -669,6 +673,7 @@ def main() -> None:
             **ITEM,
             "attachments": {"type": "list", "elements": "dict", "options": ITEM},
             "purge": {"type": "bool", "default": False},
+            "purge_on": {"type": "list", "elements": "str"},
         },
         AttachJob,
     )

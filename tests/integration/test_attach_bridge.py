@@ -9,7 +9,7 @@ import re
 import pytest
 
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from tests.integration.lab import Host, wait_for
+from tests.integration.lab import Host, refusal, wait_for
 
 pytestmark = pytest.mark.root
 
@@ -364,6 +364,25 @@ def test_B14_what_a_container_writes_on_its_own_end_decides_nothing(host: Host) 
     assert host.links() == ["br1", *[n for n in host.links() if n.startswith("pw")]]
     host.attach("a", state="absent")
     assert host.links("a") == [] and host.links() == []
+
+
+def test_B11_purge_on_several_bridges(host: Host) -> None:
+    for number in (1, 2, 3):
+        for guest in "ab":
+            host.attach(guest, host_interface=f"br{number}", interface=f"eth{number}")
+    given = {"runtime": "netns", "purge": True, "purge_on": ["br1", "br2"], "kind": "bridge"}
+    stay = [{"container": "a", "host_interface": "br1"}]
+    stay += [{"container": "b", "host_interface": "br2", "interface": "eth2"}]
+    said, done = host.run(check=True, **given, attachments=stay), host.run(**given, attachments=stay)
+    assert said["operations"] == done["operations"]
+    assert {each["action"] for each in done["operations"]} == {"delete"}
+    assert (host.links("a"), host.links("b")) == (["eth1", "eth3"], ["eth2", "eth3"])
+    assert not host.run(**given, attachments=stay)["changed"]
+    assert not host.run(**{**given, "purge_on": []}, attachments=[])["changed"]
+    said_of = refusal(lambda: host.run(**{**given, "purge_on": ["a/b"]}, attachments=[])) or ""
+    assert said_of.startswith("purge_on: 'a/b' cannot be the name of an interface")
+    host.run(**{**given, "purge_on": None}, attachments=[])
+    assert host.links("a") == host.links("b") == host.links() == []
 
 
 def test_B14_a_container_cannot_have_others_links_deleted_by_a_mark(host: Host) -> None:

@@ -105,7 +105,7 @@ def build() -> Json:
             documented("pipework_bridge")["bridges"]["suboptions"], hosts=hosts["hosts"],
         ),
         "attachments": items(
-            attach, ("peer", "attachments", "purge"),
+            attach, ("peer", "attachments", "purge", "purge_on"),
             segment=described(name, "The segment that the container is on, in place of host_interface."), **hosts,
         ),
         "routes": items(documented("pipework_route")["routes"]["suboptions"], ("cmd",), **hosts),

@@ -360,7 +360,7 @@ def test_items_take_what_the_top_level_takes(monkeypatch: pytest.MonkeyPatch) ->
     for stem, many in lists.items():
         host = {"runtime", "runtime_user"} if many in ("bridges", "segments", "shims") else set()
         spec = specification(PLUGINS / "modules" / f"{stem}.py", monkeypatch)
-        alone = {many, "purge", "passthrough", "timeout", "confirm"} | host
+        alone = {many, "purge", "purge_on", "passthrough", "timeout", "confirm"} | host
         assert {name: option for name, option in spec.items() if name not in alone} == spec[many]["options"]
         for option in spec[many]["options"].values():
             assert "default" not in option, "a default of an item would hide what the task says"
