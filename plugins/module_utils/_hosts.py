@@ -92,13 +92,14 @@ def _entry(entry: t.Any, at: int) -> Entry:
         raise PipeworkError(f"{where}names: {address} has none; one at least is needed.")
     if len(names) > NAMES_MAX:
         raise PipeworkError(f"{where}names: {address} has {len(names)}, and an entry takes {NAMES_MAX}; make two.")
-    return Entry(address, tuple(dict.fromkeys(_name(str(name), where) for name in names)))
+    return Entry(address, tuple(dict.fromkeys(host_name(str(name), f"{where}names") for name in names)))
 
 
-def _name(text: str, where: str) -> str:
+def host_name(text: str, option: str) -> str:
+    """A name that can stand in a hosts file."""
     if domain_name(text) != text or re.fullmatch(r"[0-9.]+", text):
         raise PipeworkError(
-            f"{where}names: {text!r} is not the name of a host; letters, digits, '-' and '_' in parts of at most 63, "
+            f"{option}: {text!r} is not the name of a host; letters, digits, '-' and '_' in parts of at most 63, "
             "with '.' between them, such as db1 or db1.example.org, would be right."
         )
     return text

@@ -44,7 +44,7 @@ PURE = {
     "_sysctls", "_vf_record", "_vfs", "_vlans",
     "_wait", "_dhcp_keep", "_dhcp_lease", "_dhcp_message", "_leases",
     "_fdb", "_vxlan", "_vxlan_wish",
-    "_blocks", "_hosts", "_resolver",
+    "_blocks", "_hosts", "_private_bridge", "_resolver",
     "_claims", "_autoconf", "_dhcp6_lease", "_dhcp6_message",
 }
 # fmt: on
