@@ -116,8 +116,9 @@ def put(content: bytes | None, name: str, lines: t.Sequence[str], style: Style, 
     """The file with a block. ``content``: None where there is none; ``folder``: one has to be made for it."""
     old = content or b""
     mine = [span for span in spans(old) if span.name == name]
-    for span in reversed(mine[1:]):
-        old = old[:span.start] + old[span.end:]
+    while len(mine) > 1:
+        old = old[:mine[-1].start] + old[mine[-1].end:]
+        mine = [span for span in spans(old) if span.name == name]
     if mine:
         return old[:mine[0].start] + _block(name, mine[0].flags, lines) + old[mine[0].end:]
     flags = [b"made"] * (content is None) + [b"folder"] * folder
@@ -130,7 +131,10 @@ def put(content: bytes | None, name: str, lines: t.Sequence[str], style: Style, 
 def drop(content: bytes, name: str, style: Style) -> tuple[bytes | None, bool]:
     """The file without the blocks of a name; None where it goes as well, and whether the folder that it is in does."""
     flags: list[bytes] = []
-    for span in reversed([each for each in spans(content) if each.name == name]):
+    while True:  # what stood around one may be another then
+        span = next((each for each in reversed(spans(content)) if each.name == name), None)
+        if span is None:
+            break
         before, after = content[:span.start], content[span.end:]
         if b"newline" in span.flags and not after and before.endswith(b"\n"):
             before = before[:-1]
