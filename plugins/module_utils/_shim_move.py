@@ -167,7 +167,7 @@ def _has_prefix_route(address: Address, scene: Scene) -> bool:
     )
 
 
-def _moved_routes(scene: Scene) -> t.Iterator[KernelObject]:
+def _moved_routes(scene: Scene) -> t.Iterator[KernelObject | Absent]:
     names = scene.moves
     alone = {
         (address.device, _network(address))
@@ -180,10 +180,33 @@ def _moved_routes(scene: Scene) -> t.Iterator[KernelObject]:
     ]
     for route in (*scene.ground.routes, *made):
         scene.state.setdefault(route.key, route)
-        hops = tuple(hop._replace(device=names.get(str(hop.device), hop.device)) for hop in route.nexthops or ())
-        device = names.get(str(route.device), route.device)
-        if device != route.device or hops != (route.nexthops or ()):
-            yield ExactRoute.of(dataclasses.replace(route, device=device, nexthops=hops or None))
+        moved = _elsewhere(route, names)
+        if moved is not None and _is_there(moved, scene):
+            yield Absent(route.key)
+        elif moved is not None:
+            yield moved
+
+
+def _elsewhere(route: Route, names: t.Mapping[str, str]) -> ExactRoute | None:
+    """A route with all that went through what moves; None where nothing did."""
+    hops = tuple(hop._replace(device=names.get(str(hop.device), hop.device)) for hop in route.nexthops or ())
+    device = names.get(str(route.device), route.device)
+    if device == route.device and hops == (route.nexthops or ()):
+        return None
+    ways = {(hop.gateway, hop.device): hop for hop in reversed(hops)}
+    if len(ways) == 1 < len(hops):  # what had moved came back, and is one more way to the kernel
+        return ExactRoute.of(dataclasses.replace(
+            route, nexthops=None, gateway=hops[0].gateway, device=hops[0].device, onlink=hops[0].onlink or None,
+        ))
+    return ExactRoute.of(dataclasses.replace(route, device=device, nexthops=hops or None))
+
+
+def _is_there(route: ExactRoute, scene: Scene) -> bool:
+    """Whether it has moved before, and who sets up the other interface has made it there once more."""
+    return any(
+        dataclasses.replace(route, nth=other.nth).key == other.key and not route.differences(other)
+        for other in (*scene.ground.routes, *scene.ground.kernels) if other.device == route.device
+    )
 
 
 def check_doubles(sites: t.Sequence[Site]) -> None:

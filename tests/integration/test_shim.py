@@ -133,6 +133,27 @@ def test_D5_a_shim_with_an_address_of_its_own(host: Host) -> None:
     host.assert_as(before)
 
 
+def test_P17_what_the_nic_is_given_once_more_goes_over_too(host: Host) -> None:
+    """As when the service is started anew that sets up the NIC."""
+    before = host.snapshot()
+    shim(host)
+    moved = host.snapshot()
+    again = WIRING.replace("route add", "route append").partition("rule")[0]
+    host.batch(again)
+    twice = host.snapshot()
+    said = shim(host, check=True)
+    for number in range(len(said["operations"])):
+        assert "a failure was injected" in str(refusal(lambda: shim(host, step=failing_at(number))))  # noqa: B023
+        host.assert_as(twice, f"operation {number}")
+    assert shim(host)["operations"] == said["operations"]
+    host.assert_as(moved)
+    assert reached(host) and not shim(host)["changed"]
+    host.batch(again)
+    shim(host, state="absent")
+    host.assert_as(before)
+
+
+
 def test_P17_bad_input_is_refused_before_anything_is_touched(host: Host) -> None:
     host.batch(
         "link add br9 type bridge\nlink add port9 type veth peer name port8\nlink set port9 master br9\n"
