@@ -14,9 +14,10 @@ import socket
 import struct
 import typing as t
 
+from ._arp import gratuitous_arp
 from ._netlink import Namespaces
 
-ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, ARPHRD_ETHER, ARPOP_REQUEST = 0x0806, 0x0800, 0x86DD, 1, 1
+ETH_P_IPV6 = 0x86DD
 IPPROTO_ICMPV6, ND_NEIGHBOR_ADVERT, ND_NA_FLAG_OVERRIDE, ND_OPT_TARGET_LINKADDR = 58, 136, 0x20000000, 2
 ALL_NODES = socket.inet_pton(socket.AF_INET6, "ff02::1")
 ALL_ROUTERS, ND_ROUTER_SOLICIT = "ff02::2", 133
@@ -33,14 +34,6 @@ class News:
     interface: str
     mac: str
     addresses: tuple[str, ...]
-
-
-def gratuitous_arp(mac: str, address: str) -> bytes:
-    """The frame of RFC 5227's announcement, as the kernel sends it for a link that has come up."""
-    hardware = bytes.fromhex(mac.replace(":", ""))
-    ip = socket.inet_aton(address)
-    arp = struct.pack("!HHBBH", ARPHRD_ETHER, ETH_P_IP, 6, 4, ARPOP_REQUEST) + hardware + ip + b"\0" * 6 + ip
-    return b"\xff" * 6 + hardware + struct.pack("!H", ETH_P_ARP) + arp
 
 
 def advertisement(mac: str, address: str) -> bytes:

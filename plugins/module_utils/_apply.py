@@ -11,17 +11,15 @@ import errno
 import itertools
 import typing as t
 
-from . import _codec, _dhcp, _dhcp6, _filter, _ovs, _probe, _spoofing, _zeroconf
-from ._blocks import OwnBlock
-from ._dhcp6_lease import Lease6
+from . import _codec
+from ._beside import BESIDE, NEVER_IMPLIED
 from ._errors import PipeworkError
-from ._model import GROUP_DELETE, HOST, STAND_IN, Address, FilterRule, Link, Port, SpoofCheck
+from ._model import GROUP_DELETE, HOST, STAND_IN, Address, Link, Port
 from ._netlink import KernelError, Namespaces
 from ._normalize import hashed_name
-from ._plan import Operation, Plan, undo
+from ._plan import Failure, Operation, Plan, undo
 from ._refusals import lacking, moves_radio
 from ._requests import REQUESTS, Request, create_address, create_link
-from ._sysctls import Sysctl, path_of
 
 Step = t.Callable[[Operation], None]
 
@@ -44,7 +42,7 @@ class OperationFailed(PipeworkError):
     def __init__(self, operation: Operation, error: Exception) -> None:
         self.number = getattr(error, "errno", None)
         self.whole = bool(getattr(error, "whole", False))
-        super().__init__(f"{operation} failed: {error}.{lacking(operation, self.number)}")
+        super().__init__(f"{operation} failed: {str(error).rstrip('.')}.{lacking(operation, self.number)}")
 
 
 def apply(plan: Plan, namespaces: Namespaces, step: Step | None = None) -> None:
@@ -116,50 +114,33 @@ def _sort(operation: Operation) -> tuple[str, str]:
 
 def _execute(batch: Plan, namespaces: Namespaces, done: Plan) -> None:
     """Does operations of one sort. Those that succeed are added to ``done``, also when others fail."""
-    if isinstance(batch[0].subject, (*_dhcp.OBJECTS, Lease6)):  # also with their interface: the server does not know
-        ask = _dhcp6.change if isinstance(batch[0].subject, Lease6) else _dhcp.change
-        _raise_from(ask(batch, namespaces, done))
-        return
-    if isinstance(batch[0].subject, OwnBlock):  # the file does not know either
-        from . import _guest_files  # which few runs need
-
-        _raise_from(_guest_files.change(batch, done))
-        return
-    work = [operation for operation in batch if not operation.implied]
-    done.extend(operation for operation in batch if operation.implied)
+    sort = _sort(batch[0])
+    # A server or a file does not know that an interface goes; all else that stands on one goes with it.
+    along = [] if sort[0] in NEVER_IMPLIED else [operation for operation in batch if operation.implied]
+    work = [operation for operation in batch if not operation.implied] if along else batch
+    done.extend(along)
     if not work:
         return
-    sort = _sort(work[0])
-    if sort[0] == "filter":
-        _change_filter(work, done)
-    elif sort[0] == "masquerade":
-        _change_nat(work, done)
-    elif isinstance(work[0].subject, SpoofCheck):
-        _change_spoof_checks(work, done)
-    elif sort[0] in (*OVS, "ovs_leave"):
-        _change_switch(work, done)
-    elif sort[0] == "sysctl":
-        _write_sysctls(work, namespaces, done)
-    elif sort[0] == "link_local":
-        _raise_from(_zeroconf.change(work, namespaces, done))
-    elif sort[0] in ("timer", "watchdog", "file"):
-        _change_timers(work, namespaces, done)
+    if sort[0] in BESIDE:
+        _raise_from(BESIDE[sort[0]](work, namespaces, done))
     elif sort in DELETED_TOGETHER:
         _delete_links(work, namespaces, done)
     else:
         moving = [operation for operation in work if moves_radio(operation)]
         rest = [operation for operation in work if operation not in moving] if moving else work
         if sort == ("claim", "create"):
-            _raise_from(_probe.ask_around(work, namespaces))
+            from ._probe import ask_around  # which few runs need
+
+            _raise_from(ask_around(work, namespaces))
         if rest:
             _request(rest, _encoder(sort), namespaces, done)
         for operation in moving:
             _move_radio(operation, namespaces, done)
 
 
-def _raise_from(failure: tuple[Operation, Exception] | None) -> None:
+def _raise_from(failure: Failure) -> None:
     if failure is not None:
-        raise OperationFailed(failure[0], PipeworkError(str(failure[1]).rstrip(".")))
+        raise OperationFailed(*failure) from None
 
 
 def _move_radio(operation: Operation, namespaces: Namespaces, done: Plan) -> None:
@@ -170,18 +151,6 @@ def _move_radio(operation: Operation, namespaces: Namespaces, done: Plan) -> Non
     except KernelError as error:
         raise OperationFailed(operation, error) from None
     done.append(operation)
-
-
-def _change_timers(work: Plan, namespaces: Namespaces, done: Plan) -> None:
-    from . import _host_files, _tc_timer, _watchdog  # which few runs need
-
-    by_kind = {"timer": _tc_timer.change, "watchdog": _watchdog.change, "file": _host_files.change}
-    for operation in work:
-        try:
-            by_kind[operation.subject.KIND](operation, namespaces)
-        except (OSError, PipeworkError) as error:
-            raise OperationFailed(operation, error) from None
-        done.append(operation)
 
 
 def _encoder(sort: tuple[str, str]) -> t.Callable[[t.Any, t.Any, Namespaces], list[Request]]:
@@ -269,67 +238,6 @@ def _delete_links(work: Plan, namespaces: Namespaces, done: Plan) -> None:
         if wrong is not None:
             raise OperationFailed(pairs[0][0], wrong)
         done.extend(operation for operation, _index in pairs)
-
-
-def _write_sysctls(work: Plan, namespaces: Namespaces, done: Plan) -> None:
-    """A parameter without a value cannot be given back that it has none; nor can one go without its interface."""
-    for operation in work:
-        want = operation.after
-        if isinstance(want, Sysctl) and want.value:
-            try:
-                namespaces[want.ns].write_sysctl(path_of(want.parameter, want.device), want.value)
-            except OSError as error:
-                raise OperationFailed(operation, error) from None
-        done.append(operation)
-
-
-def _as_one(work: Plan, done: Plan, change: t.Callable[[], None]) -> None:
-    """What is done or not done as a whole."""
-    try:
-        change()
-    except PipeworkError as error:
-        raise OperationFailed(work[0], error) from None
-    done.extend(work)
-
-
-def _change_filter(work: Plan, done: Plan) -> None:
-    """One transaction for all rules."""
-    add: list[tuple[str, _filter.Place]] = []
-    remove: list[tuple[str, _filter.Place]] = []
-    for operation in work:
-        rule = t.cast(FilterRule, operation.subject)
-        (remove if operation.action == "delete" else add).append((rule.bridge, _filter.Place.parse(rule.place)))
-    _as_one(work, done, lambda: _filter.change(add, remove))
-
-
-def _change_nat(work: Plan, done: Plan) -> None:
-    """One transaction for all bridges."""
-    from . import _nat  # which few runs need
-
-    _as_one(work, done, lambda: _nat.change(work))
-
-
-def _change_spoof_checks(work: Plan, done: Plan) -> None:
-    """One transaction for all ports."""
-    checks = [t.cast(SpoofCheck, operation.subject) for operation in work]
-    gone = [check.local_interface for check in checks] if work[0].action == "delete" else []
-    write = {} if gone else {check.local_interface: str(check.mac) for check in checks}
-    _as_one(work, done, lambda: _spoofing.change(write, gone))
-
-
-def _change_switch(work: Plan, done: Plan) -> None:
-    """One transaction, which is done or not done as a whole."""
-    try:
-        _ovs.change(work)
-    except _ovs.Refused as error:
-        raise OperationFailed(work[0], error) from None
-    except PipeworkError as error:
-        done.extend(work)
-        raise OperationFailed(work[0], error) from None
-    except BaseException:
-        done.extend(work)  # nobody knows; to take it back does no harm
-        raise
-    done.extend(work)
 
 
 # -- what some kernels refuse, and how they can be had all the same

@@ -225,7 +225,7 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
     port = site.port
     if port is not None and port.bridge and _bridge_of(wish, port.key) != port.bridge:
         wish.left.add(port.bridge)
-    wish.want_all(wanted_dhcp(target, facts.keeper, scene.state, wish.desired))
+    wish.want_all(wanted_dhcp(target, facts, scene.state, wish.desired))
     sysctls = [Sysctl(label, item.interface, name, value) for name, value in _autoconf.sysctls_of(item)]
     wish.want_all((*sysctls, *layer3(item, label, scene), *_autoconf.wanted(item, label, scene, target)))
     if item.bandwidth is not None:

@@ -11,7 +11,6 @@ import typing as t
 from . import (
     _autoconf,
     _claims,
-    _dhcp,
     _dhcp6_lease,
     _dhcp_docker,
     _dhcp_program,
@@ -27,9 +26,12 @@ from . import (
     _uppers,
     _vlans,
 )
+from . import _lease_files as files
 from ._arrivals import addresses_of, arrive, on_switch
 from ._attach import Target, Wish, compile_wish
 from ._attachment import Attachment, Params, attachments_from_params, purge_scope
+from ._dhcp6_lease import Lease6
+from ._dhcp_lease import Lease
 from ._errors import PipeworkError
 from ._facts import Facts, link_key, port_key
 from ._guests import Request, open_guests
@@ -114,7 +116,7 @@ class AttachJob:
                 asked = target.item.dhcp is not None and target.item.state == "present"
                 observe_leases(namespaces, facts, target.label, target.item.interface, target.owner, asked)
                 self._observe_keep(namespaces, facts, target)
-        if self.purge and _dhcp.is_kept():
+        if self.purge and files.is_kept():
             from . import _keeping
 
             _keeping.observe_all(namespaces, facts)
@@ -142,7 +144,7 @@ class AttachJob:
         return Picture(state, wish.desired, wish.own)
 
     def _observe_keep(self, namespaces: Namespaces, facts: Facts, target: Target) -> None:
-        if target.item.dhcp_keep or _dhcp.is_kept(target.owner):
+        if target.item.dhcp_keep or target.item.link_local or files.is_kept(target.owner):
             from . import _keeping  # which few runs need
 
             facts.keeper = _keeping.program()
@@ -254,17 +256,18 @@ def _result(target: Target, state: State, facts: Facts) -> dict[str, t.Any]:
         "gateway": [g.gateway for g in gateways if isinstance(g, Route) and g.device == item.interface and g.gateway],
         "vlan": _vlans.native(vlans) if port else through.vlan or None if through else item.vlan,
         "vlan_trunks": _vlans.tagged(vlans), "lease": _lease(label, item, state, target.owner),
-        **_unlisted(label, item, state, facts),
+        **_unlisted(label, target, state, facts),
     }
 
 
-def _unlisted(label: str, item: Attachment, state: State, facts: Facts) -> dict[str, t.Any]:
+def _unlisted(label: str, target: Target, state: State, facts: Facts) -> dict[str, t.Any]:
     """Addresses from routers' advertisements and the link-local one, where they were asked for."""
+    item = target.item
     local = state.get(_autoconf.link_local_key(label, item.interface))
     routers = _autoconf.from_routers(item, facts.addresses.get(label, ()))
     return {
         "link_local": local.address if isinstance(local, _autoconf.LinkLocal) and item.link_local else None,
-        "lease6": _lease6(label, item, state),
+        "lease6": _lease6(label, item, state, target.owner),
         "slaac": sorted({address.address for address in routers}) if item.accept_ra else [],
     }
 
@@ -274,7 +277,7 @@ def _nic_of(item: Attachment, stands_on: str, facts: Facts) -> str:
     return named(str(item.host_interface), facts) if item.vlan is not None else stands_on
 
 
-def _lease6(label: str, item: Attachment, state: State) -> dict[str, t.Any] | None:
+def _lease6(label: str, item: Attachment, state: State, owner: str) -> dict[str, t.Any] | None:
     """The same for IPv6."""
     have, grant = _dhcp6_lease.held(label, item.interface, state), _dhcp6_lease.grant_of(item, label, state)
     if have is None or grant is None:
@@ -282,6 +285,7 @@ def _lease6(label: str, item: Attachment, state: State) -> dict[str, t.Any] | No
     return {
         "address": f"{grant.address}/128", "server": grant.server, "duid": have.duid, "dns": list(grant.dns),
         "domain": grant.domain, "preferred": _moment(grant.preferred), "expires": _moment(grant.expires),
+        "keep": files.kept(owner, Lease6.KIND) if item.dhcp_keep else None,
     }
 
 
@@ -289,7 +293,7 @@ def _moment(when: float | None) -> str | None:
     """A time of the clock that leases expire by, as one of the day."""
     if when is None:
         return None
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + when - _dhcp.clock()))
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + when - files.clock()))
 
 
 def _lease(label: str, item: Attachment, state: State, owner: str) -> dict[str, t.Any] | None:
@@ -301,5 +305,5 @@ def _lease(label: str, item: Attachment, state: State, owner: str) -> dict[str, 
         "client": item.dhcp, "address": grant.address, "server": grant.server, "router": grant.gateway,
         "routes": [{"destination": to, "gateway": via} for to, via in grant.routes], "mtu": grant.mtu,
         "dns": list(grant.dns), "domain": grant.domain,
-        "expires": _moment(grant.expires), "keep": _dhcp.kept(owner) if item.dhcp_keep else None,
+        "expires": _moment(grant.expires), "keep": files.kept(owner, Lease.KIND) if item.dhcp_keep else None,
     }

@@ -298,8 +298,11 @@ def _check_together(item: Attachment, peered: bool) -> None:
             raise PipeworkError(f"mode: kind {item.kind} has no modes; {', '.join(KINDS_WITH_MODE)} have.")
         if item.mode not in modes:
             raise PipeworkError(f"mode: {item.mode!r} is not a mode of {kind}; {', '.join(modes)} are.")
-    if item.dhcp_keep and item.dhcp is None:
-        raise PipeworkError("dhcp_keep: without 'dhcp' there is no lease to keep; say who asks ('dhcp: builtin').")
+    if item.dhcp_keep and item.dhcp is None and not item.dhcp6:
+        raise PipeworkError(
+            "dhcp_keep: without 'dhcp' or 'dhcp6' there is no lease to keep; say who asks ('dhcp: builtin'), or "
+            "'dhcp6: true'."
+        )
     if item.dhcp_dns and item.dhcp is None and not item.dhcp6:
         raise PipeworkError(
             "dhcp_dns: without 'dhcp' or 'dhcp6' there is no lease that names servers; say who asks ('dhcp: builtin')."

@@ -32,11 +32,12 @@ class LinkLocal(KernelObject):
 
     KIND = "link_local"
     IDENTITY = ("ns", "device")
-    HINTS = frozenset({"address"})
+    HINTS = frozenset({"address", "owner"})
 
     device: str
     conflict: bool | None = None  # somebody else has it too
     address: str | None = None  # 169.254.7.1/16
+    owner: str | None = None  # the mark of its attachment
 
     @property
     def name(self) -> str:
@@ -101,4 +102,4 @@ def wanted(item: Attachment, label: str, scene: Scene, target: Target) -> t.Iter
                 f"link_local: {item.interface} has the address {address.address}, and a link-local one is for "
                 "interfaces without any other of IPv4; remove that one (addresses: []), or leave link_local out."
             )
-    yield LinkLocal(label, item.interface)
+    yield LinkLocal(label, item.interface, owner=target.owner)

@@ -6,152 +6,79 @@ Nothing is installed or run in the container, and no file of the host but those 
 """
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import hashlib
-import json
 import os
-import shutil
 import socket
 import time
 import typing as t
 
 from . import _dhcp_docker, _dhcp_program, _probe
 from . import _dhcp_message as dhcp
+from . import _lease_files as files
 from ._attachment import DHCP_SECONDS
 from ._dhcp_clients import BUILTIN, CLIENTS, Ask, answer
 from ._dhcp_keep import Keep
 from ._dhcp_lease import Grant, Lease, granted, mac_text, option_of, unpack
 from ._errors import PipeworkError
-from ._netlink import Namespaces, Netns
-from ._plan import Operation
+from ._exchange import exchange
+from ._lease_files import clock
+from ._netlink import Namespaces
+from ._plan import Failure, Operation
 
-FOLDER = "/run/pipework/dhcp"
-OBJECTS = (Lease, Keep)
-KEEPER = "/run/pipework/keeper"  # there while a client stays, see _keeper
 PAUSES = (0.5, 1.0, 2.0, 4.0)  # seconds until it is sent again; the last one stays
 REQUEST_SECONDS = 6.0  # for a server that has offered something, before others are asked
 AFTER_REFUSAL = 0.5
-AT_ONCE = 64
 ETH_P_ALL, ETH_P_IP = 0x0003, 0x0800  # the first one also hears what programs send
-
-
-def clock() -> float:
-    """Seconds since the host started, also while it slept. No change of the time of day touches a lease."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-# -- files
-
-def folder(owner: str) -> str:
-    return os.path.join(FOLDER, hashlib.sha256(owner.encode("utf-8", "surrogateescape")).hexdigest()[:24])
 
 
 def read(owner: str) -> tuple[dict[str, t.Any], Grant] | None:
     """What was asked for and granted to an attachment, by its mark; None where there is nothing valid."""
-    return _read(os.path.join(folder(owner), "lease"))
-
-
-def _read(path: str) -> tuple[dict[str, t.Any], Grant] | None:
-    try:
-        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), encoding="utf-8") as handle:
-            asked, grant = unpack(handle.read(1 << 16))
-    except (OSError, ValueError):
-        return None
-    left = grant.left(clock())
-    return (asked, grant) if left is None or left > 0 else None
-
-
-def is_kept(owner: str = "") -> bool:
-    """Whether a client is to stay with an attachment, or with any."""
-    return os.path.exists(os.path.join(folder(owner), "keep") if owner else KEEPER)
-
-
-def kept(owner: str) -> dict[str, t.Any] | None:
-    """What that client says of the lease."""
-    try:
-        with open(os.path.join(folder(owner), "status"), encoding="utf-8") as handle:
-            said = json.load(handle)
-            return {name: said[name] for name in ("pid", "state", "renewed", "next", "error")}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _write(lease: Lease, grant: Grant) -> None:
-    os.makedirs(FOLDER, mode=0o700, exist_ok=True)
-    for name in os.listdir(FOLDER):  # of containers that are gone
-        kept = is_kept() and os.path.exists(os.path.join(FOLDER, name, "keep"))  # until whoever keeps it lets it go
-        if not kept and _read(os.path.join(FOLDER, name, "lease")) is None:
-            shutil.rmtree(os.path.join(FOLDER, name), ignore_errors=True)
-    place = folder(str(lease.owner))
-    os.makedirs(place, mode=0o700, exist_ok=True)
-    asked = {"client": lease.client, "hostname": lease.hostname, "options": list(lease.options or ())}
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-    with open(os.open(os.path.join(place, "new"), flags, 0o600), "w", encoding="utf-8") as handle:
-        handle.write(grant.pack(asked))
-    os.rename(os.path.join(place, "new"), os.path.join(place, "lease"))
-
-
-def _remove(lease: Lease) -> None:
-    shutil.rmtree(folder(str(lease.owner)), ignore_errors=True)
-    with contextlib.suppress(OSError):
-        os.rmdir(FOLDER)  # with the last one
-
-
-# -- operations
-
-Failure = t.Optional[tuple[Operation, Exception]]
+    return files.load(os.path.join(files.folder(owner), Lease.KIND), unpack)
 
 
 def change(work: t.Sequence[Operation], namespaces: Namespaces, done: list[Operation]) -> Failure:
     """Leases that come, are asked for anew, or go; many at once. Returns one that failed, and why."""
-    if isinstance(work[0].subject, Keep):
-        from . import _keeping
-
-        return _keeping.change(work, namespaces, done)
-    wrong: Failure = None
-    opened = [(each, _open(each, namespaces)) for each in work]  # by the one thread that enters namespaces
-    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-        for operation, answer in [(each, pool.submit(_one, each, sock)) for each, sock in opened]:
-            try:
-                grant = answer.result()
-                if grant is not None:
-                    _write(t.cast(Lease, operation.after), grant)
-                else:
-                    _remove(t.cast(Lease, operation.before))
-                done.append(operation)
-            except (PipeworkError, OSError) as error:
-                wrong = operation, error
-    if is_kept():
-        from . import _keeping  # which few runs need
-
-        _keeping.poke()
-    return wrong
+    return exchange(work, namespaces, done, _Client())
 
 
 class _Place(t.NamedTuple):
-    """An interface that a client speaks through. A failure to open it is kept, to be told in its turn."""
+    """An interface that a client speaks through."""
 
-    sock: socket.socket | None
+    sock: socket.socket
     mac: bytes
-    shared: bool = False  # its MAC address is that of others too
-    error: Exception | None = None
-    netns: int = -1  # the open namespace
-    ear: socket.socket | None = None  # hears who has an address, where that is to be known
+    shared: bool  # its MAC address is that of others too
+    netns: int  # the open namespace
+    ear: socket.socket | None  # hears who has an address, where that is to be known
+
+    def close(self) -> None:
+        self.sock.close()
+        if self.ear is not None:
+            self.ear.close()
 
 
-def _open(operation: Operation, namespaces: Namespaces) -> _Place:
-    lease = t.cast(Lease, operation.subject)
-    try:
-        netns: Netns = namespaces[lease.ns]
+class _Client:
+    """See _exchange."""
+
+    def open(self, lease: Lease, namespaces: Namespaces, going: bool) -> _Place:
+        netns = namespaces[lease.ns]
         device = netns.device(lease.device)
         if device is None or not device.ethernet or not device.mac:
             raise PipeworkError(f"dhcp: {lease.ns}/{lease.device} is no Ethernet interface.")
         sock = netns.inside(lambda: _socket(lease.device, ETH_P_IP if lease.client in (None, BUILTIN) else ETH_P_ALL))
-        ear = netns.inside(_probe.listen) if lease.probe and operation.action != "delete" else None
-        return _Place(sock, bytes.fromhex(device.mac.replace(":", "")), device.type == "ipvlan", None, netns.fd, ear)
-    except (PipeworkError, OSError) as error:
-        return _Place(None, b"", error=error)
+        ear = netns.inside(_probe.listen) if lease.probe and not going else None
+        return _Place(sock, bytes.fromhex(device.mac.replace(":", "")), device.type == "ipvlan", netns.fd, ear)
+
+    def ask(self, lease: Lease, place: _Place, held: Grant | None) -> Grant:
+        if lease.client in CLIENTS or lease.helper is not None:
+            return _by_program(lease, place, held)
+        return _Exchange(lease, place, held).run()
+
+    def release(self, lease: Lease, place: _Place, grant: Grant) -> None:
+        place.sock.send(_release(lease, grant, place))
+
+    def read(self, owner: str) -> tuple[dict[str, t.Any], Grant] | None:
+        return read(owner)
 
 
 def _socket(name: str, protocol: int) -> socket.socket:
@@ -162,30 +89,6 @@ def _socket(name: str, protocol: int) -> socket.socket:
         sock.close()
         raise
     return sock
-
-
-def _one(operation: Operation, place: _Place) -> Grant | None:
-    """None for a lease that is given back. That is a courtesy: nobody answers, and a failure does not matter."""
-    lease = t.cast(Lease, operation.subject)
-    try:
-        if operation.action == "delete":
-            held = read(str(lease.owner))  # one that has just come does not know what was granted
-            grant = lease.grant or (held[1] if held else None)
-            if place.sock is not None and grant is not None:
-                with contextlib.suppress(OSError):
-                    place.sock.send(_release(lease, grant, place))
-            return None
-        if place.error is not None or place.sock is None:
-            raise place.error or OSError("no socket")
-        before = t.cast("Lease | None", operation.before)
-        held = before.grant if before else lease.grant
-        if lease.client in CLIENTS or lease.helper is not None:
-            return _by_program(lease, place, held)
-        return _Exchange(lease, place, held).run()
-    finally:
-        for sock in (place.sock, place.ear):
-            if sock is not None:
-                sock.close()
 
 
 def options_of(lease: Lease | Keep, mac: bytes, shared: bool) -> dict[int, bytes]:
@@ -209,7 +112,7 @@ def _by_program(lease: Lease, place: _Place, held: Grant | None) -> Grant:
     options = {**wish, **options_of(lease, place.mac, place.shared)}
     seconds = lease.seconds or DHCP_SECONDS
     end = time.monotonic() + seconds
-    listener = _dhcp_program.Listener(t.cast(socket.socket, place.sock), place.mac)
+    listener = _dhcp_program.Listener(place.sock, place.mac)
     heard = ""
     while True:
         ask = Ask(lease.device, options, max(1, int(end - time.monotonic())))
@@ -251,7 +154,7 @@ def _taken(message: dhcp.Message, lease: Lease, place: _Place, options: t.Mappin
     }
     packet = dhcp.frame(dhcp.encode(dhcp.DECLINE, _number(), place.mac, declined), place.mac)
     with contextlib.suppress(OSError):
-        t.cast(socket.socket, place.sock).send(packet)
+        place.sock.send(packet)
     return f" The server {socket.inet_ntoa(message.server or dhcp.NOWHERE)} gave {address}, which {who} has."
 
 
@@ -315,7 +218,7 @@ class _Exchange:
         offer: dhcp.Message | None = None,
     ) -> dhcp.Message | None:
         """Sends until an answer comes that can be used."""
-        sock = t.cast(socket.socket, self.place.sock)
+        sock = self.place.sock
         asked = {**options, dhcp.WANTED: dhcp.ASKED_FOR, dhcp.MAX_SIZE: (1472).to_bytes(2, "big")}
         packet = dhcp.frame(dhcp.encode(kind, xid, self.place.mac, asked), self.place.mac)
         for number in range(1 << 16):

@@ -10,11 +10,11 @@ import dataclasses
 import struct
 import typing as t
 
-SOLICIT, ADVERTISE, REQUEST, REPLY, RELEASE, DECLINE = 1, 2, 3, 7, 8, 9
+SOLICIT, ADVERTISE, REQUEST, RENEW, REBIND, REPLY, RELEASE, DECLINE = 1, 2, 3, 5, 6, 7, 8, 9
 (
     CLIENTID, SERVERID, IA_NA, IAADDR, ORO, ELAPSED, STATUS, DNS_SERVERS, DOMAIN_LIST, CLIENT_FQDN,
 ) = (1, 2, 3, 5, 6, 8, 13, 23, 24, 39)
-SUCCESS = 0
+SUCCESS, NO_ADDRESS, NO_BINDING, NOT_ON_LINK = 0, 2, 3, 4
 GROUP, CLIENT_PORT, SERVER_PORT = "ff02::1:2", 546, 547  # All_DHCP_Relay_Agents_and_Servers
 DUID_MAX = 130
 LABEL_MAX, NAME_MAX = 63, 254
@@ -72,6 +72,19 @@ def association(iaid: bytes, address: bytes | None = None) -> bytes:
     """The value of an IA_NA: what is asked for, or what is given back. Lifetimes are the server's business."""
     inner = pack([(IAADDR, address + bytes(8))]) if address else b""
     return iaid + bytes(8) + inner
+
+
+def asking(
+    kind: int, xid: int, duid: bytes, iaid: bytes, hostname: str, elapsed: float, address: bytes | None = None,
+    server: bytes | None = None,
+) -> bytes:
+    """What a client says that wants an address, or more time for it. ``elapsed``: since it first asked, in seconds."""
+    return encode(kind, xid, [
+        (CLIENTID, duid), *([(SERVERID, server)] if server is not None else []),
+        (ELAPSED, min(0xFFFF, int(elapsed * 100)).to_bytes(2, "big")), (IA_NA, association(iaid, address)),
+        (ORO, b"".join(code.to_bytes(2, "big") for code in (DNS_SERVERS, DOMAIN_LIST))),
+        (CLIENT_FQDN, fqdn(hostname)),
+    ])
 
 
 def status(value: bytes) -> tuple[int, str]:

@@ -1,6 +1,6 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
-"""Leases that are kept: what an attachment wants of the client that stays, and what that client has to know. Pure."""
+"""What is kept for an attachment by the process that stays: its leases, and its link-local address. Pure."""
 from __future__ import annotations
 
 import dataclasses
@@ -11,18 +11,20 @@ import typing as t
 from ._plan import KernelObject, Key
 
 FROM_SERVER = "server"  # the gateway that a lease names
+LEASE, LEASE6, LINK_LOCAL = DUTIES = ("lease", "lease6", "link_local")  # what is kept, by the kinds of those objects
 
 
 @dataclasses.dataclass(frozen=True)
 class Keep(KernelObject):
-    """A client that stays with an interface."""
+    """That somebody stays with an interface, and for what."""
 
     KIND = "dhcp_keep"
     IDENTITY = ("ns", "device")
-    HINTS = frozenset({"owner", "holder"})
+    HINTS = frozenset({"owner", "holder", "duid"})
 
     device: str
     running: bool | None = None
+    duties: tuple[str, ...] | None = None
     program: str | None = None  # which version of ours
     hostname: str | None = None
     options: tuple[str, ...] | None = None
@@ -30,6 +32,7 @@ class Keep(KernelObject):
     gateway: str | None = None  # FROM_SERVER, or those of the attachment
     mtu: str | None = None  # FROM_SERVER, or that of the attachment
     dns: bool | None = None  # whether the container's resolv.conf follows
+    duid: str = ""  # that of its DHCPv6 client, hexadecimal
     owner: str | None = None  # the mark of its attachment
     holder: t.Any = None  # see _runtimes.Held
 
@@ -38,7 +41,8 @@ class Keep(KernelObject):
         return self.device
 
     def over(self, observed: KernelObject) -> KernelObject:
-        return dataclasses.replace(t.cast("Keep", super().over(observed)), owner=self.owner, holder=self.holder)
+        changed = t.cast("Keep", super().over(observed))
+        return dataclasses.replace(changed, owner=self.owner, holder=self.holder, duid=self.duid or changed.duid)
 
     @property
     def carrier(self) -> Key:
@@ -47,7 +51,7 @@ class Keep(KernelObject):
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """All that the client knows of an attachment beside its lease."""
+    """All that the process knows of an attachment beside its leases."""
 
     label: str
     device: str
@@ -62,7 +66,9 @@ class Record:
     options: tuple[str, ...]
     gateway: str
     mtu: str
-    dns: bool = False
+    duties: tuple[str, ...] = (LEASE,)  # as in records of earlier versions
+    duid: str = ""
+    dns: bool = False  # whether the container's resolv.conf follows
 
     def pack(self) -> str:
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
@@ -73,7 +79,9 @@ class Record:
         try:
             fields = json.loads(text)
             first, second = fields["namespace"]
-            return cls(**{**fields, "namespace": (int(first), int(second)), "options": tuple(fields["options"])})
+            duties = tuple(each for each in fields.get("duties", (LEASE,)) if each in DUTIES)
+            fields.update(namespace=(int(first), int(second)), options=tuple(fields["options"]), duties=duties)
+            return cls(**fields)
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(str(error)) from None
 

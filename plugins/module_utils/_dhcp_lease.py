@@ -57,6 +57,11 @@ class Lease(KernelObject):
     def name(self) -> str:
         return self.device
 
+    @property
+    def asked(self) -> dict[str, t.Any]:
+        """What was asked for, as it is kept with what was granted."""
+        return {"client": self.client, "hostname": self.hostname, "options": list(self.options or ())}
+
     def over(self, observed: KernelObject) -> KernelObject:
         changed = t.cast("Lease", super().over(observed))
         hints = {name: getattr(self, name) for name in ("owner", "seconds", "helper", "probe")}

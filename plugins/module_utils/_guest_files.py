@@ -19,7 +19,7 @@ import typing as t
 
 from ._blocks import RESOLVER, OwnBlock, Style, Where, drop, put, read
 from ._errors import PipeworkError
-from ._plan import Operation
+from ._plan import Failure, Operation
 from ._runtimes.netns import FOLDER
 from ._runtimes.pid import lives
 
@@ -98,9 +98,6 @@ def check(place: Where, style: Style, block: str, lines: t.Sequence[str]) -> Non
     """Raises Unfit where a file cannot be written, or would become too large."""
     with _Place(place, style) as file:
         file.check_size(put(file.read(writing=True), block, lines, style))
-
-
-Failure = t.Optional[tuple[Operation, Exception]]
 
 
 def change(work: t.Sequence[Operation], done: list[Operation]) -> Failure:

@@ -1,25 +1,29 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
-"""The run that the DHCP client which stays begins when a server has said something new, or a lease is lost."""
+"""The run that the process which stays begins when a server has said something new, or a lease or address is lost."""
 from __future__ import annotations
 
 import os
 import sys
 import typing as t
 
-from . import _keeper, _resolver, _resolver_files
+from . import _dad, _dhcp6, _resolver, _resolver_files
 from . import _keeper_io as io
+from . import _lease_files as files
 from ._announce import News, announce
 from ._attach import Scene, Wish
 from ._attachment import Attachment
-from ._dhcp_keep import FROM_SERVER, Record
+from ._autoconf import LinkLocal
+from ._dhcp6_lease import Lease6, leased
+from ._dhcp_keep import DUTIES, FROM_SERVER, LEASE, LEASE6, LINK_LOCAL, Record
 from ._errors import PipeworkError
 from ._layer3 import layer3, without_lease
 from ._leases import grant_of
 from ._model import Address, Link
 from ._netlink import Namespaces
-from ._observe import observe, observe_leases
-from ._plan import Plan, State
+from ._normalize import family
+from ._observe import observe, observe_autoconf, observe_leases
+from ._plan import Absent, KernelObject, Operation, Plan, State
 from ._run import Picture, run
 
 
@@ -27,7 +31,7 @@ class KeepJob:
     """Addresses and routes as the leases in these folders say, or without any."""
 
     def __init__(self, names: t.Iterable[str]) -> None:
-        texts = [io.read(os.path.join(_keeper.LEASES, name, "keep")) for name in names]
+        texts = [files.read(os.path.join(files.FOLDER, name, files.KEEP)) for name in names]
         self.records = [Record.unpack(text) for text in texts if text is not None]
         self.places: list[tuple[Record, str]] = []  # and the labels of their open namespaces
 
@@ -43,33 +47,60 @@ class KeepJob:
         facts = observe(namespaces)
         places = [(r, label) for r, label in self.places if r.device in facts.devices[label]]
         for record, label in places:
-            observe_leases(namespaces, facts, label, record.device, record.owner, asked=True)
+            if LEASE in record.duties:
+                observe_leases(namespaces, facts, label, record.device, record.owner, asked=True)
+        observe_autoconf(namespaces, facts, [(label, _item(record), record.owner) for record, label in places])
         scene, wish = Scene(facts, facts.state()), Wish()
         for record, label in places:
-            item = _item(record)
-            grant = grant_of(item, label, scene.state)
-            for wanted in layer3(item, label, scene) if grant else without_lease(item, label, scene):
+            for wanted in _wanted(record, label, scene):
                 wish.want(wanted)
-            mtu = facts.devices[label][record.device].mtu
-            if grant is not None and grant.mtu and record.mtu == FROM_SERVER and mtu and mtu > grant.mtu:
-                wish.want(Link(label, record.device, mtu=grant.mtu))
             if record.dns:
                 place, there = _resolver_files.of_record(record.holder, label)
                 scene.state.update((block.key, block) for block in there)
-                wish.desired.update(_resolver.renewed(label, record.device, grant, place, there))
+                wish.want_all(_resolver.renewed(_item(record), label, scene.state, place, there))
         return Picture(scene.state, wish.desired, wish.own)
 
     def results(self, _state: State) -> dict[str, t.Any]:
         return {}
 
-    def finish(self, plan: Plan, namespaces: Namespaces, _state: State) -> None:
+    def finish(self, plan: Plan, namespaces: Namespaces, state: State) -> None:
         came = [each.after for each in plan if isinstance(each.after, Address) and each.action == "create"]
         macs = {(label, record.device): record.mac for record, label in self.places}
-        announce([News(each.ns, each.device, macs[each.ns, each.device], (each.address,)) for each in came], namespaces)
+        announce([
+            News(each.ns, each.device, macs[each.ns, each.device], (each.address,))
+            for each in came if family(each.address) == 4  # of the others the kernel tells by itself,
+        ], namespaces)
+        newcomers = [
+            _dad.Newcomer(each.ns, each.device, each.address.split("/")[0])
+            for each in came if family(each.address) == 6  # when it has looked for duplicates
+        ]
+        for each, what in _dad.settle(newcomers, namespaces).items() if newcomers else ():
+            lease = state.get((Lease6.KIND, each.label, each.interface))
+            if what == _dad.DUPLICATE and lease is not None:
+                _dhcp6.duplicates.add(each.address)  # it is declined, and the process asks for another one
+                _dhcp6.change([Operation("delete", lease, None)], namespaces, [])
 
 
 def _item(record: Record) -> Attachment:
-    return Attachment(None, interface=record.device, gateway=record.gateways, dhcp="builtin")
+    dhcp, dhcp6, link_local = (duty in record.duties for duty in DUTIES)
+    return Attachment(
+        None, interface=record.device, gateway=record.gateways, dhcp="builtin" if dhcp else None, dhcp6=dhcp6 or None,
+        link_local=link_local or None,
+    )
+
+
+def _wanted(record: Record, label: str, scene: Scene) -> t.Iterator[KernelObject | Absent]:
+    item = _item(record)
+    if LEASE in record.duties:
+        grant = grant_of(item, label, scene.state)
+        yield from layer3(item, label, scene) if grant else without_lease(item, label, scene)
+        mtu = scene.facts.devices[label][record.device].mtu
+        if grant is not None and grant.mtu and record.mtu == FROM_SERVER and mtu and mtu > grant.mtu:
+            yield Link(label, record.device, mtu=grant.mtu)
+    if LEASE6 in record.duties:
+        yield from leased(item, label, scene)
+    if LINK_LOCAL in record.duties:
+        yield LinkLocal(label, record.device, owner=record.owner)
 
 
 def main() -> None:

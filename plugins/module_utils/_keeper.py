@@ -1,107 +1,37 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
-"""The DHCP client that stays: one process for all kept leases of a host, which sleeps until one of them is due.
+"""The process that stays, one for all of a host: it sleeps until a lease is due, or somebody claims an address.
 
-It holds a pidfd for each container and nothing else of it: a namespace is looked for when there is something to send,
-and let go with the last answer, or at once when the container ends. More time for the same lease is given to the
-kernel right here; whatever else a server says goes through a run of its own (_keep_job), with the rules of all others.
+It holds a pidfd for each container and nothing else of it, but where a link-local address is defended: a namespace is
+looked for when there is something to send, and let go with the last answer, or at once when the container ends. More
+time for the same lease is given to the kernel right here; whatever else there is to do goes through a run of its own
+(_keep_job), with the rules of all others.
 """
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import json
 import os
-import resource
 import select
 import shutil
-import signal
 import sys
-import time
-import traceback
 import typing as t
 
 from . import _keeper_io as io
-from ._dhcp_keep import Record, token
-from ._dhcp_lease import Grant, unpack
-from ._keeper_client import BOUND, NEVER, Client
+from . import _lease_files as files
+from ._dhcp_keep import token
+from ._keeper_duty import NEVER, Duty
+from ._keeper_kept import Kept
 
-LEASES, HOME, LOCK = "/run/pipework/dhcp", "/run/pipework/keeper", "/run/pipework/lock"  # as _dhcp and _run have them
-CGROUPS = ("/sys/fs/cgroup/cgroup.procs", "/sys/fs/cgroup/unified/cgroup.procs", "/sys/fs/cgroup/systemd/cgroup.procs")
+HOME, LOCK = files.KEEPER, "/run/pipework/lock"  # as _run has it
 LONGEST_SLEEP = 60.0
 LOCKED = 0.1  # seconds until the host's lock is tried again
 AFTER_FAILURE = 10.0
 BETWEEN = 1.0  # from the end of a run to the next: no server can keep a host busy with them
 AT_ONCE = 64  # that talk, since each then has two sockets
 WORDS = 300  # of what went wrong
-
-
-class Kept(Client):
-    """One attachment, and its files."""
-
-    def __init__(self, name: str, text: str, keeper: Keeper) -> None:
-        super().__init__(Record.unpack(text))
-        self.name, self.token, self.keeper = name, token(text), keeper
-        self.folder = os.path.join(LEASES, name)
-        self.asked: dict[str, t.Any] = {}
-        self.signature: tuple[int, int] | None = None
-        self.trouble, self.told = "", ""
-        self.process = io.open_process(self.record)
-        self.reload()
-
-    def open(self) -> None:
-        super().open()
-        if self.socket is not None:
-            self.keeper.listen_to(self.socket.fileno(), functools.partial(self.keeper.heard, self))
-
-    def hush(self) -> None:
-        if self.socket is not None:
-            self.keeper.forget(self.socket.fileno())
-        super().hush()
-
-    def is_current(self) -> bool:
-        """Whether its record is still the one that it was made of."""
-        return token(io.read(os.path.join(self.folder, "keep")) or "") == self.token
-
-    def reload(self) -> bool:
-        """Reads the lease where somebody has written it since."""
-        path = os.path.join(self.folder, "lease")
-        now = io.signature(path)
-        if now == self.signature:
-            return False
-        self.signature = now
-        try:
-            self.asked, grant = unpack(io.read(path) or "")
-        except ValueError:
-            self.adopt(None)
-        else:
-            self.adopt(grant)
-        return True
-
-    def store(self, grant: Grant | None) -> None:
-        """Under the host's lock."""
-        path = os.path.join(self.folder, "lease")
-        if grant is not None:
-            io.write(path, grant.pack(self.asked))
-        elif self.signature is not None:
-            os.unlink(path)
-        self.signature, self.trouble = io.signature(path), ""
-        self.adopt(grant)
-
-    def tell(self, state: str = "") -> None:
-        """What others can read about it."""
-        grant, now = self.grant, io.clock()
-        said = {
-            "pid": os.getpid(), "token": self.token, "state": state or self.state,
-            "address": grant.address if grant else None, "server": grant.server if grant else None,
-            "renewed": io.moment(self.renewed, now), "next": io.moment(self.due, now),
-            "expires": io.moment(grant.expires if grant else None, now), "error": self.trouble or self.heard or None,
-        }
-        text = json.dumps(said, sort_keys=True)
-        if text != self.told and os.path.isdir(self.folder):
-            io.write(os.path.join(self.folder, "status"), text)
-            self.told = text
+NOBODY = token("")
 
 
 class Keeper:
@@ -109,7 +39,8 @@ class Keeper:
 
     def __init__(self) -> None:
         self.kept: dict[str, Kept] = {}
-        self.leaving: dict[str, str] = {}  # whose containers ended: their files go when the lock is free
+        self.talking: set[int] = set()  # by the sockets of exchanges
+        self.leaving: dict[str, str] = {}  # who ended: their files go when the lock is free
         self.changes: set[str] = set()  # what a run has to do,
         self.doing: set[str] = set()  # and what one does
         self.child: int | None = None
@@ -132,7 +63,7 @@ class Keeper:
         while True:
             if self.stale:
                 self.rescan()
-            now = io.clock()
+            now = files.clock()
             for each in [each for each in self.kept.values() if each.due <= now]:
                 self.step(each, now)
             self._remove_left()
@@ -144,7 +75,7 @@ class Keeper:
             dues = [each.due for each in self.kept.values()]
             dues += [self.again] if self.changes and self.child is None else []
             dues += [now + LOCKED] if self.leaving or not self.kept else []
-            ready = self.poll.poll(max(0.0, min([*dues, now + LONGEST_SLEEP]) - io.clock()))
+            ready = self.poll.poll(max(0.0, min([*dues, now + LONGEST_SLEEP]) - files.clock()))
             for fd, _events in ready:
                 self.handlers.get(fd, lambda: None)()
             if not ready:
@@ -155,26 +86,32 @@ class Keeper:
     def rescan(self) -> None:
         """Reads all records; those that are as they were go on."""
         self.stale = False
-        found = dict(records())
+        found = dict(files.records())
         for name in [name for name, each in self.kept.items() if token(found.get(name, "")) != each.token]:
             self.drop(self.kept[name])
+            if name not in found:
+                self.leaving[name] = NOBODY
         for name, text in found.items():
             if name not in self.kept and self.leaving.get(name) != token(text):
                 self._take(name, text)
-        now = io.clock()
+        now = files.clock()
         for each in list(self.kept.values()):
             each.told = ""
-            self.step(each, now)
+            self.step(each, now, anew=True)
 
     def _take(self, name: str, text: str) -> None:
         try:
-            each = Kept(name, text, self)
+            each = Kept(name, text)
         except (ValueError, io.Gone):
             self.leaving[name] = token(text)
             with contextlib.suppress(OSError):
-                io.write(os.path.join(LEASES, name, "status"), json.dumps({"token": token(text), "state": "gone"}))
+                said = json.dumps({"token": token(text), "state": "gone"})
+                files.write(os.path.join(files.FOLDER, name, files.STATUS), said)
             return
         self.kept[name] = each
+        for duty in each.duties:
+            duty.opened = functools.partial(self.opened, each, duty)
+            duty.closing = self.closing
         if each.process is not None:
             self.listen_to(each.process, functools.partial(self.ended, each))
         elif "path" in each.record.holder:
@@ -206,8 +143,11 @@ class Keeper:
         if self.leaving:
             with io.lock(LOCK) as free:
                 for name, text in self.leaving.items() if free else ():
-                    folder = os.path.join(LEASES, name)
-                    if token(io.read(os.path.join(folder, "keep")) or "") == text:
+                    folder = os.path.join(files.FOLDER, name)
+                    now = token(files.read(os.path.join(folder, files.KEEP)) or "")
+                    if now == text == NOBODY:  # what was said while a run removed the record
+                        files.clear(folder, files.STATUS, files.GIVEN_UP)
+                    elif now == text:
                         shutil.rmtree(folder, ignore_errors=True)
                 if free:
                     self.leaving.clear()
@@ -215,71 +155,68 @@ class Keeper:
     def _is_over(self) -> bool:
         """Nobody is left, and no run is about to bring somebody."""
         with io.lock(LOCK) as free:
-            self.stale = free and any(records())
+            self.stale = free and any(files.records())
             if not free or self.stale or self.leaving or self.child is not None:
                 return False
             shutil.rmtree(HOME, ignore_errors=True)
             with contextlib.suppress(OSError):
-                os.rmdir(LEASES)
+                os.rmdir(files.FOLDER)
             return True
 
     # -- what they do
 
-    def step(self, each: Kept, now: float) -> None:
-        try:
-            if each.pending is None:
-                each.reload()
-                talking = sum(other.socket is not None for other in self.kept.values())
-                if each.socket is None and talking >= AT_ONCE and each.phase(now) != BOUND:
-                    each.due = now + LOCKED
-                    return
-                each.step(now)
-            self._store(each, now)
-            each.tell()
-        except io.Gone:
-            self.ended(each)
-        except OSError as error:
-            self._put_off(each, error)
+    def opened(self, each: Kept, duty: Duty, fd: int) -> None:
+        self.listen_to(fd, functools.partial(self.heard, each, duty))
+        if not duty.LASTING:
+            self.talking.add(fd)
 
-    def heard(self, each: Kept) -> None:
-        now = io.clock()
-        try:
-            each.listen(now)
-            self._store(each, now)
-        except io.Gone:
-            self.ended(each)
-        except OSError as error:
-            self._put_off(each, error)
+    def closing(self, fd: int) -> None:
+        self.talking.discard(fd)
+        self.forget(fd)
 
-    def _put_off(self, each: Kept, error: OSError) -> None:
+    def step(self, each: Kept, now: float, anew: bool = False) -> None:
+        """What is due of one. ``anew``: others may have changed something."""
+        def work(duty: Duty) -> None:
+            if duty.pending is None:
+                duty.reload()
+                if duty.due <= now and duty.talks(now) and len(self.talking) >= AT_ONCE:
+                    duty.due = now + LOCKED
+                elif duty.due <= now:
+                    duty.step(now)
+
+        self._with(each, [duty for duty in each.duties if anew or duty.due <= now], work)
+
+    def heard(self, each: Kept, duty: Duty) -> None:
+        now = files.clock()
+        self._with(each, [duty], lambda duty: duty.listen(now))
+
+    def _with(self, each: Kept, duties: t.Iterable[Duty], work: t.Callable[[Duty], None]) -> None:
         """One that has trouble does not take the others with it: its next step is a little later."""
-        each.trouble = f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror)
-        each.due = io.clock() + AFTER_FAILURE
-        with contextlib.suppress(OSError):
-            each.tell()
+        try:
+            for duty in duties:
+                try:
+                    work(duty)
+                    self._commit(each, duty)
+                except OSError as error:
+                    duty.trouble = f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror)
+                    duty.due = files.clock() + AFTER_FAILURE
+            with contextlib.suppress(OSError):
+                each.tell()
+        except io.Gone:
+            self.ended(each)
 
-    def _store(self, each: Kept, now: float) -> None:
-        """What came of talking: to the file, and to the kernel. Not while a run is under way."""
-        if each.pending is None:
+    def _commit(self, each: Kept, duty: Duty) -> None:
+        """What came of it: to the file, and to the kernel. Not while a run is under way."""
+        if duty.pending is None:
             return
+        now = files.clock()
         with io.lock(LOCK) as free:
             if not free:
-                each.due = now + LOCKED
-                return
-            if not each.is_current():
-                self.stale, each.pending, each.due = True, None, NEVER
-                return
-            was, found = each.grant, each.pending.grant
-            if each.reload():
-                return  # a run has asked by itself meanwhile
-            each.store(found)
-            if found is not None and was is not None and was.same(found):
-                try:
-                    io.extend(each.record, found, now)
-                    return
-                except OSError as error:
-                    each.trouble = f"the address got no more time: {error.strerror}"
-            self.changes.add(each.name)
+                duty.due = now + LOCKED
+            elif not each.is_current():
+                self.stale, duty.pending, duty.due = True, None, NEVER
+            elif duty.commit(now):
+                self.changes.add(each.name)
 
     def _start_run(self, now: float) -> None:
         if not self.changes or self.child is not None or now < self.again:
@@ -300,61 +237,14 @@ class Keeper:
             self.forget(self.child)
             os.close(self.child)
         self.child = None
-        said = (io.read(os.path.join(HOME, "said")) or "").strip() or "no run was possible"
+        said = (files.read(os.path.join(HOME, "said")) or "").strip() or "no run was possible"
         words = said[-WORDS:] if status else ""
+        now = files.clock()
         for each in [self.kept[name] for name in self.doing if name in self.kept]:
-            each.trouble = words
-            each.tell()
+            for duty in each.duties:
+                duty.trouble = words
+            self.step(each, now, anew=True)
             if words:
                 self.changes.add(each.name)
-        self.again = io.clock() + (AFTER_FAILURE if words else BETWEEN)
+        self.again = now + (AFTER_FAILURE if words else BETWEEN)
         self.doing = set()
-
-
-def records() -> t.Iterator[tuple[str, str]]:
-    """Names of folders, and what is to be kept there."""
-    with contextlib.suppress(FileNotFoundError):
-        for name in os.listdir(LEASES):
-            text = io.read(os.path.join(LEASES, name, "keep"))
-            if text is not None:
-                yield name, text
-
-
-def _alone(program: str) -> int | None:
-    """The lock that says who keeps this host's leases; None where another process does."""
-    handle = os.open(os.path.join(HOME, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    for _attempt in range(50):  # somebody may just be looking whether it is free
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(0.02)
-            continue
-        os.ftruncate(handle, 0)
-        os.write(handle, json.dumps({"pid": os.getpid(), "program": program}).encode())
-        return handle
-    return None
-
-
-def main() -> None:
-    come, gone = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    signal.signal(signal.SIGHUP, lambda _number, _frame: None)  # before anybody knows whom to send it to
-    signal.set_wakeup_fd(gone, warn_on_full_buffer=False)
-    if _alone(os.path.basename(sys.argv[0])) is None:
-        return
-    for procs in CGROUPS if "INVOCATION_ID" not in os.environ else ():  # a login's end is not the end of this
-        with contextlib.suppress(OSError), open(procs, "w", encoding="ascii") as handle:
-            handle.write("0")
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    keeper = Keeper()
-
-    def look_again() -> None:
-        os.read(come, 1 << 10)
-        keeper.stale = True
-
-    keeper.listen_to(come, look_again)
-    try:
-        keeper.run()
-    except Exception:
-        io.write(os.path.join(HOME, "crash"), traceback.format_exc())  # nobody else hears it
-        raise

@@ -1,53 +1,74 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
-"""One kept lease between its server's answers: what is said when, by the states of RFC 2131."""
+"""One kept lease between its server's answers: what is said when. RFC 2131 and RFC 8415 have the same states."""
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import os
-import socket
+import typing as t
 
-from . import _dhcp_message as dhcp
 from . import _keeper_io as io
+from . import _lease_files as files
 from ._dhcp_keep import Record
-from ._dhcp_lease import Grant, granted
-from ._errors import PipeworkError
+from ._keeper_duty import NEVER, Duty
 
 BOUND, RENEWING, REBINDING, SELECTING = "bound", "renewing", "rebinding", "selecting"
 PAUSES = (1.0, 2.0, 4.0)  # seconds that an answer is waited for; then all is let go, to be tried again later
 LATER = 60.0  # the least time between two attempts while there is a lease, unless it would end meanwhile
 WITHOUT = (4.0, 64.0)  # the first and the longest pause between them where there is none
-NEVER = float("inf")
+AT_A_TIME = 64  # answers that are read before others have their turn
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
     """A lease that has come; none where it was lost."""
 
-    grant: Grant | None
+    grant: t.Any
 
 
-class Client:
-    """Talks through one interface. ``pending`` is what came of it, until somebody has taken it."""
+class Client(Duty):
+    """What both families have in common."""
 
-    def __init__(self, record: Record) -> None:
-        self.record = record
-        self.mac = bytes.fromhex(record.mac.replace(":", ""))
-        self.options = {int(code): bytes.fromhex(value) for code, value in record.sent.items()}
-        self.grant: Grant | None = None
-        self.pending: Outcome | None = None
-        self.state, self.due = SELECTING, 0.0
+
+    def __init__(self, record: Record, folder: str = "") -> None:
+        super().__init__(record, folder)
+        self.grant: t.Any = None
+        self.asked: dict[str, t.Any] = {}
+        self.signature: tuple[int, int] | None = None
+        self.state = SELECTING
         self.renewed: float | None = None
         self.heard = ""  # the last answer that was of no use, in words
         self.wish: str | None = None  # the address that it had
         self.pause = WITHOUT[0]
-        self.socket: socket.socket | None = None
-        self.port: socket.socket | None = None
-        self.tries, self.xid = 0, 0
-        self.offer: dhcp.Message | None = None
+        self.tries, self.xid, self.since = 0, 0, 0.0
+        self.offer: t.Any = None
 
-    def adopt(self, grant: Grant | None) -> None:
+    # -- what differs
+
+    def unpack(self, text: str) -> tuple[dict[str, t.Any], t.Any]:
+        """A lease from its file. Raises ValueError."""
+        raise NotImplementedError
+
+    def connect(self) -> None:
+        """Opens its sockets."""
+        raise NotImplementedError
+
+    def say(self, now: float) -> None:
+        """Sends what its state asks for."""
+        raise NotImplementedError
+
+    def take(self, data: bytes, now: float) -> None:
+        """What is to be made of a packet."""
+        raise NotImplementedError
+
+    def extend(self, now: float) -> None:
+        """Gives the address the time that the lease has now. Raises OSError."""
+        raise NotImplementedError
+
+    # -- states
+
+    def adopt(self, grant: t.Any) -> None:
         """Goes on with a lease, or without any."""
         self.hush()
         self.grant, self.pending, self.due = grant, None, 0.0
@@ -68,10 +89,12 @@ class Client:
             return NEVER
         ends = {BOUND: self.grant.renews, RENEWING: self.grant.rebinds, REBINDING: self.grant.expires}
         end = ends.get(self.state)
-        return NEVER if end is None else end
+        return NEVER if end is None else float(end)
+
+    def talks(self, now: float) -> bool:
+        return not self.sockets and self.phase(now) != BOUND
 
     def step(self, now: float) -> None:
-        """What is due. Raises Gone."""
         phase = self.phase(now)
         if phase != self.state:
             self.hush()
@@ -82,100 +105,101 @@ class Client:
             self.due = self.boundary()
         elif self.tries == len(PAUSES):
             self.hush()
-            self.due = min(now + self._rest(now), self.boundary())
+            self.due = min(now + self.rest(now), self.boundary())
         else:
-            self._say(now)
+            self.try_once(now)
 
-    def _rest(self, now: float) -> float:
+    def rest(self, now: float) -> float:
         if self.grant is not None:
             return max(LATER, (self.boundary() - now) / 2)
         pause, self.pause = self.pause, min(self.pause * 2, WITHOUT[1])
         return pause * (1 + os.urandom(1)[0] / 1024)  # not all clients of a host at the same moment
 
-    # -- talking
-
-    def open(self) -> None:
-        self.socket, self.port = io.inside(self.record, lambda: io.sockets(self.record))
-        self.xid = int.from_bytes(os.urandom(4), "big")
-
-    def hush(self) -> None:
-        """Lets the namespace go."""
-        for each in (self.socket, self.port):
-            if each is not None:
-                each.close()
-        self.socket = self.port = self.offer = None
-        self.tries = 0
-
-    def _say(self, now: float) -> None:
+    def try_once(self, now: float) -> None:
         try:
-            if self.socket is None:
-                self.open()
-            sock = self.socket
-            if sock is not None:
-                sock.send(self._message())
+            if not self.sockets:
+                self.connect()
+                self.xid, self.since = int.from_bytes(os.urandom(4), "big"), now
+            self.say(now)
         except OSError as error:
             self.heard = f"nothing can be sent: {error.strerror}"
         self.due = min(now + PAUSES[self.tries], self.boundary())
         self.tries += 1
 
-    def _message(self) -> bytes:
-        asked = {**self.options, dhcp.WANTED: dhcp.ASKED_FOR, dhcp.MAX_SIZE: (1472).to_bytes(2, "big")}
-        if self.grant is not None:  # then an address is neither asked for nor is the server named (RFC 2131, 4.3.6)
-            asked = {code: value for code, value in asked.items() if code != dhcp.REQUESTED}
-            own, server = socket.inet_aton(self.grant.own), socket.inet_aton(self.grant.server)
-            data = dhcp.encode(dhcp.REQUEST, self.xid, self.mac, asked, own)
-            if self.state == REBINDING:
-                return dhcp.frame(data, self.mac, source=own)
-            return dhcp.frame(data, self.mac, bytes.fromhex(self.grant.server_mac.replace(":", "")), own, server)
-        if self.offer is not None:
-            asked.update({dhcp.REQUESTED: self.offer.address, dhcp.SERVER: self.offer.server or b""})
-            return dhcp.frame(dhcp.encode(dhcp.REQUEST, self.xid, self.mac, asked), self.mac)
-        wish = {} if self.wish is None else {dhcp.REQUESTED: socket.inet_aton(self.wish)}
-        return dhcp.frame(dhcp.encode(dhcp.DISCOVER, self.xid, self.mac, {**wish, **asked}), self.mac)
+    def hush(self) -> None:
+        super().hush()
+        self.offer, self.tries = None, 0
 
-    # -- listening
+    # -- answers
 
     def listen(self, now: float) -> None:
-        """Reads what has come, up to an answer that changes something."""
+        """Up to an answer that changes something."""
         with contextlib.suppress(OSError):  # nothing more, or the interface went down
-            while self.socket is not None and self.pending is None:
-                message = dhcp.unframe(self.socket.recv(1 << 16))
-                if message is not None and (message.xid, message.mac) == (self.xid, self.mac):
-                    self._take(message, now)
+            for _packet in range(AT_A_TIME):
+                if self.sockets and self.pending is None:
+                    self.take(self.sockets[0].recv(1 << 16), now)
 
-    def _take(self, message: dhcp.Message, now: float) -> None:
-        asking = self.grant is not None or self.offer is not None
-        if message.kind == dhcp.NAK and asking and self._from_ours(message):
-            self._refused(message, now)
-        elif message.kind == (dhcp.ACK if asking else dhcp.OFFER):
-            try:
-                found = granted(message, now)
-            except PipeworkError as error:
-                self.heard = str(error)[len("dhcp: "):]
-                return
-            if not asking:
-                self.offer, self.tries = message, 0
-                self._say(now)
-            elif self._from_ours(message) and found.own == self._expected():
-                self.pending, self.renewed, self.heard = Outcome(found), now, ""
-                self.hush()
+    def accept(self, offer: t.Any, now: float) -> None:
+        """Asks for what a server has offered."""
+        self.offer, self.tries = offer, 0
+        self.try_once(now)
 
-    def _expected(self) -> str:
-        return self.grant.own if self.grant else socket.inet_ntoa(self.offer.address) if self.offer else ""
+    def has(self, grant: t.Any, now: float) -> None:
+        self.pending, self.renewed, self.heard = Outcome(grant), now, ""
+        self.hush()
 
-    def _from_ours(self, message: dhcp.Message) -> bool:
-        """From the server that was asked; while rebinding, that is any."""
-        if self.state == REBINDING:
-            return message.server is not None
-        server = self.offer.server if self.offer else socket.inet_aton(self.grant.server) if self.grant else None
-        return message.server == server
-
-    def _refused(self, message: dhcp.Message, now: float) -> None:
-        words = message.options.get(dhcp.MESSAGE, b"")[:80].decode("ascii", "replace")
-        self.heard = f"the server {socket.inet_ntoa(message.server or dhcp.NOWHERE)} refused it: {words!r}"
+    def refused(self, words: str, now: float) -> None:
+        self.heard = words
         self.hush()
         self.wish = None
         if self.grant is not None:
             self.pending = Outcome(None)
         else:
-            self.due = now + self._rest(now)
+            self.due = now + self.rest(now)
+
+    # -- files
+
+    def reload(self) -> bool:
+        path = self.path(self.KIND)
+        now = files.signature(path)
+        if now == self.signature:
+            return False
+        self.signature = now
+        try:
+            self.asked, grant = self.unpack(files.read(path) or "")
+        except ValueError:
+            self.adopt(None)
+        else:
+            self.adopt(grant)
+        return True
+
+    def commit(self, now: float) -> bool:
+        was, found = self.grant, self.pending.grant
+        if self.reload():
+            return False  # a run has asked by itself meanwhile
+        path = self.path(self.KIND)
+        if found is not None:
+            files.write(path, found.pack(self.asked or self.first_asked()))
+        elif self.signature is not None:
+            os.unlink(path)
+        self.signature, self.trouble = files.signature(path), ""
+        self.adopt(found)
+        if found is not None and was is not None and was.same(found):
+            try:
+                self.extend(now)
+                return False
+            except OSError as error:
+                self.trouble = f"the address got no more time: {error.strerror}"
+        return True
+
+    def first_asked(self) -> dict[str, t.Any]:
+        """What stands beside a lease whose predecessor was not seen."""
+        raise NotImplementedError
+
+    def said(self, now: float) -> dict[str, t.Any]:
+        grant = self.grant
+        return {
+            "state": self.state, "address": grant.own if grant else None, "server": grant.server if grant else None,
+            "renewed": io.moment(self.renewed, now), "next": io.moment(self.due, now),
+            "expires": io.moment(grant.expires if grant else None, now), "error": self.trouble or self.heard or None,
+        }

@@ -1,6 +1,6 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
-"""Sees to it that a client stays with the attachments that want one: their records, and the one process for all.
+"""Sees to it that somebody stays with the attachments that want it: their records, and the one process for all.
 
 The collection is gone from the host when a module has ended, so that process runs from a copy of it under /run.
 """
@@ -20,20 +20,22 @@ import sys
 import time
 import typing as t
 
-from . import _dhcp, _keeper, _program
-from . import _keeper_io as io
-from ._dhcp_keep import Keep, Record, token
+from . import _dhcp, _dhcp6, _program
+from . import _lease_files as files
+from ._dhcp6_lease import Lease6
+from ._dhcp_keep import FROM_SERVER, LEASE, Keep, Record, token
 from ._errors import PipeworkError
 from ._facts import Facts
 from ._netlink import Namespaces
 from ._observe import observe_leases
 from ._plan import Operation
 
-HOME = _keeper.HOME
-MADE_OF = (
-    "_blocks", "_guest_files", "_resolver", "_resolver_files",
-    "_dhcp_keep", "_dhcp_lease", "_dhcp_message", "_errors", "_keep_job", "_keeper", "_keeper_client", "_keeper_io",
-    "_layer3", "_normalize",
+HOME = files.KEEPER
+MADE_OF = (  # and its runs
+    "_arp", "_blocks", "_dhcp6_grant", "_dhcp6_message", "_dhcp_keep", "_dhcp_lease", "_dhcp_message", "_errors",
+    "_guest_files", "_keep_job", "_keeper", "_keeper_client", "_keeper_defence", "_keeper_dhcp", "_keeper_dhcp6",
+    "_keeper_duty", "_keeper_io", "_keeper_kept", "_keeper_net", "_keeper_start", "_layer3", "_lease_files",
+    "_normalize", "_plan", "_resolver", "_resolver_files", "_zeroconf",
 )
 START_SECONDS = 60
 MAIN = """import sys
@@ -41,7 +43,7 @@ if sys.argv[1:]:
     sys.path += {paths!r}
     from module_utils._keep_job import main
 else:
-    from module_utils._keeper import main
+    from module_utils._keeper_start import main
 main()
 """
 
@@ -49,9 +51,9 @@ main()
 def observe(
     namespaces: Namespaces, facts: Facts, label: str, device: str, owner: str, holder: t.Mapping[str, t.Any],
 ) -> None:
-    """Adds to the facts the client that stays with an attachment."""
-    folder = _dhcp.folder(owner)
-    text = io.read(os.path.join(folder, "keep"))
+    """Adds to the facts who stays with an attachment."""
+    folder = files.folder(owner)
+    text = files.read(os.path.join(folder, files.KEEP))
     there = facts.devices[label].get(device)
     if text is None or there is None:
         return
@@ -67,8 +69,9 @@ def observe(
     now = _running()
     facts.keeps.append(Keep(
         label, device, running=bool(now and said.get("pid") == now["pid"] and said.get("token") == token(text)),
-        program=str(now["program"]) if now else None, hostname=record.hostname, options=record.options,
-        mac=record.mac, gateway=record.gateway, mtu=record.mtu, dns=record.dns, owner=owner, holder=record.holder,
+        program=str(now["program"]) if now else None, duties=record.duties, hostname=record.hostname,
+        options=record.options, mac=record.mac, gateway=record.gateway, mtu=record.mtu, duid=record.duid,
+        dns=record.dns, owner=owner, holder=record.holder,
     ))
 
 
@@ -79,18 +82,21 @@ def observe_all(namespaces: Namespaces, facts: Facts) -> None:
         status = os.fstat(namespaces[label].fd)
         places[status.st_dev, status.st_ino] = label
     seen = {(each.ns, each.device) for each in facts.keeps}
-    for _name, text in _keeper.records():
+    for _name, text in files.records():
         with contextlib.suppress(ValueError):
             record = Record.unpack(text)
             there = places.get(record.namespace)
             if there is not None and (there, record.device) not in seen:
                 observe(namespaces, facts, there, record.device, record.owner, record.holder)
                 observe_leases(namespaces, facts, there, record.device, record.owner, asked=False)
+                held = _dhcp6.read(record.owner)
+                if held is not None:
+                    facts.unlisted.append(Lease6(there, record.device, owner=record.owner, grant=held[1], **held[0]))
 
 
 def _status(folder: str) -> dict[str, t.Any]:
     try:
-        return dict(json.loads(io.read(os.path.join(folder, "status")) or "{}"))
+        return dict(json.loads(files.read(os.path.join(folder, files.STATUS)) or "{}"))
     except (ValueError, TypeError):
         return {}
 
@@ -100,23 +106,19 @@ def _status(folder: str) -> dict[str, t.Any]:
 def change(
     work: t.Sequence[Operation], namespaces: Namespaces, done: list[Operation],
 ) -> tuple[Operation, Exception] | None:
-    """Clients that come, go on in another way, or go. Returns one that failed, and why."""
+    """Those who come, go on in another way, or go. Returns one that failed, and why."""
     wrong = None
     waiting: list[tuple[Operation, str, str]] = []
     for operation in work:
         keep = t.cast(Keep, operation.subject)
-        folder = _dhcp.folder(str(keep.owner))
         try:
             if operation.action == "delete":
-                for name in ("keep", "status"):
-                    with contextlib.suppress(FileNotFoundError):
-                        os.unlink(os.path.join(folder, name))
+                files.remove(str(keep.owner), *files.FOR_KEEPING)
                 done.append(operation)
             else:
                 text = _record(keep, namespaces).pack()
-                os.makedirs(folder, mode=0o700, exist_ok=True)
-                io.write(os.path.join(folder, "keep"), text)
-                waiting.append((operation, folder, token(text)))
+                files.store(str(keep.owner), files.KEEP, text)
+                waiting.append((operation, files.folder(str(keep.owner)), token(text)))
         except (OSError, PipeworkError) as error:
             wrong = operation, error
     try:
@@ -143,12 +145,14 @@ def _record(keep: Keep, namespaces: Namespaces) -> Record:
         raise PipeworkError(f"dhcp_keep: {keep.ns}/{keep.device} is not there")
     place = os.fstat(netns.fd)
     shared = device.type == "ipvlan"
-    sent = _dhcp.options_of(keep, bytes.fromhex(device.mac.replace(":", "")), shared)
+    asks = LEASE in (keep.duties or ())
+    sent = _dhcp.options_of(keep, bytes.fromhex(device.mac.replace(":", "")), shared) if asks else {}
     return Record(
         label=keep.ns, device=keep.device, index=device.index, mac=device.mac, shared=shared,
         namespace=(place.st_dev, place.st_ino), owner=str(keep.owner), holder=dict(keep.holder or {}),
-        sent={str(code): value.hex() for code, value in sent.items()}, hostname=str(keep.hostname),
-        options=keep.options or (), gateway=str(keep.gateway), mtu=str(keep.mtu), dns=bool(keep.dns),
+        sent={str(code): value.hex() for code, value in sent.items()}, hostname=keep.hostname or "",
+        options=keep.options or (), gateway=keep.gateway or FROM_SERVER, mtu=keep.mtu or FROM_SERVER,
+        duties=keep.duties or (), duid=keep.duid, dns=bool(keep.dns),
     )
 
 
@@ -161,7 +165,7 @@ def _wait(folder: str, mark: str, end: float) -> None:
         if said.get("token") == mark and now is not None and said.get("pid") == now["pid"]:
             return
         time.sleep(0.01)
-    raise PipeworkError(f"dhcp_keep: the client that stays did not begin within {START_SECONDS} s")
+    raise PipeworkError(f"dhcp_keep: the process that stays did not begin within {START_SECONDS} s")
 
 
 # -- the process
@@ -212,9 +216,9 @@ def _ensure() -> None:
     for name, text in _sources():
         path = os.path.join(place, name)
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        io.write(path, text)
+        files.write(path, text)
     paths = [path for path in sys.path if os.path.isdir(path)]  # what a zip held is gone by then
-    io.write(os.path.join(place, "__main__.py"), MAIN.format(paths=paths))
+    files.write(os.path.join(place, "__main__.py"), MAIN.format(paths=paths))
     _start(sys.executable, "-I", "-S", place)
 
 
@@ -222,7 +226,7 @@ def _start(*argv: str) -> None:
     """As a unit where systemd runs, which starts it again if it was killed; else as a process in its own session."""
     if os.path.isdir("/run/systemd/system") and _program.which("systemd-run") and _is_of_init("net", "mnt", "pid"):
         unit = f"pipework-dhcp-{os.urandom(4).hex()}"
-        words = ["--quiet", "--collect", f"--unit={unit}", "--description=DHCP leases kept by pipework"]
+        words = ["--quiet", "--collect", f"--unit={unit}", "--description=Leases and addresses kept by pipework"]
         words += ["--property=Restart=on-failure", "--property=RestartSec=1"]
         if _program.run("systemd-run", *words, "--", *argv).code == 0:
             return
@@ -246,9 +250,9 @@ def program() -> str:
 
 def _sources(only: t.Collection[str] = ()) -> t.Iterator[tuple[str, str]]:
     """Path and text of the collection's files, wherever they have been loaded from."""
-    from . import _keep_job  # so that it is there
+    from . import _keep_job, _keeper_start  # so that both are there
 
-    root = _keep_job.__name__.rpartition(".")[0]
+    [root] = {each.__name__.rpartition(".")[0] for each in (_keep_job, _keeper_start)}
     folders = [root]
     while folders:
         package = folders.pop()

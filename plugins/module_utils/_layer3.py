@@ -53,7 +53,8 @@ def layer3(item: Attachment, label: str, scene: Scene) -> t.Iterator[KernelObjec
 def without_lease(item: Attachment, label: str, scene: Scene) -> t.Iterator[KernelObject | Absent]:
     """What goes with a lease that was lost; what is static stays."""
     found = [o for o in scene.carried[link_key(label, item.interface)] if isinstance(o, Address)]
-    yield from (Absent(address.key) for address in found if address.valid is not None)
+    lent = (each for each in found if each.valid is not None and family(each.address) == 4)
+    yield from (Absent(address.key) for address in lent)
     if item.gateway is None:
         static = tuple(address.address for address in found if address.valid is None)
         yield from _gateways(dataclasses.replace(item, gateway=()), label, static, scene, None, (4,))

@@ -7,10 +7,11 @@ import dataclasses
 import typing as t
 
 from ._attachment import Attachment
+from ._dhcp6_grant import duid_of
 from ._dhcp_clients import DOCKER
-from ._dhcp_keep import FROM_SERVER, Keep
+from ._dhcp_keep import DUTIES, FROM_SERVER, LEASE, LEASE6, LINK_LOCAL, Keep
 from ._dhcp_lease import Grant, Helper, Lease, hostname_of
-from ._facts import link_key
+from ._facts import Facts, link_key
 from ._model import PROTOCOL, Link, Route
 from ._plan import Absent, Desired, KernelObject, Key, State
 
@@ -35,14 +36,14 @@ def drops(item: Attachment) -> bool:
     return item.dhcp is None and item.addresses is not None and not item.append
 
 
-def wanted_dhcp(target: Target, keeper: str, state: State, desired: Desired) -> t.Iterator[KernelObject | Absent]:
-    """The lease of an attachment, the client that stays, and the MTU that the lease brings."""
+def wanted_dhcp(target: Target, facts: Facts, state: State, desired: Desired) -> t.Iterator[KernelObject | Absent]:
+    """The lease of an attachment, who stays with it, and the MTU that the lease brings."""
     item, label = target.item, str(target.label)
-    yield from _wanted_keep(target, keeper)
+    yield from _wanted_keep(target, facts, state)
     have = held(label, item.interface, state)
     if item.dhcp is None:
         if drops(item):
-            yield from (Absent(key) for key in (lease_key(label, item.interface), keep_key(label, item.interface)))
+            yield Absent(lease_key(label, item.interface))
         return
     yield Lease(
         label, item.interface, client=item.dhcp, hostname=item.dhcp_hostname or hostname_of(target.name),
@@ -59,17 +60,28 @@ def wanted_dhcp(target: Target, keeper: str, state: State, desired: Desired) -> 
         yield dataclasses.replace(link, mtu=min(have.grant.mtu, link.mtu or have.grant.mtu))
 
 
-def _wanted_keep(target: Target, program: str) -> t.Iterator[KernelObject | Absent]:
+def _wanted_keep(target: Target, facts: Facts, state: State) -> t.Iterator[KernelObject | Absent]:
+    """Of what an attachment says nothing about, all stays as it is."""
     item, label = target.item, str(target.label)
-    if item.dhcp is not None and item.dhcp_keep:
+    said = {
+        LEASE: item.dhcp_keep if item.dhcp is not None else False if drops(item) else None,
+        LEASE6: item.dhcp_keep if item.dhcp6 else item.dhcp6, LINK_LOCAL: item.link_local,
+    }
+    have = t.cast("Keep | None", state.get(keep_key(label, item.interface)))
+    now = (have.duties if have is not None else None) or ()
+    wanted = tuple(duty for duty in DUTIES if said[duty] or said[duty] is None and duty in now)
+    if wanted and (any(said.values()) or wanted != now):
+        asks, named = said[LEASE], said[LEASE] or said[LEASE6]
         yield Keep(
-            label, item.interface, running=True, program=program,
-            hostname=item.dhcp_hostname or hostname_of(target.name), options=item.dhcp_options or (),
-            mac=item.mac_address, owner=target.owner, holder=dict(target.holder),
-            gateway=FROM_SERVER if item.gateway is None else " ".join(item.gateway),
-            mtu=FROM_SERVER if item.mtu is None else str(item.mtu), dns=bool(item.dhcp_dns),
+            label, item.interface, running=True, program=facts.keeper, duties=wanted, mac=item.mac_address,
+            hostname=(item.dhcp_hostname or hostname_of(target.name)) if named else None,
+            options=item.dhcp_options or () if asks else None,
+            gateway=None if not asks else FROM_SERVER if item.gateway is None else " ".join(item.gateway),
+            mtu=None if not asks else FROM_SERVER if item.mtu is None else str(item.mtu),
+            duid=duid_of(facts.host_seed, label, item.interface).hex(), dns=bool(item.dhcp_dns),
+            owner=target.owner, holder=dict(target.holder),
         )
-    elif item.dhcp is not None:
+    elif not wanted and False in said.values():
         yield Absent(keep_key(label, item.interface))
 
 

@@ -13,6 +13,7 @@ from ._dhcp6_lease import Lease6
 from ._dhcp_lease import Lease
 from ._errors import PipeworkError
 from ._facts import End, Facts
+from ._lease_files import clock
 from ._model import HOST, UNFINISHED, Device, holds_nic, pair_end, sealed
 from ._netlink import Namespaces
 from ._source_routing import is_marked
@@ -72,7 +73,7 @@ def _pairs(namespaces: Namespaces, devices: dict[str, dict[str, Device]]) -> dic
 
 def observe_leases(namespaces: Namespaces, facts: Facts, label: str, device: str, owner: str, asked: bool) -> None:
     """Adds to the facts the lease of an attachment and, where there is or shall be one, the addresses that are lent."""
-    facts.now = _dhcp.clock()
+    facts.now = clock()
     there = facts.devices[label].get(device)
     held = _dhcp.read(owner) if there is not None else None
     if there is None or not (held or asked):
@@ -88,11 +89,11 @@ def observe_autoconf(namespaces: Namespaces, facts: Facts, places: t.Iterable[tu
     for label, item, owner in there:
         held = _dhcp6.read(owner)
         if held is not None:
-            facts.now = _dhcp.clock()
+            facts.now = clock()
             facts.unlisted.append(Lease6(label, item.interface, owner=owner, grant=held[1], **held[0]))
         if item.state == "present" and (held, item.dhcp6, item.accept_ra) != (None, None, None):
             facts.addresses[label] += namespaces[label].lent_addresses(facts.devices[label][item.interface], 6)
-    zeroconf = [(label, item.interface) for label, item, _owner in there if item.link_local is not None]
+    zeroconf = [(label, item.interface, owner) for label, item, owner in there if item.link_local is not None]
     if zeroconf:
         facts.unlisted += _zeroconf.observe(namespaces, zeroconf)
 

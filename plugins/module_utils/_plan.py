@@ -251,8 +251,6 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("link_local", "update"),
     ("lease", "create"),  # when frames pass
     ("lease", "update"),
-    ("dhcp_keep", "create"),  # when there is something to keep
-    ("dhcp_keep", "update"),
     ("lease6", "create"),
     ("lease6", "update"),
     ("resolver", "create"),  # when the servers can be reached
@@ -260,6 +258,8 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("hosts", "delete"),
     ("hosts", "create"),
     ("hosts", "update"),
+    ("dhcp_keep", "create"),  # when there is something to keep
+    ("dhcp_keep", "update"),
     ("route", "delete"),
     ("kept", "delete"),
     ("way", "delete"),
@@ -281,6 +281,7 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
 ))}
 
 Plan = list[Operation]
+Failure = t.Optional[tuple[Operation, Exception]]  # an operation that could not be done, and why
 
 
 def reconcile(desired: Desired, observed: State) -> Plan:

@@ -17,7 +17,8 @@ import struct
 import time
 import typing as t
 
-from ._announce import ARPHRD_ETHER, ARPOP_REQUEST, CLOSERS, ETH_P_ARP, ETH_P_IP
+from ._announce import CLOSERS
+from ._arp import ARPHRD_ETHER, ARPOP_REQUEST, ETH_P_ARP, ETH_P_IP, HEAD
 from ._errors import PipeworkError
 from ._model import Address
 from ._netlink import Namespaces
@@ -47,7 +48,7 @@ def probe_frame(mac: bytes, address: str) -> bytes:
 
 def holder(frame: bytes, mac: bytes, address: str) -> bytes | None:
     """The MAC address of who has the address, or is about to take it, as far as a frame tells."""
-    if len(frame) < 42 or frame[12:20] != struct.pack("!HHHBB", ETH_P_ARP, ARPHRD_ETHER, ETH_P_IP, 6, 4):
+    if len(frame) < 42 or frame[12:20] != HEAD:
         return None
     wanted, sender, said, asked = socket.inet_aton(address), frame[22:28], frame[28:32], frame[38:42]
     probes = said == bytes(4) and asked == wanted and frame[20:22] == struct.pack("!H", ARPOP_REQUEST)

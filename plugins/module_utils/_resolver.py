@@ -10,7 +10,7 @@ from . import _dhcp6_lease, _leases
 from ._blocks import NAME, OwnBlock, Resolver, Where
 from ._facts import Facts, link_key
 from ._model import Link
-from ._plan import Absent, Desired, Key, State
+from ._plan import Absent, KernelObject, Key, State
 
 if t.TYPE_CHECKING:
     from ._attach import Target, Wish
@@ -94,11 +94,11 @@ def _asked(target: Target, place: Where, state: State, wish: Wish) -> t.Iterator
 
 
 def renewed(
-    label: str, interface: str, grant: t.Any, place: Where | None, there: t.Sequence[OwnBlock],
-) -> Desired:
+    item: Attachment, label: str, state: State, place: Where | None, there: t.Sequence[OwnBlock],
+) -> t.Iterator[KernelObject | Absent]:
     """What becomes of them with another lease, or with none."""
-    lines = lines_of([grant], interface)
+    lines = lines_of([_leases.grant_of(item, label, state), _dhcp6_lease.grant_of(item, label, state)], item.interface)
     if lines and place is not None:
-        block = Resolver(label, interface, lines, place)
-        return {block.key: block}
-    return {each.key: Absent(each.key) for each in there if each.block == interface}
+        yield Resolver(label, item.interface, lines, place)
+    else:
+        yield from (Absent(each.key) for each in there if each.block == item.interface)

@@ -2,35 +2,37 @@
 # GNU General Public License v3.0+ (see LICENSE)
 """IPv4 link-local addresses (RFC 3927): chosen from the MAC address, asked for, set and announced.
 
-No daemon stays to defend one. The kernel answers for it, so that who asks before taking it takes another one; who has
-taken it all the same is found by the next run, which then gives the interface another one.
+The kernel answers for one, so that who asks before taking it takes another one. Who takes it all the same is told by
+the process that stays (_keeper_defence); if that does not help, a run gives the interface another one.
 """
 from __future__ import annotations
 
+import dataclasses
 import struct
 import typing as t
 
 from . import _codec
+from . import _lease_files as files
 from ._announce import News, announce
 from ._autoconf import PREFIX, LinkLocal, candidates
 from ._errors import PipeworkError
 from ._model import Address
 from ._netlink import Namespaces
-from ._plan import Operation
+from ._plan import Failure, Operation
 from ._probe import Claim, holders
 
 AF_INET = 2
-Failure = t.Optional[tuple[Operation, Exception]]
 
 
-def observe(namespaces: Namespaces, places: t.Iterable[tuple[str, str]]) -> list[LinkLocal]:
-    """The link-local addresses of interfaces, and whether somebody else has them too."""
-    found = {Claim(a.ns, a.device, a.address.split("/")[0]): a for place in places for a in _held(namespaces, *place)}
+def observe(namespaces: Namespaces, places: t.Iterable[tuple[str, str, str]]) -> list[LinkLocal]:
+    """The link-local addresses of interfaces, by label, name and owner, and whether somebody else has them too."""
+    found: dict[Claim, LinkLocal] = {}
+    for label, interface, owner in places:
+        for each in _held(namespaces, label, interface):
+            claim = Claim(label, interface, each.address.split("/")[0])
+            found[claim] = LinkLocal(label, interface, address=each.address, owner=owner)
     taken = holders(list(found), namespaces, patience=0)
-    return [
-        LinkLocal(each.ns, each.device, conflict=True if claim in taken else None, address=each.address)
-        for claim, each in found.items()
-    ]
+    return [dataclasses.replace(each, conflict=True if claim in taken else None) for claim, each in found.items()]
 
 
 def _held(namespaces: Namespaces, label: str, interface: str) -> list[Address]:
@@ -78,6 +80,10 @@ def change(work: t.Sequence[Operation], namespaces: Namespaces, done: list[Opera
             announce([News(want.ns, want.device, mac, (host,))], namespaces)
         except (PipeworkError, OSError) as error:
             failure = operation, error
+    if files.is_kept():
+        from . import _keeping  # which few runs need
+
+        _keeping.poke()
     return failure
 
 
@@ -86,7 +92,7 @@ def _free(
 ) -> t.Iterator[tuple[Operation, str | None, str]]:
     """An address that nobody has, for each."""
     left = {
-        (operation.subject.ns, operation.key[2]): (operation, mac, candidates(mac)) for operation, mac in coming
+        (operation.subject.ns, operation.key[2]): (operation, mac, _to_try(operation, mac)) for operation, mac in coming
     }
     while left:
         tried = {place: next(drawn, None) for place, (_operation, _mac, drawn) in left.items()}
@@ -95,6 +101,12 @@ def _free(
             if address is None or Claim(*place, address) not in taken:
                 operation, mac, _drawn = left.pop(place)
                 yield operation, address, mac
+
+
+def _to_try(operation: Operation, mac: str) -> t.Iterator[str]:
+    """Those to try, but for those that were given up."""
+    left = files.given_up(str(t.cast(LinkLocal, operation.subject).owner))
+    return (each for each in candidates(mac) if each not in left)
 
 
 def _address(want: LinkLocal, host: str) -> Address:

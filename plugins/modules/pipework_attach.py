@@ -120,7 +120,7 @@ options:
         the server's other routes, and the MTU unless O(mtu) is given. The module returns it as C(lease).
         Name servers are returned, and used with O(dhcp_dns).
       - A lease that is valid is kept. It is asked for anew when it has expired, or when O(dhcp_hostname),
-        O(dhcp_options) or the MAC address change. Nobody stays to renew it, but with O(dhcp_keep).
+        O(dhcp_options) or the MAC address change. It is renewed with O(dhcp_keep).
       - With O(state=absent), or with O(addresses) and without this, the lease is given back.
     type: str
     choices: [builtin, udhcpc, dhclient, dhcpcd, docker]
@@ -149,7 +149,7 @@ options:
       - Default routes and the prefix of the segment come from routers, never from DHCPv6, so O(accept_ra) goes with it
         as a rule.
       - A lease that is valid is kept. It is asked for anew when it has expired, or when O(dhcp_hostname) changes.
-        The DUID is the same for an attachment each time. Nobody stays to renew it.
+        The DUID is the same for an attachment each time. It is renewed with O(dhcp_keep).
       - With O(state=absent), or with V(false), the lease is given back.
     type: bool
   accept_ra:
@@ -163,16 +163,18 @@ options:
   link_local:
     description:
       - Give the interface an IPv4 link-local address (RFC 3927), made from its MAC address, that nobody on the segment
-        uses. It is returned as C(link_local). No daemon is needed; each run looks whether somebody else has taken it
-        since, and if so takes another one.
+        uses. It is returned as C(link_local). Nothing is needed in the container.
+      - It is defended for as long as the container lives, by the same process as that of O(dhcp_keep). Who claims it
+        is told that it is in use; when he goes on, it is given up and another one taken.
       - It is for an interface without any other IPv4 address, so not with some in O(addresses), nor with O(dhcp).
       - With V(false), it is removed.
     type: bool
   dhcp_keep:
     description:
-      - Whether a client stays for as long as the container lives. Before the lease ends it asks for more time, first
-        the server that gave it and then any; where it was refused or has ended, it asks for another one. What is
-        granted is used by the rules of O(dhcp), and an address that is lost is removed.
+      - Whether a client stays for as long as the container lives, for the leases of O(dhcp) and O(dhcp6). Before a
+        lease ends it asks for more time, first the server that gave it and then any; where it was refused or has
+        ended, it asks for another one. What is granted is used by the rules of O(dhcp) and O(dhcp6), and an address
+        that is lost is removed.
       - One process on the host does so for all leases that are kept. It holds nothing of a container but the
         knowledge when it ends, and talks from inside its namespace only when something is due.
       - It is a client of ours also where a program of O(dhcp) got the lease. It goes on with the same client-id,
@@ -599,7 +601,7 @@ attachments:
         - What a DHCPv6 server has granted, with O(dhcp6). Null without, and in check mode where only the server can
           tell.
         - C(address), C(server) and C(duid) (the server's and the attachment's DUID), C(dns), C(domain), C(preferred)
-          and C(expires) (null where it lasts for ever).
+          and C(expires) (null where it lasts for ever), and C(keep), as that of C(lease).
       type: dict
       returned: always
     slaac:

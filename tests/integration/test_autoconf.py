@@ -13,6 +13,7 @@ import pytest
 
 from ansible_collections.pipework.containers.plugins.module_utils._autoconf import candidates
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from tests.integration.keeping import LONG, ended, kill, kinds, left
 from tests.integration.lab import Host, Killed, failing_at, killed_at, wait_for, write
 from tests.integration.test_dhcp import log, running_dnsmasq
 
@@ -22,7 +23,7 @@ ZEROCONF: dict[str, t.Any] = {"link_local": True, "mac_address": MAC}
 
 
 @pytest.fixture
-def segment(host: Host) -> Host:
+def segment(host: Host) -> Iterator[Host]:
     """A bridge on which the host has an IPv6 address, and a port that stays."""
     for where in ("all", "default"):  # the host itself is a router
         host.call(write, f"/proc/sys/net/ipv6/conf/{where}/accept_ra", "0")
@@ -30,7 +31,8 @@ def segment(host: Host) -> Host:
     host.batch("address add fd05::254/64 dev br1\n")
     host.batch("link add stays type veth peer name other\nlink set stays master br1\nlink set stays up\n")
     host.batch("link set other up\n")
-    return host
+    with ended(host):
+        yield host
 
 
 @contextlib.contextmanager
@@ -97,10 +99,11 @@ def test_P46_an_address_of_ones_own_that_nobody_else_has(segment: Host) -> None:
     assert not host.attach("a", **ZEROCONF)["changed"]
     host.attach("a", mtu=1400)  # says nothing about it
     assert held(host) == [tried[0]]
-    host.attach("b", addresses=[f"{tried[0]}/16"], announce=False)  # somebody takes it without looking
-    assert host.attach("a", check=True, **ZEROCONF)["changed"]
+    kill(host)  # then nobody defends it,
+    host.attach("b", addresses=[f"{tried[0]}/16"], announce=False)  # and somebody takes it without looking
+    said = host.attach("a", check=True, **ZEROCONF)
     moved = host.attach("a", **ZEROCONF)
-    assert [(each["action"], each["kind"]) for each in moved["operations"]] == [("update", "link_local")]
+    assert kinds(moved) == kinds(said) == [("update", "link_local"), ("update", "dhcp_keep")]
     assert (moved["attachments"][0]["link_local"], held(host)) == (f"{tried[1]}/16", [tried[1]])
     assert not host.attach("a", **ZEROCONF)["changed"]
     assert host.ping("a", tried[0])
@@ -114,11 +117,13 @@ def test_P46_an_address_of_ones_own_that_nobody_else_has(segment: Host) -> None:
 
 def test_P46_many_at_once_and_a_failure_at_any_operation(segment: Host) -> None:
     host = segment
+    host.attach("a", **ZEROCONF, state="absent")
     before = host.snapshot()
     steps = len(host.attach("a", check=True, **ZEROCONF)["operations"])
     for number in range(steps):
         with pytest.raises(PipeworkError, match="a failure was injected"):
             host.attach("a", step=failing_at(number), **ZEROCONF)
+        wait_for("nothing to be left", lambda: not left(host), LONG)
         host.assert_as(before, f"operation {number}")
     host.batch(f"address add {next(candidates(MAC))}/16 dev other\n")
     both = [{"container": "a", "mac_address": MAC}, {"container": "b"}]
@@ -134,9 +139,9 @@ DHCP6: dict[str, t.Any] = {"dhcp6": True, "dhcp_timeout": 20}
 
 
 @contextlib.contextmanager
-def server(host: Host, last: str = "1ff") -> Iterator[None]:
+def server(host: Host, last: str = "1ff", seconds: str = "10m") -> Iterator[None]:
     """dnsmasq on br1, which gives the addresses from fd05::100 on, and advertises itself as the router."""
-    words = ["--enable-ra", f"--dhcp-range=fd05::100,fd05::{last},64,10m"]
+    words = ["--enable-ra", f"--dhcp-range=fd05::100,fd05::{last},64,{seconds}"]
     words += ["--dhcp-option=option6:dns-server,[fd05::53]", "--dhcp-option=option6:domain-search,example.org"]
     with running_dnsmasq(host, words):
         yield
@@ -177,7 +182,7 @@ def test_B16_an_address_from_a_server_and_back(segment: Host) -> None:
         host.attach("a", state="absent")
         wait_for("the server to have it back again", lambda: log(host).count(RELEASED) == 2)
         host.assert_as({**before, "run": host.snapshot()["run"]})
-        assert "dhcp6" not in host.sh("find", "/run/pipework")
+        assert "dhcp" not in host.sh("find", "/run/pipework")
 
 
 def test_B16_no_server_and_no_address_left_are_errors(segment: Host) -> None:
@@ -194,7 +199,7 @@ def test_B16_no_server_and_no_address_left_are_errors(segment: Host) -> None:
             host.run(**common, attachments=both)
         host.assert_as({**before, "run": host.snapshot()["run"]})
         wait_for("it to be given back", lambda: RELEASED in log(host))
-        assert "dhcp6" not in host.sh("find", "/run/pipework")
+        assert "dhcp" not in host.sh("find", "/run/pipework")
         steps = len(host.attach("a", check=True, **DHCP6)["operations"]) + 1  # and the address, when the lease is there
         for number in range(3, steps):
             with pytest.raises(PipeworkError, match="a failure was injected"):

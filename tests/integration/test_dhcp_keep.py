@@ -4,9 +4,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import glob
-import json
 import os
 import shutil
 import signal
@@ -19,6 +16,7 @@ import pytest
 from ansible_collections.pipework.containers.plugins.module_utils import _dhcp_message as dhcp
 from ansible_collections.pipework.containers.plugins.module_utils._commands_job import CommandsJob
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from tests.integration.keeping import LONG, alive, ended, is_over, keeper, kinds, left, status
 from tests.integration.lab import CLONE_NEWNET, Host, Killed, failing_at, killed_at, unshare, wait_for
 from tests.integration.test_dhcp import (
     BUILTIN,
@@ -38,49 +36,15 @@ pytestmark = pytest.mark.root
 __all__ = ["segment"]
 
 KEPT: Given = {**BUILTIN, "dhcp_keep": True}
-LONG = 60  # seconds, for what a slow machine does late
 MODE = "/run/mode"  # what the server of a test says next
-
-
-def alive(pid: int) -> bool:
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as handle:
-        return handle.read().rpartition(")")[2].split()[0] != "Z"
-    return False
-
-
-def status(host: Host) -> Given:
-    """What the process says of the one lease that it keeps."""
-
-    def look() -> Given:
-        found: list[Given] = []
-        for path in glob.glob("/run/pipework/dhcp/*/status"):
-            with contextlib.suppress(FileNotFoundError), open(path, encoding="utf-8") as handle:
-                found.append(json.load(handle))
-        return found[0] if found else {}
-
-    return host.call(look)
-
-
-def keeper(host: Host) -> int | None:
-    """Its process ID."""
-
-    def look() -> int | None:
-        with contextlib.suppress(OSError, ValueError), open("/run/pipework/keeper/lock", encoding="ascii") as handle:
-            return int(json.load(handle)["pid"])
-        return None
-
-    return host.call(look)
 
 
 @pytest.fixture
 def keeping(segment: Host) -> Iterator[Host]:
     """A host on which no process is left at the end."""
     segment.call(say, "good")
-    yield segment
-    pid = keeper(segment)
-    if pid is not None and alive(pid):
-        os.kill(pid, signal.SIGKILL)
-        wait_for("its end", lambda: not alive(pid))
+    with ended(segment):
+        yield segment
 
 
 def say(mode: str) -> None:
@@ -105,21 +69,6 @@ def answers(kind: int) -> Said:
     if mode == "refuse" and kind == dhcp.REQUEST:
         return [(dhcp.NAK, GOOD, {})]
     return [(dhcp.OFFER if kind == dhcp.DISCOVER else dhcp.ACK, options, odd)]
-
-
-def kinds(done: Given) -> list[tuple[str, str]]:
-    return [(each["action"], each["kind"]) for each in done["operations"]]
-
-
-def left(host: Host) -> list[str]:
-    folders = ("/run/pipework/keeper", "/run/pipework/dhcp")
-    return host.call(lambda: [each for each in folders if os.path.exists(each)])
-
-
-def is_over(host: Host, pid: int) -> None:
-    """Nothing is left of the process."""
-    wait_for("the end of the process", lambda: not alive(pid), LONG)
-    assert not left(host)
 
 
 def with_another_way_out(host: Host) -> None:

@@ -5,16 +5,22 @@
 from __future__ import annotations
 
 import ipaddress
+import struct
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ansible_collections.pipework.containers.plugins.module_utils._attachment import Attachment
+from ansible_collections.pipework.containers.plugins.module_utils import _arp
+from ansible_collections.pipework.containers.plugins.module_utils._attach import compile_wish
+from ansible_collections.pipework.containers.plugins.module_utils._attachment import Attachment, attachments_from_params
 from ansible_collections.pipework.containers.plugins.module_utils._autoconf import LinkLocal, candidates
+from ansible_collections.pipework.containers.plugins.module_utils._dhcp_keep import Keep
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 from ansible_collections.pipework.containers.plugins.module_utils._model import Address
-from ansible_collections.pipework.containers.plugins.module_utils._plan import reconcile
-from tests.unit.test_attach import WEB1, attached, lines, simple
+from ansible_collections.pipework.containers.plugins.module_utils._plan import reconcile, simulate
+from tests.unit.test_attach import WEB1, attached, lines, simple, target
 
 
 def test_B16_listening_to_routers_is_kernel_parameters_before_the_link_is_up() -> None:
@@ -63,3 +69,95 @@ def test_B16_P46_bad_options_are_refused(params: dict[str, Any], words: str) -> 
 def test_B16_a_gateway_can_be_reached_from_a_routers_address() -> None:
     params = {"container": "a", "host_interface": "br1", "accept_ra": True, "addresses": [], "gateway": ["fd05::1"]}
     assert Attachment.from_params(params).gateway == ("fd05::1",)
+
+
+MAC, OTHER, OWN = bytes.fromhex("020000000001"), bytes.fromhex("020000000002"), _arp.packed("169.254.7.1")
+
+
+def said(sender: bytes, address: bytes, kind: int = 1, asked: bytes = OWN) -> bytes:
+    """An ARP frame."""
+    return b"\xff" * 6 + sender + _arp.HEAD + struct.pack("!H", kind) + sender + address + bytes(6) + asked + bytes(18)
+
+
+def passes(code: tuple[tuple[int, int, int, int], ...], frame: bytes) -> bool:
+    """What the kernel does with a filter."""
+    at, value = 0, 0
+    while True:
+        sort, yes, no, k = code[at]
+        at += 1
+        if sort == _arp.RETURN:
+            return k > 0
+        if sort == _arp.EQUAL:
+            at += yes if value == k else no
+        else:
+            size = 4 if sort == _arp.LOAD else 2
+            if k + size > len(frame):
+                return False
+            value = int.from_bytes(frame[k : k + size], "big")
+
+
+@pytest.mark.parametrize(
+    ("frame", "found"),
+    [
+        (said(OTHER, OWN), OTHER),
+        (said(OTHER, OWN, 2), OTHER),
+        (said(MAC[:5] + b"\x03", OWN), MAC[:5] + b"\x03"),
+        (said(b"\x04" + MAC[1:], OWN), b"\x04" + MAC[1:]),
+        (said(MAC, OWN), None),
+        (said(OTHER, bytes(4)), None),  # it asks before it takes one
+        (said(OTHER, _arp.packed("169.254.7.2")), None),
+        (said(OTHER, OWN)[:12] + b"\x08\x00" + said(OTHER, OWN)[14:], None),
+        (said(OTHER, OWN)[:18] + b"\x08\x04" + said(OTHER, OWN)[20:], None),
+        (said(OTHER, OWN)[:30], None),
+    ],
+)
+def test_P46_who_claims_an_address_that_is_ours(frame: bytes, found: bytes | None) -> None:
+    assert _arp.rival(frame, MAC, OWN) == found
+    assert passes(_arp.rivals_only(MAC, OWN), frame) == (found is not None)
+
+
+@given(st.binary(max_size=60))
+def test_P46_the_filter_lets_through_what_counts_and_nothing_else(noise: bytes) -> None:
+    for frame in (noise, said(OTHER, OWN)[: len(noise)] + noise, said(OTHER, OWN)[:20] + noise):
+        if len(frame) >= 42:
+            assert passes(_arp.rivals_only(MAC, OWN), frame) == (_arp.rival(frame, MAC, OWN) is not None)
+
+
+def test_P46_an_announcement_is_no_claim_of_somebody_else() -> None:
+    frame = _arp.gratuitous_arp("02:00:00:00:00:01", "169.254.7.1")
+    assert _arp.rival(frame, MAC, OWN) is None
+    assert _arp.rival(frame, OTHER, OWN) == MAC
+
+
+@pytest.mark.parametrize(
+    ("had", "wish", "after"),
+    [
+        ((), {"link_local": True}, ["link_local"]),
+        ((), {"dhcp6": True, "dhcp_keep": True}, ["lease6"]),
+        ((), {"dhcp": "builtin", "dhcp6": True, "dhcp_keep": True}, ["lease", "lease6"]),
+        ((), {"dhcp6": True, "dhcp_keep": True, "link_local": True}, ["lease6", "link_local"]),
+        ((), {"dhcp6": True}, None),
+        (("lease", "lease6"), {"dhcp6": False}, ["lease"]),
+        (("lease", "lease6"), {"dhcp6": True}, ["lease"]),
+        (("lease", "lease6"), {"addresses": ["10.1.0.1/24"]}, ["lease6"]),
+        (("lease6", "link_local"), {"link_local": False}, ["lease6"]),
+        (("link_local",), {"dhcp6": True, "dhcp_keep": True}, ["lease6", "link_local"]),
+        (("lease", "lease6"), {}, ["lease", "lease6"]),
+        (("lease",), {"dhcp": "builtin"}, None),
+        (("lease6",), {"dhcp6": False}, None),
+        (("link_local",), {"link_local": False}, None),
+    ],
+)
+def test_P21_P46_who_stays_and_for_what(had: tuple[str, ...], wish: dict[str, Any], after: list[str] | None) -> None:
+    """What an attachment says nothing about stays as it is."""
+    world, label = attached(), "docker:web1"
+    facts, items = world.facts(), attachments_from_params({"attachments": [{**WEB1, **wish}]})
+    facts.keeper = "new"
+    if had:
+        facts.keeps.append(Keep(label, "eth1", running=True, program="new", duties=had, hostname="web1", options=()))
+    found, state = compile_wish([target(world, item) for item in items], facts)
+    plan = [each for each in reconcile(found.desired, state) if each.key[0] == "dhcp_keep"]
+    state = simulate(state, plan)
+    left = state.get(("dhcp_keep", label, "eth1"))
+    assert (list(left.duties or ()) if isinstance(left, Keep) else None) == after
+    assert not [each for each in reconcile(found.desired, state) if each.key[0] == "dhcp_keep"]

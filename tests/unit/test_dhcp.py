@@ -34,8 +34,8 @@ from ansible_collections.pipework.containers.plugins.module_utils._keeper_client
     REBINDING,
     RENEWING,
     SELECTING,
-    Client,
 )
+from ansible_collections.pipework.containers.plugins.module_utils._keeper_dhcp import Client4
 
 MAC = bytes.fromhex("020000000001")
 SERVER, OWN = bytes([10, 5, 0, 254]), bytes([10, 5, 0, 7])
@@ -378,9 +378,12 @@ def test_P21_a_lease_of_an_earlier_version_is_kept() -> None:
 
 def test_P21_nothing_is_kept_where_nothing_is_asked() -> None:
     params = {"container": "a", "host_interface": "br1", "dhcp_keep": True}
-    with pytest.raises(PipeworkError, match="dhcp_keep: without 'dhcp' there is no lease to keep; say who asks"):
+    with pytest.raises(PipeworkError, match="dhcp_keep: without 'dhcp' or 'dhcp6' there is no lease to keep; say who"):
         Attachment.from_params(params)
+    with pytest.raises(PipeworkError, match="dhcp_keep: without 'dhcp' or 'dhcp6'"):
+        Attachment.from_params({**params, "link_local": True, "dhcp6": False})
     assert Attachment.from_params({**params, "dhcp": "builtin"}).dhcp_keep
+    assert Attachment.from_params({**params, "dhcp6": True}).dhcp_keep
     assert not Attachment.from_params({**params, "state": "absent"}).dhcp
 
 
@@ -395,6 +398,10 @@ def test_P21_a_record_goes_there_and_back() -> None:
     assert RECORD.gateways is None
     assert dataclasses.replace(RECORD, gateway="10.0.0.1 fd00::1").gateways == ("10.0.0.1", "fd00::1")
     assert token(RECORD.pack()) != token(dataclasses.replace(RECORD, index=8).pack())
+    old = json.loads(RECORD.pack())
+    del old["duties"], old["duid"]
+    assert Record.unpack(json.dumps(old)) == RECORD  # one of an earlier version
+    assert Record.unpack(json.dumps({**old, "duties": ["lease6", "odd"]})).duties == ("lease6",)
     for text in ("", "[]", "{}", '{"namespace": 3}', '{"namespace": [1, 2], "options": 5}'):
         with contextlib.suppress(ValueError):
             Record.unpack(text)
@@ -402,13 +409,13 @@ def test_P21_a_record_goes_there_and_back() -> None:
 
 
 def test_P21_a_client_says_what_its_state_asks_for() -> None:
-    client = Client(RECORD)
+    client = Client4(RECORD)
     client.adopt(lease())
     assert [client.phase(now) for now in (1299, 1300, 1525, 1600)] == [BOUND, RENEWING, REBINDING, SELECTING]
     renewing, rebinding = [], []
     for state, found in ((RENEWING, renewing), (REBINDING, rebinding)):
         client.state = state
-        found.append(client._message())
+        found.append(client.message())
     assert renewing[0][:6] == b"\x02\0\0\0\0\x99"
     assert renewing[0][30:34] == SERVER
     assert rebinding[0][:6] == b"\xff" * 6
@@ -418,11 +425,11 @@ def test_P21_a_client_says_what_its_state_asks_for() -> None:
         assert bytes([dhcp.REQUESTED, 4]) not in frame[282:]
     client.adopt(None)
     client.state = SELECTING
-    assert bytes([dhcp.REQUESTED, 4]) + OWN in client._message()
+    assert bytes([dhcp.REQUESTED, 4]) + OWN in client.message()
 
 
 def test_P21_a_client_believes_only_whom_it_asked() -> None:
-    client = Client(RECORD)
+    client = Client4(RECORD)
     client.adopt(lease())
     client.state = RENEWING
     other = {**USUAL, dhcp.SERVER: bytes([10, 5, 0, 66])}
@@ -430,10 +437,10 @@ def test_P21_a_client_believes_only_whom_it_asked() -> None:
         answer(other), answer({**other, dhcp.TYPE: bytes([dhcp.NAK])}), answer(USUAL, bytes([10, 5, 0, 8])),
         answer({**USUAL, dhcp.TYPE: bytes([dhcp.OFFER])}), answer({**USUAL, dhcp.SECONDS: bytes(4)}),
     ):  # fmt: skip
-        client._take(wrong, 1300)
+        client.hear(wrong, 1300)
         assert client.pending is None
     client.state = REBINDING
-    client._take(answer(other), 1525)
+    client.hear(answer(other), 1525)
     assert client.pending is not None
     assert client.pending.grant is not None
     assert (client.pending.grant.server, client.pending.grant.expires) == ("10.5.0.66", 2125)

@@ -42,10 +42,10 @@ PURE = {
     "_shim", "_shim_files", "_shim_move", "_moved_address", "_moved_rule", "_uplink_rules",
     "_layer3", "_model", "_nic_vlan", "_normalize", "_ovs_rows", "_ovs_wish", "_plan", "_rooms", "_spoof_checks",
     "_sysctls", "_vf_record", "_vfs", "_vlans",
-    "_wait", "_dhcp_keep", "_dhcp_lease", "_dhcp_message", "_leases",
+    "_wait", "_dhcp_keep", "_dhcp_lease", "_dhcp_message", "_leases", "_arp",
     "_fdb", "_vxlan", "_vxlan_wish",
     "_blocks", "_hosts", "_private_bridge", "_resolver",
-    "_claims", "_autoconf", "_dhcp6_lease", "_dhcp6_message",
+    "_claims", "_autoconf", "_dhcp6_grant", "_dhcp6_lease", "_dhcp6_message",
 }
 # fmt: on
 PURE_FOLDERS = ("_dhcp_clients", "_grammar", "_kinds")
@@ -227,6 +227,15 @@ def test_a_module_is_documentation_a_specification_and_a_call(path: Path) -> Non
 
 
 # tables
+
+
+def test_P21_the_process_that_stays_knows_when_it_is_another_one() -> None:
+    made_of, todo = set(importlib.import_module(f"{PACKAGE}.module_utils._keeping").MADE_OF), ["_keeper_start"]
+    for name in todo:
+        near = {word for level, word in imports(UTILS / f"{name}.py") if level == 1 and word}
+        todo += sorted({word for word in near if (UTILS / f"{word}.py").exists()} - set(todo))
+    assert made_of >= set(todo)
+    assert not set(todo) & {"_codec", "_netlink", "_run"}  # it is small
 
 
 def stems(folder: str) -> set[str]:

@@ -1,0 +1,114 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""What leases of both families have in common: many are asked for at once, and what is granted stands in files."""
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import os
+import shutil
+import typing as t
+
+from . import _dhcp6_grant, _dhcp_lease
+from . import _lease_files as files
+from ._dhcp6_lease import Lease6
+from ._dhcp_lease import Lease
+from ._errors import PipeworkError
+from ._netlink import Namespaces
+from ._plan import Failure, Operation
+
+AT_ONCE = 64
+
+
+class Place(t.Protocol):
+    """An open interface."""
+
+    def close(self) -> None:
+        """Lets it go."""
+
+
+P = t.TypeVar("P", bound=Place)
+G = t.TypeVar("G", _dhcp_lease.Grant, _dhcp6_grant.Grant6)
+
+
+class Client(t.Protocol[P, G]):
+    """One that asks, in the one family or the other."""
+
+    def open(self, lease: t.Any, namespaces: Namespaces, going: bool) -> P:
+        """An interface to speak through."""
+
+    def ask(self, lease: t.Any, place: P, held: G | None) -> G:
+        """Until there is a lease. Raises PipeworkError."""
+
+    def release(self, lease: t.Any, place: P, grant: G) -> None:
+        """Gives it back. That is a courtesy: no answer is waited for, and a failure does not matter."""
+
+    def read(self, owner: str) -> tuple[dict[str, t.Any], G] | None:
+        """What was granted, and is valid."""
+
+
+def exchange(
+    work: t.Sequence[Operation], namespaces: Namespaces, done: list[Operation], client: Client[P, G],
+) -> Failure:
+    """Leases that come, are asked for anew, or go; many at once. Returns one that failed, and why."""
+    wrong: Failure = None
+    if any(each.action != "delete" for each in work):
+        _tidy()
+    opened = [(each, _open(each, namespaces, client)) for each in work]  # by the one thread that enters namespaces
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        for operation, answer in [(each, pool.submit(_one, each, place, client)) for each, place in opened]:
+            lease = t.cast("Lease | Lease6", operation.subject)
+            try:
+                grant = answer.result()
+                if grant is not None:
+                    files.store(str(lease.owner), lease.KIND, grant.pack(lease.asked))
+                else:
+                    files.remove(str(lease.owner), lease.KIND)
+                done.append(operation)
+            except (PipeworkError, OSError) as error:
+                wrong = operation, error
+    if files.is_kept():
+        from . import _keeping  # which few runs need
+
+        _keeping.poke()
+    return wrong
+
+
+def _open(operation: Operation, namespaces: Namespaces, client: Client[P, G]) -> P | Exception:
+    """A failure is kept, to be told in its turn."""
+    try:
+        return client.open(operation.subject, namespaces, operation.action == "delete")
+    except (PipeworkError, OSError) as error:
+        return error
+
+
+def _one(operation: Operation, place: P | Exception, client: Client[P, G]) -> G | None:
+    """None for a lease that is given back."""
+    lease = t.cast("Lease | Lease6", operation.subject)
+    if isinstance(place, Exception):
+        if operation.action == "delete":
+            return None
+        raise place
+    try:
+        if operation.action == "delete":
+            known = client.read(str(lease.owner))  # one that has just come does not know what was granted
+            grant = lease.grant or (known[1] if known else None)
+            if grant is not None:
+                with contextlib.suppress(OSError):
+                    client.release(lease, place, grant)
+            return None
+        before = t.cast("Lease | Lease6 | None", operation.before)
+        return client.ask(lease, place, before.grant if before else lease.grant)
+    finally:
+        place.close()
+
+
+def _tidy() -> None:
+    """What containers that are gone have left; what is kept, its keeper lets go."""
+    unpack: dict[str, t.Any] = {Lease.KIND: _dhcp_lease.unpack, Lease6.KIND: _dhcp6_grant.unpack}
+    for name in os.listdir(files.FOLDER) if os.path.isdir(files.FOLDER) else ():
+        place = os.path.join(files.FOLDER, name)
+        kept = files.is_kept() and os.path.exists(os.path.join(place, files.KEEP))
+        valid = any(files.load(os.path.join(place, each), unpack[each]) is not None for each in unpack)
+        if not kept and not valid:
+            shutil.rmtree(place, ignore_errors=True)

@@ -1,0 +1,51 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""One attachment of those that the process that stays takes care of: its duties, and its file for readers."""
+from __future__ import annotations
+
+import json
+import os
+import typing as t
+
+from . import _keeper_io as io
+from . import _lease_files as files
+from ._dhcp_keep import Record, token
+from ._keeper_defence import Defender
+from ._keeper_dhcp import Client4
+from ._keeper_dhcp6 import Client6
+from ._keeper_duty import NEVER, Duty
+
+KINDS: dict[str, t.Callable[[Record, str], Duty]] = {each.KIND: each for each in (Client4, Client6, Defender)}
+
+
+class Kept:
+    """Raises ValueError for a record that is none, and Gone where the container has ended."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self.record = Record.unpack(text)
+        self.name, self.token = name, token(text)
+        self.folder = os.path.join(files.FOLDER, name)
+        self.duties = [KINDS[kind](self.record, self.folder) for kind in self.record.duties]
+        self.told = ""
+        self.process = io.open_process(self.record)
+
+    @property
+    def due(self) -> float:
+        return min((duty.due for duty in self.duties), default=NEVER)
+
+    def is_current(self) -> bool:
+        """Whether its record is still the one that it was made of."""
+        return token(files.read(os.path.join(self.folder, files.KEEP)) or "") == self.token
+
+    def hush(self) -> None:
+        for duty in self.duties:
+            duty.hush()
+
+    def tell(self) -> None:
+        """What others can read about it. Raises OSError."""
+        now = files.clock()
+        said = {"pid": os.getpid(), "token": self.token, **{duty.KIND: duty.said(now) for duty in self.duties}}
+        text = json.dumps(said, sort_keys=True)
+        if text != self.told and os.path.isdir(self.folder):
+            files.write(os.path.join(self.folder, files.STATUS), text)
+            self.told = text
