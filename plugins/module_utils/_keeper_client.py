@@ -30,7 +30,6 @@ class Outcome:
 class Client(Duty):
     """What both families have in common."""
 
-
     def __init__(self, record: Record, folder: str = "") -> None:
         super().__init__(record, folder)
         self.grant: t.Any = None

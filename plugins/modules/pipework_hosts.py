@@ -70,12 +70,11 @@ options:
           names: {description: The names that mean this address., type: list, elements: str, required: true}
       state: {description: See O(state)., type: str, choices: [present, absent]}
 notes:
+  - The role P(pipework.containers.private_bridge#role) does it for the containers of a network.
   - A file that is not the container's own (one that it shares with the host), that is no regular file, has more than
     64 KiB or is read-only, is refused, and so are pods and network namespaces without a name, which have no files.
 seealso:
   - module: pipework.containers.pipework_attach
-  - role: pipework.containers.private_bridge
-    description: Does it for the containers of a network.
 author:
   - pipework.containers contributors (@pipework)
 """

@@ -141,9 +141,9 @@ def _read_only(path: str) -> None:
 
 # What a container may have in the place of a file, and what is said of it.
 TRAPS: dict[str, tuple[Callable[[str], None], str]] = {
-    "pipe": (lambda path: os.mkfifo(path), "is a named pipe and no file"),
+    "pipe": (os.mkfifo, "is a named pipe and no file"),
     "device": (lambda path: os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 3)), "is a device and no file"),
-    "folder": (lambda path: os.mkdir(path), "is a folder and no file"),
+    "folder": (os.mkdir, "is a folder and no file"),
     "dangling": (_link("../run/systemd/resolve/stub-resolv.conf"), "is a link that leads nowhere"),
     "out_of_it": (_link("/proc/1/root/etc/passwd"), "cannot be used: "),
     "own_descriptor": (_link("/proc/self/fd/0"), "cannot be used"),
