@@ -54,12 +54,18 @@ def paths_of(name: str) -> list[str]:
     return [each.format(name) for each in (IFUPDOWN, NETWORKMANAGER, NETDEV, NETWORK)] + [DROP_IN.format("*", name)]
 
 
-def brought_back(item: Shim, name: str, there: t.Iterable[HostFile]) -> str | None:
-    """By which of these files of ours a shim is brought back, and will be: what that sets by itself is as it should."""
-    ours = {each.path for each in there if each.ours}
-    if item.persistence not in (None, *PLACES):
-        return None
-    return next((p for p, at in PLACES.items() if at.format(name) in ours and item.persistence in (None, p)), None)
+def brought_back(item: Shim, name: str, there: t.Iterable[HostFile]) -> HostFile | None:
+    """The file of ours by which a shim is brought back, and will be: what that sets by itself is as it should."""
+    ours = {each.path: each for each in there if each.ours}
+    ways = PLACES.values() if item.persistence is None else [PLACES.get(item.persistence, "")]
+    return next((ours[at.format(name)] for at in ways if at.format(name) in ours), None)
+
+
+def routes_of_profile(file: HostFile) -> set[str]:
+    """Those that NetworkManager makes; their protocol is its own."""
+    if not file.path.endswith(".nmconnection"):
+        return set()
+    return set(re.findall(r"^route\d+=(\S+)$", file.content or "", re.MULTILINE))
 
 
 def wanted_files(

@@ -21,7 +21,7 @@ from ._routes import ExactRoute
 from ._routing import Ground
 from ._run import Picture
 from ._shim import Site, Watchdog, shims_from_params, site_of
-from ._shim_files import HostFile, brought_back, paths_of, wanted_files
+from ._shim_files import HostFile, brought_back, paths_of, routes_of_profile, wanted_files
 from ._shim_move import ARP_IGNORE, Scene, check_doubles, wanted
 
 KEPT = f"{OWNER_SHIM}:kept"
@@ -48,11 +48,12 @@ class ShimJob:
         check_doubles(self.sites)
         self._there = {site.name: _host_files.observe(paths_of(site.name)) for site in self.sites}
         ways = {site.name: brought_back(site.item, site.name, self._there[site.name]) for site in self.sites}
-        for name in (name for name, way in ways.items() if way and name in facts.host):
-            if facts.host[name].alias == KEPT:  # it needs none as long as they bring it back
+        kept = {name: file for name, file in ways.items() if file is not None}
+        for name in kept:
+            if name in facts.host and facts.host[name].alias == KEPT:  # it needs none as long as they bring it back
                 facts.host[name] = dataclasses.replace(facts.host[name], alias=OWNER_SHIM)
         scene = _scene(namespaces, facts, self.sites)
-        scene.by_networkmanager = {name for name, way in ways.items() if way == "networkmanager"}
+        scene.by_networkmanager = {name: routes_of_profile(file) for name, file in kept.items()}
         scene.state.update((file.key, file) for files in self._there.values() for file in files if file.ours)
         waiting = [_watchdog.observe(namespaces, site.name) for site in self.sites]
         scene.state.update((each.key, each) for each in waiting if each is not None)

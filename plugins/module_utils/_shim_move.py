@@ -41,15 +41,15 @@ class LateSysctl(Sysctl):
 
 @dataclasses.dataclass
 class Scene:
-    """What is known of the host. ``moves``: from which interface to which. ``by_networkmanager``: shims that it has
-    brought back; the protocol of their routes is its own."""
+    """What is known of the host. ``moves``: from which interface to which. ``by_networkmanager``: of each shim, the
+    routes that it makes for us."""
 
     facts: Facts
     ground: Ground
     rules: list[MovedRule]
     state: State
     moves: dict[str, str] = dataclasses.field(default_factory=dict)
-    by_networkmanager: set[str] = dataclasses.field(default_factory=set)
+    by_networkmanager: dict[str, set[str]] = dataclasses.field(default_factory=dict)
 
     def addresses(self, device: str) -> list[Address]:
         key = link_key(HOST, device)
@@ -99,8 +99,11 @@ def _own(site: Site, scene: Scene) -> t.Iterator[KernelObject | Absent]:
     """The addresses of its own, and the routes to the containers."""
     listed = [Address(HOST, site.name, each, broadcast=broadcast(each)) for each in site.item.addresses or ()]
     routes: list[KernelObject] = []
-    protocols = {PROTOCOL, STATIC} if site.name in scene.by_networkmanager else {PROTOCOL}
-    mine = [route for route in scene.ground.routes if route.device == site.name and route.protocol in protocols]
+    theirs = scene.by_networkmanager.get(site.name, ())
+    mine = [
+        route for route in scene.ground.routes if route.device == site.name
+        and (route.protocol == PROTOCOL or (route.protocol == STATIC and route.destination in theirs))
+    ]
     for prefix in site.item.routes:
         version = family(prefix)
         route = Route(
