@@ -89,7 +89,8 @@ class SystemdHost(Host):
         return done.stdout
 
     def ok(self, *argv: str, ns: str | None = None) -> bool:
-        return subprocess.run(self.words(*argv, ns=ns), capture_output=True, timeout=LIMIT).returncode == 0
+        done = subprocess.run(self.words(*argv, ns=ns), capture_output=True, timeout=LIMIT, check=False)
+        return done.returncode == 0
 
     def write(self, path: str, text: str, mode: str = "644") -> None:
         self.sh("install", "-D", "-m", mode, "/dev/stdin", path, text=text)

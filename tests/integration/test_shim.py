@@ -153,7 +153,6 @@ def test_P17_what_the_nic_is_given_once_more_goes_over_too(host: Host) -> None:
     host.assert_as(before)
 
 
-
 def test_P17_bad_input_is_refused_before_anything_is_touched(host: Host) -> None:
     host.batch(
         "link add br9 type bridge\nlink add port9 type veth peer name port8\nlink set port9 master br9\n"
