@@ -1,9 +1,8 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
-"""How the process that stays begins: as the only one of its host, and apart from the login that it was started from."""
+"""How the process that stays begins: as the only one of its host."""
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
@@ -15,8 +14,6 @@ import traceback
 
 from . import _lease_files as files
 from ._keeper import HOME, Keeper
-
-CGROUPS = ("/sys/fs/cgroup/cgroup.procs", "/sys/fs/cgroup/unified/cgroup.procs", "/sys/fs/cgroup/systemd/cgroup.procs")
 
 
 def _alone(program: str) -> int | None:
@@ -40,9 +37,6 @@ def main() -> None:
     signal.set_wakeup_fd(gone, warn_on_full_buffer=False)
     if _alone(os.path.basename(sys.argv[0])) is None:
         return
-    for procs in CGROUPS if "INVOCATION_ID" not in os.environ else ():  # a login's end is not the end of this
-        with contextlib.suppress(OSError), open(procs, "w", encoding="ascii") as handle:
-            handle.write("0")
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     keeper = Keeper()

@@ -20,7 +20,7 @@ import sys
 import time
 import typing as t
 
-from . import _dhcp, _dhcp6, _program
+from . import _dhcp, _dhcp6, _outlive, _program
 from . import _lease_files as files
 from ._dhcp6_lease import Lease6
 from ._dhcp_keep import FROM_SERVER, LEASE, Keep, Record, token
@@ -38,6 +38,7 @@ MADE_OF = (  # and its runs
     "_normalize", "_plan", "_resolver", "_resolver_files", "_zeroconf",
 )
 START_SECONDS = 60
+ABOUT = "Leases and addresses kept by pipework"
 MAIN = """import sys
 if sys.argv[1:]:
     sys.path += {paths!r}
@@ -224,21 +225,13 @@ def _ensure() -> None:
 
 def _start(*argv: str) -> None:
     """As a unit where systemd runs, which starts it again if it was killed; else as a process in its own session."""
-    if os.path.isdir("/run/systemd/system") and _program.which("systemd-run") and _is_of_init("net", "mnt", "pid"):
+    if _outlive.runs_systemd("net", "mnt", "pid") and _program.which("systemd-run"):
         unit = f"pipework-dhcp-{os.urandom(4).hex()}"
-        words = ["--quiet", "--collect", f"--unit={unit}", "--description=Leases and addresses kept by pipework"]
+        words = ["--quiet", "--collect", f"--unit={unit}", f"--description={ABOUT}"]
         words += ["--property=Restart=on-failure", "--property=RestartSec=1"]
         if _program.run("systemd-run", *words, "--", *argv).code == 0:
             return
-    _program.detach(*argv)
-
-
-def _is_of_init(*kinds: str) -> bool:
-    """Whether these namespaces are those in which systemd would start it."""
-    try:
-        return all(os.readlink(f"/proc/1/ns/{kind}") == os.readlink(f"/proc/self/ns/{kind}") for kind in kinds)
-    except OSError:
-        return False
+    _outlive.let_outlive(_program.detach(*argv), "dhcp", ABOUT)
 
 
 @functools.lru_cache(maxsize=1)

@@ -27,7 +27,7 @@ def let_outlive(pid: int, name: str, about: str) -> None:
 
 
 def _in_a_scope(pid: int, unit: str, about: str) -> bool:
-    if not os.path.isdir("/run/systemd/system") or not _knows_our_numbers():
+    if not runs_systemd("pid"):  # or the process has another number there
         return False
     words = [*SYSTEMD, "StartTransientUnit", "ssa(sv)a(sa(sv))", unit, "fail", "3", "PIDs", "au", "1", str(pid)]
     words += ["Description", "s", about, "CollectMode", "s", "inactive-or-failed", "0"]
@@ -36,8 +36,9 @@ def _in_a_scope(pid: int, unit: str, about: str) -> bool:
     return False
 
 
-def _knows_our_numbers() -> bool:
-    """Whether PID 1 is that of the namespace of processes that we are in, and no container's or sandbox's."""
+def runs_systemd(*kinds: str) -> bool:
+    """Whether systemd runs, and with these namespaces of ours: not those of a container or sandbox."""
     with contextlib.suppress(OSError):
-        return os.readlink("/proc/1/ns/pid") == os.readlink("/proc/self/ns/pid")
+        same = all(os.readlink(f"/proc/1/ns/{kind}") == os.readlink(f"/proc/self/ns/{kind}") for kind in kinds)
+        return same and os.path.isdir("/run/systemd/system")
     return False
