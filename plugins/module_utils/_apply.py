@@ -6,20 +6,19 @@ Operations that stand next to each other and are of one sort go out together, in
 """
 from __future__ import annotations
 
-import dataclasses
 import errno
 import itertools
 import typing as t
 
 from . import _codec
 from ._beside import BESIDE, NEVER_IMPLIED
+from ._detours import second_try
 from ._errors import PipeworkError
-from ._model import GROUP_DELETE, HOST, STAND_IN, Address, Link, Port
+from ._model import GROUP_DELETE, HOST, Link
 from ._netlink import KernelError, Namespaces
-from ._normalize import hashed_name
 from ._plan import Failure, Operation, Plan, undo
 from ._refusals import lacking, moves_radio
-from ._requests import REQUESTS, Request, create_address, create_link
+from ._requests import REQUESTS, Request, sort_of
 
 Step = t.Callable[[Operation], None]
 
@@ -102,19 +101,13 @@ def _batches(plan: Plan, alone: bool) -> t.Iterator[Plan]:
 
 
 def _together(operation: Operation) -> tuple[str, str]:
-    sort = _sort(operation)
+    sort = sort_of(operation)
     return ("ovs", "") if sort[0] in OVS else sort
-
-
-def _sort(operation: Operation) -> tuple[str, str]:
-    if isinstance(operation.subject, Address) and operation.subject.claimed is None:
-        return Address.KIND, operation.action  # whatever its rank is
-    return operation.subject.order_kind, operation.action
 
 
 def _execute(batch: Plan, namespaces: Namespaces, done: Plan) -> None:
     """Does operations of one sort. Those that succeed are added to ``done``, also when others fail."""
-    sort = _sort(batch[0])
+    sort = sort_of(batch[0])
     # A server or a file does not know that an interface goes; all else that stands on one goes with it.
     along = [] if sort[0] in NEVER_IMPLIED else [operation for operation in batch if operation.implied]
     work = [operation for operation in batch if not operation.implied] if along else batch
@@ -190,7 +183,7 @@ def _request(
             if wrong is not None and operation.action == "delete" and wrong.errno in GONE:
                 wrong = None
             if wrong is not None and answers[0] is wrong:
-                wrong = _second_try(operation, wrong, namespaces)
+                wrong = second_try(operation, wrong, namespaces)
             elif wrong is not None:
                 done.append(operation)  # a part of it was done
             if wrong is None:
@@ -199,14 +192,6 @@ def _request(
                 failures.append(OperationFailed(operation, wrong))
     if failures:
         raise failures[0]
-
-
-def _second_try(operation: Operation, error: KernelError, namespaces: Namespaces) -> KernelError | None:
-    """The way round what some kernels refuse; returns the error that is left."""
-    detour = DETOURS.get((_sort(operation), error.errno))
-    if detour is None:
-        return error
-    return detour(operation, error, namespaces)
 
 
 def _delete_links(work: Plan, namespaces: Namespaces, done: Plan) -> None:
@@ -238,60 +223,3 @@ def _delete_links(work: Plan, namespaces: Namespaces, done: Plan) -> None:
         if wrong is not None:
             raise OperationFailed(pairs[0][0], wrong)
         done.extend(operation for operation, _index in pairs)
-
-
-# -- what some kernels refuse, and how they can be had all the same
-
-def _under_another_name(operation: Operation, _error: KernelError, namespaces: Namespaces) -> KernelError | None:
-    """Kernels before 6.15 look for the name on the host too: make it under a name of its own, then rename it inside."""
-    link = t.cast(Link, operation.after)
-    if link.ns == HOST or (link.type == "veth" and link.peer is None):
-        return _error
-    stand_in = hashed_name(STAND_IN, link.ns, link.ifname)
-    [(ns, message)] = create_link(None, dataclasses.replace(link, ifname=stand_in), namespaces)
-    [error] = namespaces[ns].send([message])
-    if error is not None:
-        return error
-    netns = namespaces[link.ns]
-    index = netns.index(stand_in)
-    netns.forget(stand_in)
-    [error] = netns.send([_codec.set_link(index, name=link.ifname)])
-    if error is not None:
-        netns.send([_codec.delete_link(index)])
-    return error
-
-
-def _while_down(operation: Operation, _error: KernelError, namespaces: Namespaces) -> KernelError | None:
-    """A new name or MAC that an interface does not take while it is up."""
-    ns = HOST if isinstance(operation.subject, Port) else operation.subject.ns
-    old = operation.before
-    name = old.local_interface if isinstance(old, Port) else getattr(old, "ifname", None)
-    if name is None or old is None:
-        return _error
-    index = namespaces[ns].index(name)
-    requests = [_codec.set_link(index, up=False)]
-    requests += [message for _ns, message in REQUESTS[_sort(operation)](old, operation.after, namespaces)]
-    requests += [_codec.set_link(index, up=True)] if getattr(operation.after, "up", False) else []
-    return next((error for error in namespaces[ns].send(requests) if error is not None), None)
-
-
-def _with_ipv6(operation: Operation, _error: KernelError, namespaces: Namespaces) -> KernelError | None:
-    """Docker switches IPv6 off on the interfaces of containers; one that is given an IPv6 address needs it."""
-    address = operation.after
-    if not isinstance(address, Address) or ":" not in address.address:
-        return _error
-    netns = namespaces[address.ns]
-    netns.sysctl(f"net/ipv6/conf/{address.device}/disable_ipv6", "0")
-    return netns.send([message for _ns, message in create_address(None, address, namespaces)])[0]
-
-
-Detour = t.Callable[[Operation, KernelError, Namespaces], t.Optional[KernelError]]
-DETOURS: dict[tuple[tuple[str, str], int | None], Detour] = {
-    (("link", "create"), errno.EEXIST): _under_another_name,
-    (("port", "update"), errno.EBUSY): _while_down,
-    (("link", "update"), errno.EBUSY): _while_down,
-    (("phys", "update"), errno.EBUSY): _while_down,
-    (("nic", "update"), errno.EBUSY): _while_down,
-    (("address", "create"), errno.EACCES): _with_ipv6,
-    (("address", "create"), errno.EPERM): _with_ipv6,
-}

@@ -24,7 +24,6 @@ NOWHERE = ("dummy", "ipoib", *PAIR_TYPES)  # an IPoIB interface asks otherwise t
 
 def claim(targets: t.Iterable[Target], facts: Facts, state: State, desired: Desired) -> None:
     """Marks addresses that are to be asked for, and the routes of those containers, which come after them."""
-    late: set[str] = set()
     movers: dict[str, list[str]] | None = None
     for target in targets:
         item, label = target.item, str(target.label)
@@ -38,9 +37,21 @@ def claim(targets: t.Iterable[Target], facts: Facts, state: State, desired: Desi
         for key in new:
             wanted = t.cast(Address, desired[key])
             desired[key] = dataclasses.replace(wanted, claimed=tuple(movers.get(_host(wanted), ())))
-        late.add(label)
-    for key, route in [entry for entry in desired.items() if entry[0][0] == Route.KIND and entry[0][1] in late]:
-        if isinstance(route, Route):
+    put_off_routes(desired)
+
+
+def put_off_routes(desired: Desired) -> None:
+    """Marks the routes of containers with such addresses, whoever wants them: the kernel refuses a gateway or a source
+    that is on no network yet.
+
+    A new IPv6 address can be a source when the kernel has looked for duplicates of it (see _detours), which it does
+    when frames pass.
+    """
+    addresses = [want for want in desired.values() if isinstance(want, Address)]
+    late = {address.ns for address in addresses if address.claimed is not None}
+    new = {(address.ns, _host(address)) for address in addresses}
+    for key, route in desired.items():
+        if isinstance(route, Route) and (route.ns in late or route.family == 6 and (route.ns, route.source) in new):
             desired[key] = dataclasses.replace(route, late=True)
 
 

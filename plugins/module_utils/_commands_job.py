@@ -8,6 +8,7 @@ import typing as t
 
 from ._attach_job import AttachJob
 from ._attachment import Params
+from ._claims import put_off_routes
 from ._commands import OF_ATTACHMENTS, Command, commands_of, items_for, translated
 from ._errors import PipeworkError
 from ._netlink import Namespaces
@@ -80,6 +81,7 @@ class CommandsJob:
                 if isinstance(job, (RouteJob, TcJob)):
                     job.coming = list(whole.desired.values())
                 _add(whole, job.picture(namespaces))
+        put_off_routes(whole.desired)  # those of other lines too
         return whole
 
     def results(self, state: State) -> dict[str, t.Any]:

@@ -135,3 +135,8 @@ def settle(
     finally:
         for ear in ears.values():
             ear.events.close()
+
+
+def await_source(label: str, address: str, namespaces: Namespaces) -> None:
+    """Until an address, on whichever interface it is, can be a route's source, or never will."""
+    settle([Newcomer(label, device.name, address) for device in namespaces[label].devices().values()], namespaces)

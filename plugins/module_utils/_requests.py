@@ -11,7 +11,7 @@ from ._fdb import FdbEntry
 from ._model import GROUP, HOST, UNFINISHED, Address, Link, Nic, Port, Route, end_key
 from ._moved_address import MovedAddress
 from ._netlink import Namespaces
-from ._plan import RULE_RANKS
+from ._plan import RULE_RANKS, Operation
 from ._routes import ExactRoute
 from ._rules import Rule
 from ._vfs import Vf, VfAddress
@@ -256,3 +256,10 @@ REQUESTS: dict[tuple[str, str], t.Callable[[t.Any, t.Any, Namespaces], list[Requ
     **{(kind, "create"): _create_route for kind in ROUTES}, **{(kind, "update"): _replace_route for kind in ROUTES},
     **{(kind, "delete"): _delete_route for kind in ROUTES},
 }
+
+
+def sort_of(operation: Operation) -> tuple[str, str]:
+    """The row of this table."""
+    if isinstance(operation.subject, Address) and operation.subject.claimed is None:
+        return Address.KIND, operation.action  # whatever its rank is
+    return operation.subject.order_kind, operation.action

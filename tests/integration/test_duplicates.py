@@ -61,6 +61,19 @@ def test_D6_an_address_of_somebody_else_is_not_taken(host: Host, holder: str) ->
     assert taken["attachments"][0]["addresses"] == [OURS]
 
 
+@pytest.mark.any_kernel
+def test_D6_a_new_ipv6_address_is_the_source_of_a_route_as_soon_as_it_is_nobody_elses(host: Host) -> None:
+    look_for_duplicates(host, "a")
+    wish: dict[str, t.Any] = {"addresses": ["fd01::7/64"]}
+    for number, gateway in enumerate(({}, {"gateway": "fd01::254"})):
+        route = {"destination": f"fd02:{number}::/48", "source": "fd01::7", "device": "eth1", **gateway}
+        said = host.attach("a", check=True, **wish, routes=[route])
+        assert host.attach("a", **wish, routes=[route])["operations"] == said["operations"]
+        assert "src fd01::7" in host.routes("a", "-6", "route", "show", route["destination"])[0]
+        assert not host.attach("a", **wish, routes=[route])["changed"]
+        host.attach("a", state="absent")
+
+
 def test_D6_on_a_network_card(host: Host) -> None:
     host.sh("ip", "link", "add", "nic0", "type", "veth", "peer", "name", "eth1", "netns", "b")
     host.batch("link set eth1 up\naddress add 10.1.0.1/24 dev eth1\n", ns="b")

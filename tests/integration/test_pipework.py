@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
 from ansible_collections.pipework.containers.plugins.module_utils._commands_job import CommandsJob, carry_out
+from ansible_collections.pipework.containers.plugins.modules import pipework as documented
 from tests.integration.lab import Host, failing_at, refusal
+from tests.integration.test_duplicates import look_for_duplicates
 
 pytestmark = pytest.mark.root
 GUESTS = ("apache", "mysql", "hipache", "c1", "fast")
@@ -177,3 +180,84 @@ def test_P18_P47_the_line_that_waits(host: Host) -> None:
     work = host.start(lambda: carry_out(CommandsJob({"cmd": "--wait -i eth9"})))
     host.batch("link add eth9 type veth peer name far9\nlink set far9 up\nlink set eth9 up\n")
     assert work.wait()["waits"][0]["saw"]["up"]
+
+
+@pytest.fixture
+def used() -> Iterator[Host]:
+    """The containers of the module's own example, br1 with somebody on it already, and the NICs eth2 and eth3."""
+    found = Host("web1", "db1", "proxy1", "fast1", "other")
+    for number in (2, 3):
+        found.sh("ip", "link", "add", f"eth{number}", "type", "veth", "peer", "name", f"far{number}")
+        found.batch(f"link set eth{number} up\nlink set far{number} up")
+    pipework(found, "br1 other 192.168.1.9/24", "br1 -i eth2 other 2001:db8::9/64")
+    yield found
+    found.close()
+
+
+@pytest.mark.parametrize("vlan", ["", pytest.param(" @10", marks=pytest.mark.kernel)])
+def test_P47_D6_the_example_of_a_whole_script_on_a_bridge_in_use(used: Host, vlan: str) -> None:
+    task = next(task for task in yaml.safe_load(documented.EXAMPLES) if task["name"] == "All of an old script")
+    before = used.snapshot()
+    done(used, *[line.replace(" @10", vlan) for line in task["pipework.containers.pipework"]["commands"]])
+    assert used.routes("web1", "route", "show", "10.0.0.0/8") == [
+        "10.0.0.0/8 via 192.168.1.254 dev eth1 proto 114"
+    ]
+    assert used.ping("web1", "192.168.1.9")
+    gone = [{"container": name} for name in ("web1", "db1", "proxy1", "fast1")]
+    used.run(runtime="netns", state="absent", attachments=gone)
+    used.assert_as(before)
+
+
+MIXED = (
+    "route web1 add default via 192.168.1.1 table 5",
+    "route web1 add 10.1.0.0/16 via 192.168.1.1 src 192.168.1.79",
+    "route web1 add 10.2.0.0/16 dev eth1 src 192.168.1.79",
+    "route web1 add 10.3.0.0/16 nexthop via 192.168.1.1 nexthop via 192.168.1.2",
+    "route web1 add blackhole 10.4.0.0/16",
+    "rule web1 add from 192.168.1.79 table 5",
+    "rule web1 add iif eth1 table 5",
+    "route web1 add 2001:db8:1::/48 via 2001:db8::fe",
+    "route web1 add 2001:db8:2::/48 via 2001:db8::fe src 2001:db8::79",
+    "tc web1 qdisc add dev eth1 root tbf rate 10mbit burst 32kb latency 50ms",
+    "br1 web1 192.168.1.79/24",
+    "br1 -i eth2 web1 2001:db8::79/64",
+    "br1 db1 192.168.1.80/24@192.168.1.1",
+    "route db1 add 10.1.0.0/16 via 192.168.1.79",
+    "eth2 proxy1 203.0.113.157/24@203.0.113.1",
+    "route proxy1 add 10.1.0.0/16 via 203.0.113.2",
+    "route other add 10.1.0.0/16 via 192.168.1.80",
+)
+
+
+def test_P47_D6_what_other_lines_want_comes_after_addresses_that_are_asked_for(used: Host) -> None:
+    look_for_duplicates(used, "web1")
+    before = used.snapshot()
+    result = done(used, *MIXED)
+    places = [(each["kind"], each["name"]) for each in result["operations"]]
+    asked = places.index(("address", "netns:web1/eth1 192.168.1.79/24"))
+    late = [at for at, (kind, name) in enumerate(places) if kind == "route" and name.startswith("netns:web1/")]
+    assert len(late) == 7 and min(late) > asked
+    assert used.routes("web1", "route", "show", "table", "5") == ["default via 192.168.1.1 dev eth1 proto 114"]
+    assert "from 192.168.1.79 lookup 5" in used.sh("ip", "rule", ns="web1")
+    assert "tbf" in used.sh("tc", "qdisc", "show", "dev", "eth1", ns="web1")
+    assert used.routes("other", "route", "show", "10.1.0.0/16")[0].startswith("10.1.0.0/16 via 192.168.1.80 ")
+    pipework(
+        used, "route other del 10.1.0.0/16", "rule web1 del from 192.168.1.79 table 5",
+        "rule web1 del iif eth1 table 5", "route web1 del blackhole 10.4.0.0/16",
+    )
+    gone = [("web1", "eth1"), ("web1", "eth2"), ("db1", "eth1"), ("proxy1", "eth1")]
+    used.run(runtime="netns", state="absent", attachments=[{"container": c, "interface": i} for c, i in gone])
+    used.assert_as(before)
+
+
+def test_P47_D6_an_address_in_use_or_a_failure_takes_all_lines_back(used: Host) -> None:
+    lines = ["br1 web1 192.168.1.9/24", "route web1 add 10.1.0.0/16 via 192.168.1.1", "rule web1 add iif eth1 table 5"]
+    before = used.snapshot()
+    said = str(refusal(lambda: pipework(used, *lines)))
+    assert "192.168.1.9 is in use already" in said and "taken back" in said
+    used.assert_as(before)
+    lines[0] = "br1 web1 192.168.1.79/24"
+    for number in range(len(pipework(used, *lines, check=True)["operations"])):
+        said = str(refusal(lambda number=number: pipework(used, *lines, step=failing_at(number))))  # type: ignore[misc]
+        assert "a failure was injected" in said
+        used.assert_as(before, f"after operation {number}")

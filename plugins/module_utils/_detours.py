@@ -1,0 +1,94 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""What some kernels refuse, or refuse at first, and how it can be had all the same."""
+from __future__ import annotations
+
+import dataclasses
+import errno
+import typing as t
+
+from . import _codec
+from ._model import HOST, STAND_IN, Address, Link, Port, Route
+from ._netlink import KernelError, Namespaces
+from ._normalize import hashed_name
+from ._plan import Operation
+from ._requests import REQUESTS, create_address, create_link, sort_of
+
+
+def second_try(operation: Operation, error: KernelError, namespaces: Namespaces) -> KernelError | None:
+    """The way round what some kernels refuse; returns the error that is left."""
+    detour = DETOURS.get((sort_of(operation), error.errno))
+    if detour is None:
+        return error
+    return detour(operation, error, namespaces)
+
+
+def _under_another_name(operation: Operation, _error: KernelError, namespaces: Namespaces) -> KernelError | None:
+    """Kernels before 6.15 look for the name on the host too: make it under a name of its own, then rename it inside."""
+    link = t.cast(Link, operation.after)
+    if link.ns == HOST or (link.type == "veth" and link.peer is None):
+        return _error
+    stand_in = hashed_name(STAND_IN, link.ns, link.ifname)
+    [(ns, message)] = create_link(None, dataclasses.replace(link, ifname=stand_in), namespaces)
+    [error] = namespaces[ns].send([message])
+    if error is not None:
+        return error
+    netns = namespaces[link.ns]
+    index = netns.index(stand_in)
+    netns.forget(stand_in)
+    [error] = netns.send([_codec.set_link(index, name=link.ifname)])
+    if error is not None:
+        netns.send([_codec.delete_link(index)])
+    return error
+
+
+def _while_down(operation: Operation, _error: KernelError, namespaces: Namespaces) -> KernelError | None:
+    """A new name or MAC that an interface does not take while it is up."""
+    ns = HOST if isinstance(operation.subject, Port) else operation.subject.ns
+    old = operation.before
+    name = old.local_interface if isinstance(old, Port) else getattr(old, "ifname", None)
+    if name is None or old is None:
+        return _error
+    index = namespaces[ns].index(name)
+    requests = [_codec.set_link(index, up=False)]
+    requests += [message for _ns, message in REQUESTS[sort_of(operation)](old, operation.after, namespaces)]
+    requests += [_codec.set_link(index, up=True)] if getattr(operation.after, "up", False) else []
+    return next((error for error in namespaces[ns].send(requests) if error is not None), None)
+
+
+def _with_ipv6(operation: Operation, _error: KernelError, namespaces: Namespaces) -> KernelError | None:
+    """Docker switches IPv6 off on the interfaces of containers; one that is given an IPv6 address needs it."""
+    address = operation.after
+    if not isinstance(address, Address) or ":" not in address.address:
+        return _error
+    netns = namespaces[address.ns]
+    netns.sysctl(f"net/ipv6/conf/{address.device}/disable_ipv6", "0")
+    return netns.send([message for _ns, message in create_address(None, address, namespaces)])[0]
+
+
+def _with_its_source(operation: Operation, error: KernelError, namespaces: Namespaces) -> KernelError | None:
+    """A new IPv6 address is no source of routes before the kernel has looked for duplicates of it."""
+    route = t.cast(Route, operation.after)
+    if route.family != 6 or not route.source:
+        return error
+    from . import _dad  # which few runs need
+
+    _dad.await_source(route.ns, route.source, namespaces)
+    [(ns, message)] = REQUESTS[sort_of(operation)](operation.before, route, namespaces)
+    return namespaces[ns].send([message])[0]
+
+
+Detour = t.Callable[[Operation, KernelError, Namespaces], t.Optional[KernelError]]
+DETOURS: dict[tuple[tuple[str, str], int | None], Detour] = {
+    (("link", "create"), errno.EEXIST): _under_another_name,
+    (("port", "update"), errno.EBUSY): _while_down,
+    (("link", "update"), errno.EBUSY): _while_down,
+    (("phys", "update"), errno.EBUSY): _while_down,
+    (("nic", "update"), errno.EBUSY): _while_down,
+    (("address", "create"), errno.EACCES): _with_ipv6,
+    (("address", "create"), errno.EPERM): _with_ipv6,
+    **{
+        ((f"late {kind}", action), errno.EINVAL): _with_its_source
+        for kind in ("way", "route") for action in ("create", "update")
+    },
+}
