@@ -1,12 +1,16 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
-"""The option ``bandwidth`` of an attachment: no more than a rate, in each direction, as the container sees it. Pure.
+"""The option ``bandwidth`` of attachments and of pipework_tc: no more than a rate, in each direction, as the container
+sees it. Pure.
 
 What the container sends is held back by a token bucket at its own end, so that its programs feel it; what it gets, by
 one at the end of its pair on the host. Without such an end, what is too much is dropped as it comes in.
 
 TCP at 10mbit, measured on a slow and on a fast machine: 9.5 to 9.9 through such buckets; 8.6 to 12.1 through an ifb;
 2.3 to 9.7 where the excess is dropped, and 9.8 to 10.1 where 0.4 s may come at once, which is the usual burst there.
+
+Both make the same, and what one made serves the other, which changes it in place. Only its mark says who made it: a
+purge of pipework_tc leaves alone what an attachment may have made.
 """
 from __future__ import annotations
 
@@ -26,12 +30,23 @@ from ._tc_units import RATE, SIZE, show_handle
 if t.TYPE_CHECKING:
     from ._attachment import Attachment
 
-MAJOR = 0x7070  # of its qdiscs
 PRIORITY = 114
-COOKIE = f"{MARK}:rate"
 LATENCY = "50ms"
 BURST_MIN, SHAPED, DROPPED = 32 << 10, 0.004, 0.4  # bytes; seconds
 FRAME = 1600
+
+
+class Maker(t.NamedTuple):
+    """How a limit is marked: by its handle, and by the cookie of a filter's action."""
+
+    handle: int
+    cookie: str  # of 16 bytes at most
+
+
+ATTACHMENT = Maker(0x7070 << 16, f"{MARK}:rate")
+TASK = Maker(0x7071 << 16, f"{MARK}:rate:tc")
+MAKERS = (ATTACHMENT, TASK)
+MayReplace = t.Optional[t.Callable[[Qdisc], bool]]
 
 
 class Bandwidth(t.NamedTuple):
@@ -75,61 +90,104 @@ def of_attachment(item: Attachment, label: str, state: State, desired: Desired) 
     port = want if isinstance(want, Port) else None
     if isinstance(have, Port) and port is not None and have.local_interface != port.local_interface:
         follow(state, str(have.local_interface), str(port.local_interface))
+    end = None if port is None else str(port.local_interface)
     try:
-        yield from wanted(t.cast(Bandwidth, item.bandwidth), item.title, label, item.interface, port, state)
+        yield from wanted(t.cast(Bandwidth, item.bandwidth), Place(item.title, label, item.interface, end), state)
     except PipeworkError as error:
         raise item.refuse(str(error)) from None
 
 
+class Place(t.NamedTuple):
+    """An interface of a container. ``end``: the host's end, if it is one of a pair of ours."""
+
+    title: str
+    label: str
+    interface: str
+    end: str | None
+
+    @property
+    def queues(self) -> tuple[Key, Key | None]:
+        """Where what is sent waits, and what is got."""
+        there = None if self.end is None else qdisc_key(HOST, self.end, ROOT)
+        return qdisc_key(self.label, self.interface, ROOT), there
+
+    @property
+    def door(self) -> Key:
+        return qdisc_key(self.label, self.interface, DOOR)
+
+    @property
+    def police(self) -> TcFilter:
+        """The filter that drops where nothing can wait."""
+        return TcFilter(self.label, self.interface, INGRESS, priority=PRIORITY, above=self.door)
+
+
+def limits_at(place: Place, state: State, makers: t.Sequence[Maker] = MAKERS) -> dict[str, KernelObject]:
+    """What holds to a rate there, by its direction."""
+    egress, ingress = place.queues
+    found = {"egress": state.get(egress), "ingress": state.get(ingress or place.police.key)}
+    return {way: have for way, have in found.items() if have is not None and maker_of(have) in makers}
+
+
+def maker_of(have: KernelObject | None) -> Maker | None:
+    """Who made a limit; None for what is none."""
+    if isinstance(have, Qdisc):
+        return next((maker for maker in MAKERS if maker.handle == have.handle), None)
+    return next((maker for maker in MAKERS if isinstance(have, TcFilter) and maker.cookie == have.owner), None)
+
+
 def wanted(
-    limits: Bandwidth, title: str, label: str, interface: str, port: Port | None, state: State,
+    limits: Bandwidth, place: Place, state: State, maker: Maker = ATTACHMENT, may_replace: MayReplace = None,
 ) -> t.Iterator[KernelObject | Absent]:
-    """The objects that hold to it, and Absent for those of a limit that is not wanted any more."""
-    above = link_key(label, interface)
-    yield from _shaped(limits, limits.egress, title, label, interface, above, state)
-    if port is not None:
-        yield from _shaped(limits, limits.ingress, title, HOST, str(port.local_interface), above, state)
-    else:
-        yield from _policed(limits, label, interface, state)
+    """The objects that hold to it, and Absent for those of a limit that is not wanted any more.
 
-
-def _shaped(
-    limits: Bandwidth, rate: str | None, title: str, ns: str, device: str, above: Key, state: State,
-) -> t.Iterator[KernelObject | Absent]:
-    have = t.cast("Qdisc | None", state.get(qdisc_key(ns, device, ROOT)))
-    ours = have is not None and have.handle == MAJOR << 16
-    if rate is None:
-        if have is not None and ours:
+    ``may_replace``: whether a qdisc that is no limit has to make room for one.
+    """
+    above = link_key(place.label, place.interface)
+    for way, (ns, device) in {
+        "egress": (place.label, place.interface), **({"ingress": (HOST, place.end)} if place.end is not None else {}),
+    }.items():
+        rate = getattr(limits, way)
+        have = t.cast("Qdisc | None", state.get(qdisc_key(ns, str(device), ROOT)))
+        known = maker_of(have)
+        if rate is None and have is not None and known:
             yield Absent(have.key)
-        return
-    if have is not None and not ours:
-        raise PipeworkError(
-            f"bandwidth: {title} has the qdisc {have.kind} {show_handle(have.handle or 0)} on {device}, which is not "
-            "this option's; remove it first."
-        )
-    given = {**limits.bucket(rate), "latency": LATENCY}
-    yield Qdisc(
-        ns, device, "tbf", QDISCS["tbf"].canonical(given), given=given, handle=MAJOR << 16, above=above,
-    )
+        elif rate is not None:
+            if have is not None and not known and not (may_replace and may_replace(have)):
+                way_out = "remove it first" + (", or say 'force: true'" if may_replace else "")
+                raise PipeworkError(
+                    f"bandwidth: {place.title} has the qdisc {have.kind} {show_handle(have.handle or 0)} on {device}, "
+                    f"which is not this option's; {way_out}."
+                )
+            given = {**limits.bucket(rate), "latency": LATENCY}
+            yield Qdisc(
+                ns, str(device), "tbf", QDISCS["tbf"].canonical(given), given=given, handle=(known or maker).handle,
+                above=above,
+            )
+    if place.end is None:
+        yield from _policed(limits, place, state, maker)
 
 
-def _policed(limits: Bandwidth, label: str, interface: str, state: State) -> t.Iterator[KernelObject | Absent]:
-    door = qdisc_key(label, interface, DOOR)
-    want = TcFilter(label, interface, INGRESS, priority=PRIORITY, above=door)
+def _policed(limits: Bandwidth, place: Place, state: State, maker: Maker) -> t.Iterator[KernelObject | Absent]:
+    have = state.get(place.police.key)
+    known = maker_of(have)
     if limits.ingress is not None:
-        have = state.get(door)
-        kind = str(have.kind) if isinstance(have, Qdisc) else "ingress"
+        if have is not None and not known:
+            raise PipeworkError(
+                f"bandwidth: {place.title} has the filter {have.name}, which is not this option's; remove it first."
+            )
+        there = state.get(place.door)
+        kind = str(there.kind) if isinstance(there, Qdisc) else "ingress"
         yield Qdisc(
-            label, interface, kind, {}, parent=DOOR, handle=DOOR & 0xFFFF0000, above=link_key(label, interface),
+            place.label, place.interface, kind, {}, parent=DOOR, handle=DOOR & 0xFFFF0000,
+            above=link_key(place.label, place.interface),
         )
         given = {"kind": "police", **limits.bucket(limits.ingress, DROPPED), "exceed": "drop", "conform": "continue"}
-        actions = canonical_actions([{**given, "cookie": COOKIE}])
-        yield TcFilter(label, interface, INGRESS, priority=PRIORITY, above=door, actions=actions)
-        return
-    yield Absent(want.key)
-    others = [each for each in state.values() if isinstance(each, TcFilter) and each.above == door]
-    if want.key in state and len(others) == 1:
-        yield Absent(door)
+        actions = canonical_actions([{**given, "cookie": (known or maker).cookie}])
+        yield dataclasses.replace(place.police, actions=actions)
+    elif known:
+        yield Absent(place.police.key)
+        if len([each for each in state.values() if isinstance(each, TcFilter) and each.above == place.door]) == 1:
+            yield Absent(place.door)
 
 
 def follow(state: State, old: str, new: str) -> None:

@@ -13,6 +13,7 @@ from ._netlink import Namespaces
 from ._observe import observe
 from ._plan import Desired, Plan, State
 from ._run import Picture
+from ._tc_limits import place_of
 from ._tc_mirror import spot_of
 from ._tc_model import Qdisc, Timer, qdisc_key
 from ._tc_observe import observe_tc
@@ -61,6 +62,8 @@ class TcJob:
             spot = spot_of(facts, label, device)
             if spot is not None:
                 used.setdefault(spot.ns, set()).add(spot.device)
+                end = place_of(facts, label, device).end
+                used.setdefault(HOST, set()).update({end} if end is not None else ())
         state: State = {}
         for label, wanted_names in used.items():
             names = {device.index: name for name, device in facts.devices[label].items()}
@@ -73,7 +76,7 @@ class TcJob:
         desired: Desired = {}
         for item, place in self._there():
             target = self.targets.get(id(item.mirror))
-            for want in wanted(item, str(place.label), target.label if target else None, facts, state):
+            for want in wanted(item, str(place.label), target.label if target else None, facts, state, self.purge):
                 check_verb(item, want, state)
                 desired[want.key] = want
         listed = dict(desired)

@@ -9,10 +9,12 @@ import typing as t
 
 from . import _normalize as norm
 from . import _tc_tree
+from ._bandwidth import Bandwidth, from_option
 from ._command_line import said
 from ._errors import PipeworkError
 from ._items import Item, Params, blaming, container_of, items_of, wholes_of
 from ._tc import AT_THE_DOOR, QDISCS
+from ._tc_filters import SIDES, TcFilter
 from ._tc_model import DISTRIBUTIONS, DOOR, OURS, ROOT, Qdisc
 from ._tc_units import read_handle
 
@@ -60,6 +62,7 @@ class TcItem(Item):
     root: Root | None = None
     mirror: Mirror | None = None
     tree: _tc_tree.Tree = _tc_tree.NOTHING
+    bandwidth: Bandwidth | None = None
     duration: float | None = None  # seconds
     force: bool = False
     state: str = "present"
@@ -69,6 +72,11 @@ class TcItem(Item):
     @property
     def title(self) -> str:
         return f"{self.container or 'host'}/{self.device}"
+
+    @property
+    def named(self) -> bool:
+        """Whether it says what it is about, beside the interface."""
+        return bool(self.tree) or any(each is not None for each in (self.root, self.mirror, self.bandwidth))
 
     @classmethod
     def from_params(cls, params: Params, where: str = "") -> TcItem:
@@ -100,11 +108,14 @@ def _normalized(params: Params, where: str) -> dict[str, t.Any]:
     root = _root(params)
     mirror = _mirror(params, where)
     tree = _tc_tree.from_params(params)
-    if state == "present" and root is None and mirror is None and not tree:
+    limits = None if params.get("bandwidth") is None else from_option(params["bandwidth"])
+    if state == "present" and root is None and mirror is None and limits is None and not tree:
         raise PipeworkError(
-            "netem: say what the interface shall have, with 'qdiscs', 'classes', 'filters', 'mirror' or one of "
-            f"{', '.join(QDISCS)}."
+            "netem: say what the interface shall have, with 'qdiscs', 'classes', 'filters', 'mirror', 'bandwidth' or "
+            f"one of {', '.join(QDISCS)}."
         )
+    if limits is not None and state == "present":
+        _check_limits(params, limits, root, tree)
     if root is not None and any(t.cast(Qdisc, each.item).parent == root.parent for each in tree.qdiscs):
         raise PipeworkError(f"{root.kind}: there is one in 'qdiscs' too for the same place; leave one out.")
     return {
@@ -113,10 +124,35 @@ def _normalized(params: Params, where: str) -> dict[str, t.Any]:
         "root": root,
         "mirror": mirror,
         "tree": tree,
+        "bandwidth": limits,
         "duration": _duration(params, root),
         "force": bool(params.get("force")),
         "state": state,
     }
+
+
+def _check_limits(params: Params, limits: Bandwidth, root: Root | None, tree: _tc_tree.Tree) -> None:
+    """What cannot stand beside them."""
+    at_root = root.kind if root is not None and root.parent == ROOT else next(iter(at_the_root(tree)), None)
+    if limits.egress is not None and at_root is not None:
+        raise PipeworkError(
+            f"bandwidth.egress: it stands at the root of the interface, and so does {at_root}; leave one of them out, "
+            "or let the other one hold to the rate (netem has 'rate')."
+        )
+    if params.get("duration") is not None:
+        raise PipeworkError(
+            "duration: bandwidth does not end by itself, it is removed with 'bandwidth: {}'; leave one of them out, or "
+            "give them in two tasks."
+        )
+
+
+def at_the_root(tree: _tc_tree.Tree) -> t.Iterator[str]:
+    """What of a tree stands at an interface's root, or hangs on what does."""
+    for each in tree.qdiscs:
+        if t.cast(Qdisc, each.item).parent != DOOR:
+            yield each.where
+    yield from (each.where for each in tree.classes)
+    yield from (each.where for each in tree.filters if t.cast(TcFilter, each.item).parent not in SIDES)
 
 
 def _mirror(params: Params, where: str) -> Mirror | None:

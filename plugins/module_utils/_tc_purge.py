@@ -3,21 +3,23 @@
 """What is ours on a container's interfaces and nobody listed. Pure.
 
 Ours is what says so: a qdisc at the root with a handle of ours, all that hangs on it, the qdisc of a timer that runs,
-and filters with the mark of a mirror. A qdisc with a handle that somebody chose, and what stands at ingress or clsact,
-says nothing of its owner, and is left alone.
+limits with the mark of pipework_tc, and filters with that of a mirror. A qdisc with a handle that somebody chose, and
+what stands at ingress or clsact, says nothing of its owner, and is left alone; so are limits that an attachment made.
 """
 from __future__ import annotations
 
 import dataclasses
 import typing as t
 
+from ._bandwidth import TASK, maker_of
 from ._facts import Facts, link_key
 from ._model import HOST
-from ._plan import Absent, Desired, KernelObject, State
-from ._tc_filters import SIDES, TcFilter
+from ._plan import Absent, Desired, KernelObject, Key, State
+from ._tc_filters import TcFilter
+from ._tc_limits import place_of
 from ._tc_mirror import COOKIE, spot_of
 from ._tc_model import DOOR, ROOT, Qdisc, Timer, ours, qdisc_key
-from ._tc_options import TcItem
+from ._tc_options import TcItem, at_the_root
 
 
 def surplus(
@@ -26,27 +28,35 @@ def surplus(
     """Of all interfaces of one container. ``items``: those that are listed of it; ``desired``: what all items want."""
     rooted = {item.device for item in items if item.state == "present" and _has_a_root(item)}
     for name, device in facts.devices[label].items():
+        # A pair's end on the host has what the container at the other end gets.
+        others = label == HOST and device.type == "veth"
         if name not in rooted:
-            yield from _root(label, name, state, desired)
-        # A pair's end on the host has the mirror of the container at the other end.
-        if label != HOST or device.type != "veth":
-            yield from _mirror(label, name, facts, state, desired)
+            yield from _root(label, name, state, desired, others)
+        place = place_of(facts, label, name)
+        if place.end is not None:
+            waits = state.get(place.queues[1]) if place.queues[1] else None
+            if maker_of(waits) == TASK and waits is not None and waits.key not in desired:
+                yield Absent(waits.key)
+        marks: dict[Key, set[str]] = {place.door: {TASK.cookie}}
+        spot = spot_of(facts, label, name)
+        if spot is not None and not others:
+            marks.setdefault(qdisc_key(spot.ns, spot.device, DOOR), set()).add(COOKIE)
+        for door, cookies in marks.items():
+            yield from _filters(door, cookies, state, desired)
 
 
 def _has_a_root(item: TcItem) -> bool:
     """Whether something is listed that stands at an interface's root, or hangs on what does."""
-    qdiscs = [t.cast(Qdisc, each.item).parent for each in item.tree.qdiscs]
-    filters = [t.cast(TcFilter, each.item).parent for each in item.tree.filters]
-    return (
-        item.root is not None and item.root.parent == ROOT or bool(item.tree.classes)
-        or any(parent != DOOR for parent in qdiscs) or any(parent not in SIDES for parent in filters)
-    )
+    return item.root is not None and item.root.parent == ROOT or any(at_the_root(item.tree))
 
 
-def _root(label: str, name: str, state: State, desired: Desired) -> t.Iterator[KernelObject | Absent]:
+def _root(
+    label: str, name: str, state: State, desired: Desired, others: bool,
+) -> t.Iterator[KernelObject | Absent]:
     have, timer = state.get(qdisc_key(label, name, ROOT)), state.get((Timer.KIND, label, name))
     if isinstance(have, Qdisc):
-        if have.key in desired or not (ours(have.handle) or _times(timer, have)):
+        limit = maker_of(have) == TASK and not others
+        if have.key in desired or not (ours(have.handle) or limit or _times(timer, have)):
             return  # a timer that is about something else has its own end
         before = timer.restore if isinstance(timer, Timer) else None
         if before is not None and not ours(before.handle):
@@ -63,13 +73,9 @@ def _times(timer: KernelObject | None, root: Qdisc) -> bool:
     return bool(known) and all(shown.get(name) == value for name, value in (known or {}).items())
 
 
-def _mirror(label: str, name: str, facts: Facts, state: State, desired: Desired) -> t.Iterator[Absent]:
-    here = spot_of(facts, label, name)
-    if here is None:
-        return
-    door = qdisc_key(here.ns, here.device, DOOR)
+def _filters(door: Key, marks: t.Collection[str], state: State, desired: Desired) -> t.Iterator[Absent]:
     there = [each for each in state.values() if isinstance(each, TcFilter) and each.above == door]
-    gone = [each for each in there if each.owner == COOKIE and each.key not in desired]
+    gone = [each for each in there if each.owner in marks and each.key not in desired]
     yield from (Absent(each.key) for each in gone)
     if gone and len(gone) == len(there) and door not in desired:
         yield Absent(door)

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import typing as t
 
-from . import _tc_mirror, _tc_tree
+from . import _tc_limits, _tc_mirror, _tc_tree
+from ._bandwidth import TASK, maker_of
 from ._errors import PipeworkError
 from ._facts import Facts, link_key
-from ._plan import Absent, KernelObject, State
+from ._plan import Absent, Desired, KernelObject, State
 from ._tc import QDISCS
 from ._tc_filters import TcFilter
 from ._tc_model import DOOR, ROOT, Qdisc, TcClass, Timer, ours, qdisc_key
@@ -17,10 +18,24 @@ from ._tc_units import show_handle
 
 
 def wanted(
-    item: TcItem, label: str, target: str | None, facts: Facts, state: State,
-) -> t.Iterator[KernelObject | Absent]:
+    item: TcItem, label: str, target: str | None, facts: Facts, state: State, purge: bool = False,
+) -> list[KernelObject | Absent]:
     """The objects of one interface, and Absent for what goes. ``target``: where mirrored frames go to.
     PipeworkError for what cannot be."""
+    found: Desired = {want.key: want for want in _wanted(item, label, target, facts, state, purge)}
+    limited = item.bandwidth is not None or item.state == "absent" and not item.named
+    if limited and item.device in facts.devices[label]:
+        try:
+            place = _tc_limits.place_of(facts, label, item.device, item.title)
+            _tc_limits.with_limits(item, place, state, found, purge)
+        except PipeworkError as error:
+            raise item.refuse(str(error)) from None
+    return list(found.values())
+
+
+def _wanted(
+    item: TcItem, label: str, target: str | None, facts: Facts, state: State, purge: bool,
+) -> t.Iterator[KernelObject | Absent]:
     devices = facts.devices[label]
     if item.device not in devices:
         if item.state == "absent":
@@ -29,22 +44,21 @@ def wanted(
         raise item.refuse(f"device: {item.device} does not exist in {label} (which has {has}); attach it first.")
     here = _tc_mirror.spot_of(facts, label, item.device)
     if item.state == "absent":
-        named = item.root is not None or item.tree or item.mirror is not None
-        if item.root is not None or not named:
+        if item.root is not None or not item.named:
             gone = list(_unwanted(item, label, state))
             yield from gone
             if any(each.key == qdisc_key(label, item.device, ROOT) for each in gone):
                 yield Absent((Timer.KIND, label, item.device))
-        if item.mirror is not None or not named:
+        if item.mirror is not None or not item.named:
             yield from _tc_mirror.unwanted(here, state)
     elif item.root is not None:
-        root = wanted_root(item, label, item.root, state)
+        root = wanted_root(item, label, item.root, state, purge)
         yield root
         if root.parent == ROOT:
             yield _timed(item, root, state)
     for want in _tree(item, label, state):
         if isinstance(want, Qdisc) and want.parent in (ROOT, DOOR):
-            _refuse_foreign(item, want, state)
+            _refuse_foreign(item, want, state, purge)
         yield want
     if item.mirror is not None and target is not None and item.state == "present":
         yield from _tc_mirror.wanted(item, label, target, facts, state)
@@ -57,17 +71,19 @@ def _tree(item: TcItem, label: str, state: State) -> t.Iterator[KernelObject | A
         raise item.refuse(str(error)) from None
 
 
-def wanted_root(item: TcItem, label: str, root: Root, state: State) -> Qdisc:
+def wanted_root(item: TcItem, label: str, root: Root, state: State, purge: bool = False) -> Qdisc:
     """A qdisc in its place; PipeworkError where somebody else's is."""
     want = Qdisc(
         label, item.device, root.kind, QDISCS[root.kind].canonical(root.given), given=root.given, parent=root.parent,
         handle=root.handle, above=link_key(label, item.device),
     )
     have = t.cast("Qdisc | None", state.get(want.key))
-    theirs = have is not None and not ours(have.handle) and not item.force
+    theirs = have is not None and not (
+        ours(have.handle) or item.force or _tc_limits.stands_aside(item, have, purge)
+    )
     if theirs and have is not None and have.kind == root.kind and not want.differences(have) - {"handle"}:
         return Qdisc(label, item.device, root.kind, parent=root.parent)  # somebody else's, and just so
-    _refuse_foreign(item, want, state)
+    _refuse_foreign(item, want, state, purge)
     return want
 
 
@@ -95,16 +111,19 @@ def check_verb(item: TcItem, want: KernelObject | Absent, state: State) -> None:
         raise item.refuse(f"cmd: {want.name}: No such file or directory: no such {want.KIND} is there to be changed.")
 
 
-def _refuse_foreign(item: TcItem, want: Qdisc, state: State) -> None:
+def _refuse_foreign(item: TcItem, want: Qdisc, state: State, purge: bool) -> None:
     """What somebody else made stays, unless it is named by its handle, or it is said that it need not."""
     have = t.cast("Qdisc | None", state.get(want.key))
     if have is None or ours(have.handle) or item.force or have.handle == want.handle and have.kind == want.kind:
         return
-    raise item.refuse(_foreign(item, have, "replaces"))
+    if not _tc_limits.stands_aside(item, have, purge):
+        raise _foreign(item, have, "replaces")
 
 
-def _foreign(item: TcItem, have: Qdisc, does: str) -> str:
-    return (
+def _foreign(item: TcItem, have: Qdisc, does: str) -> PipeworkError:
+    if maker_of(have) is not None:
+        return _tc_limits.refuse(item, have, does)
+    return item.refuse(
         f"device: {item.title} has a qdisc that is not ours, {have.kind} {show_handle(have.handle or 0)}; "
         f"'force: true' {does} it."
     )
@@ -122,5 +141,7 @@ def _unwanted(item: TcItem, label: str, state: State) -> t.Iterator[Absent]:
             first = busy[0].name
             raise item.refuse(f"{have.kind}: {item.title} has filters there, {first}; 'force: true' removes all.")
     elif not (ours(have.handle) or chosen or item.force):
-        raise item.refuse(_foreign(item, have, "removes"))
+        if maker_of(have) is not None and item.bandwidth is not None or maker_of(have) == TASK and not item.named:
+            return  # the limits go besides
+        raise _foreign(item, have, "removes")
     yield Absent(have.key)

@@ -142,6 +142,22 @@ options:
           the default.
         type: str
         choices: [both, ingress, egress]
+  bandwidth:
+    description:
+      - No more than these rates, in V(10mbit), V(512kbit), V(2mbps) (bytes) and so on, as the container sees it.
+        V({}) removes all limits, and so does O(state=absent) with this option.
+      - It is the same as O(pipework.containers.pipework_attach#module:bandwidth), and makes the same. What one module
+        has made the other one changes in place; where both say the same, there is nothing to do.
+      - C(egress) is what the container sends, which waits at its end, at the root of the interface, where nothing else
+        can stand then. C(ingress) is what it gets, which waits at the host's end of an attachment of kind C(bridge);
+        elsewhere, what comes too fast is dropped as it comes in. Beside C(ingress), O(netem) and the others can stand.
+      - C(burst) is how much may pass at once, by default what takes 4 ms (0.4 s where it is dropped), 32kb at least.
+      - It has no O(duration).
+    type: dict
+    suboptions:
+      ingress: {description: What the container gets., type: str}
+      egress: {description: What the container sends., type: str}
+      burst: {description: How much may pass at once., type: str}
   duration:
     description:
       - How long a qdisc at the root stays, such as V(90s), V(10min) or V(1h30m). Then what was there before comes back.
@@ -169,7 +185,7 @@ options:
   state:
     description:
       - V(absent) removes what is ours, and the kernel's default comes back; with a qdisc named, only that one, if it is
-        of that kind, and with O(mirror), V({}) for instance, only the copying.
+        of that kind, with O(mirror), V({}) for instance, only the copying, and with O(bandwidth) only the limits.
         An interface or a container that is gone has none.
       - The default is V(present).
     type: str
@@ -217,6 +233,13 @@ options:
             choices: [auto, docker, podman, lxc, incus, containerd, cri, nspawn, netns, pid, host]
           to_runtime_user: {description: See O(mirror.to_runtime_user)., type: str}
           direction: {description: See O(mirror.direction)., type: str, choices: [both, ingress, egress]}
+      bandwidth:
+        description: See O(bandwidth).
+        type: dict
+        suboptions:
+          ingress: {description: See O(bandwidth.ingress)., type: str}
+          egress: {description: See O(bandwidth.egress)., type: str}
+          burst: {description: See O(bandwidth.burst)., type: str}
       duration: {description: See O(duration)., type: str}
       handle: {description: See O(handle)., type: str}
       force: {description: See O(force)., type: bool}
@@ -227,8 +250,8 @@ options:
       - With O(interfaces), take away what is ours and not listed, from all interfaces of O(container) and of the
         containers of the items. An item may name a container and nothing else; nothing is wanted there then.
       - Ours are qdiscs at the root with a handle of ours, with all that hangs on them, those that end after
-        O(duration), and what O(mirror) made. What a timed one has taken the place of comes back, if somebody else
-        made it.
+        O(duration), and what O(bandwidth) and O(mirror) made, but not the limits that an attachment made.
+        What a timed one has taken the place of comes back, if somebody else made it.
       - The kernel keeps no owner of qdiscs with an O(handle) of your own, nor of what stands at C(ingress) or
         C(clsact). These stay; list them with O(state=absent).
     type: bool
@@ -261,6 +284,11 @@ EXAMPLES = r"""
     interfaces:
       - container: web1
       - container: db1
+
+- name: web1 sends no more than 2 Mbit/s, and gets no more than 10
+  pipework.containers.pipework_tc:
+    container: web1
+    bandwidth: {egress: 2mbit, ingress: 10mbit}
 
 - name: Copies of all that web1 sends and gets, for a program that watches in ids1
   pipework.containers.pipework_tc:
@@ -377,6 +405,10 @@ ITEM = {
             "to_runtime_user": {"type": "str"},
             "direction": {"type": "str", "choices": ["both", "ingress", "egress"]},
         },
+    },
+    "bandwidth": {
+        "type": "dict",
+        "options": {"ingress": {"type": "str"}, "egress": {"type": "str"}, "burst": {"type": "str"}},
     },
     "duration": {"type": "str"},
     "handle": {"type": "str"},
