@@ -128,6 +128,17 @@ def limits_at(place: Place, state: State, makers: t.Sequence[Maker] = MAKERS) ->
     return {way: have for way, have in found.items() if have is not None and maker_of(have) in makers}
 
 
+def rates_at(place: Place, state: State) -> dict[str, t.Any]:
+    """The rates of those, by their direction."""
+    found: dict[str, t.Any] = {}
+    for way, have in limits_at(place, state).items():
+        if isinstance(have, Qdisc):
+            found[way] = (have.settings or {}).get("rate")
+        elif isinstance(have, TcFilter):
+            found[way] = (have.actions or ({},))[0].get("rate")
+    return found
+
+
 def maker_of(have: KernelObject | None) -> Maker | None:
     """Who made a limit; None for what is none."""
     if isinstance(have, Qdisc):

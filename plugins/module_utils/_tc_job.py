@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import _tc_timer
+from . import _bandwidth, _tc_timer
 from ._guests import Place, Whole, open_guests
 from ._items import Params, container_of, purges
 from ._model import HOST, Device, Link
@@ -34,6 +34,7 @@ class TcJob:
         self.wholes = [Whole(**t.cast("dict[str, t.Any]", who)) for who in wholes]
         self.places: list[Place] = []
         self.targets: dict[int, Place] = {}  # of mirrors
+        self.limited: dict[tuple[str, str], _bandwidth.Place] = {}  # where limits may stand, in the last picture
         self.coming: list[t.Any] = []  # what the same run makes besides
 
     def open(self, namespaces: Namespaces) -> None:
@@ -62,8 +63,8 @@ class TcJob:
             spot = spot_of(facts, label, device)
             if spot is not None:
                 used.setdefault(spot.ns, set()).add(spot.device)
-                end = place_of(facts, label, device).end
-                used.setdefault(HOST, set()).update({end} if end is not None else ())
+                limits = self.limited[label, device] = place_of(facts, label, device)
+                used.setdefault(HOST, set()).update({limits.end} if limits.end is not None else ())
         state: State = {}
         for label, wanted_names in used.items():
             names = {device.index: name for name, device in facts.devices[label].items()}
@@ -90,19 +91,20 @@ class TcJob:
         return [(item, place) for item, place in zip(self.items, self.places) if place.label is not None]
 
     def results(self, state: State) -> dict[str, t.Any]:
-        return {"interfaces": [_result(item, place, state) for item, place in zip(self.items, self.places)]}
+        return {"interfaces": [self._result(item, place, state) for item, place in zip(self.items, self.places)]}
+
+    def _result(self, item: TcItem, place: Place, state: State) -> dict[str, t.Any]:
+        """One item of the returned ``interfaces``."""
+        label = place.label or HOST
+        root = state.get(qdisc_key(label, item.device, 0xFFFFFFFF)) if place.label else None
+        timer = state.get((Timer.KIND, label, item.device))
+        limited = self.limited.get((label, item.device)) if place.label else None
+        return {
+            "container": place.name, "container_id": place.ident, "runtime": place.runtime, "device": item.device,
+            "ends_in": _tc_timer.left(timer) if isinstance(timer, Timer) and timer.record else None,
+            "root": root.public() if isinstance(root, Qdisc) else {},
+            "bandwidth": _bandwidth.rates_at(limited, state) if limited is not None else {},
+        }
 
     def finish(self, plan: Plan, namespaces: Namespaces, state: State) -> None:
         """Nothing is left to be done."""
-
-
-def _result(item: TcItem, place: Place, state: State) -> dict[str, t.Any]:
-    """One item of the returned ``interfaces``."""
-    label = place.label or HOST
-    root = state.get(qdisc_key(label, item.device, 0xFFFFFFFF)) if place.label else None
-    timer = state.get((Timer.KIND, label, item.device))
-    return {
-        "container": place.name, "container_id": place.ident, "runtime": place.runtime, "device": item.device,
-        "ends_in": _tc_timer.left(timer) if isinstance(timer, Timer) and timer.record else None,
-        "root": root.public() if isinstance(root, Qdisc) else {},
-    }

@@ -368,6 +368,10 @@ interfaces:
       description: The qdisc at the root, with what is not usual; empty for the kernel's default.
       type: dict
       returned: always
+    bandwidth:
+      description: The rates that O(bandwidth) holds to, C(ingress) and C(egress), where there are any.
+      type: dict
+      returned: always
 """
 
 from ansible_collections.pipework.containers.plugins.module_utils._module import CONTAINER, run_module

@@ -163,7 +163,8 @@ def filters(host: Host, device: str) -> list[str]:
 
 def test_B13_tc_limits_each_direction_and_it_is_measured(bus: Host) -> None:
     end = bus.attach("a", addresses=["10.6.0.1/24"])["attachments"][0]["local_interface"]
-    assert of_qdiscs(shape(bus, bandwidth=SLOW_OUT)) == ["create", "create"]
+    done = shape(bus, bandwidth=SLOW_OUT)
+    assert of_qdiscs(done) == ["create", "create"] and done["interfaces"][0]["bandwidth"] == SLOW_OUT
     assert shapers(bus) == [("eth1", 500_000), (end, 2_000_000)]
     assert bus.ok("ping", "-c", "1", "-w", "10", "-q", "10.6.0.2", ns="a")
     assert throughput(bus, 1_000_000, "a", "b", "10.6.0.2") < 4_400_000
@@ -265,6 +266,7 @@ def test_B13_tc_drops_where_there_is_no_end_of_ours_on_the_host(cable: Host) -> 
     cable.sh("tc", *theirs.format(9).split(), ns="a")
     before = filters(cable, "eth1")
     done = shape(cable, bandwidth=SLOW_OUT)
+    assert done["interfaces"][0]["bandwidth"] == SLOW_OUT
     assert [(each["action"], each["kind"]) for each in done["operations"]] == [
         ("create", "qdisc"), ("create", "tc_filter"),
     ]  # fmt: skip

@@ -53,7 +53,7 @@ PURE_FOLDERS = ("_dhcp_clients", "_grammar", "_kinds")
 PURE_MAY_IMPORT = PURE | {"_filter", "_grammar", "_filter_iptables", "_filter_nft", "_kinds", "_dhcp_clients"}
 PURE |= {  # of traffic control
     "_bandwidth", "_tc_actions", "_tc_filters", "_tc_flower", "_tc_mirror", "_tc_model", "_tc_options", "_tc_spec",
-    "_tc_purge", "_tc_tree", "_tc_units", "_tc_wish",
+    "_tc_limits", "_tc_purge", "_tc_tree", "_tc_units", "_tc_wish",
 }
 PURE_FOLDERS += ("_tc",)
 PURE |= {"_containerlab", "_schema", "_topology", "_topology_check", "_topology_evpn", "_topology_report"}
