@@ -8,7 +8,7 @@ import typing as t
 from ._bandwidth import ATTACHMENT, MAKERS, TASK, Bandwidth, Place, limits_at, maker_of, wanted
 from ._errors import PipeworkError
 from ._facts import Facts
-from ._plan import Absent, Desired, KernelObject, Key, State
+from ._plan import Absent, Desired, KernelObject, State
 from ._tc_actions import MARK
 from ._tc_filters import TcFilter
 from ._tc_model import Qdisc, Timer, ours
@@ -61,19 +61,9 @@ def _wanted(item: TcItem, place: Place, state: State, purge: bool) -> t.Iterator
         return
     limits = t.cast(Bandwidth, item.bandwidth)
     yield from wanted(limits, place, state, TASK, may_replace)
-    for have in (state.get(key) for key in place.queues if key is not None):
-        way = limits.egress if have is not None and have.key == place.queues[0] else limits.ingress
-        if have is not None and way is not None and maker_of(have) is None:
-            yield from (Absent(key) for key in _standing_on(have.key, state))
-            yield Absent((Timer.KIND, have.ns, t.cast(Qdisc, have).device))
-
-
-def _standing_on(root: Key, state: State) -> list[Key]:
-    """The classes, qdiscs and filters of a tree, which would else be had back."""
-    found = [root]
-    for above in found:
-        found += [key for key, each in state.items() if each.carrier == above and key not in found]
-    return found[1:]
+    have = state.get(place.queues[0])
+    if limits.egress is not None and have is not None and maker_of(have) is None:
+        yield Absent((Timer.KIND, place.label, place.interface))
 
 
 def _is_marked(each: TcFilter) -> bool:

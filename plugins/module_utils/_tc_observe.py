@@ -46,7 +46,7 @@ def observe_interfaces(
             continue
         used.setdefault(label, set()).add(name)
         end = facts.host_end(label, device)
-        if end is not None and label != HOST:
+        if end is not None:
             used.setdefault(HOST, set()).add(end.name)
             above[link_key(HOST, end.name)] = link_key(label, name)
     found: list[KernelObject] = []

@@ -13,7 +13,7 @@ import typing as t
 
 from ._bandwidth import TASK, maker_of
 from ._facts import Facts, link_key
-from ._model import HOST
+from ._model import HOST, owner_fields
 from ._plan import Absent, Desired, KernelObject, Key, State
 from ._tc_filters import TcFilter
 from ._tc_limits import place_of
@@ -28,10 +28,11 @@ def surplus(
     """Of all interfaces of one container. ``items``: those that are listed of it; ``desired``: what all items want."""
     rooted = {item.device for item in items if item.state == "present" and _has_a_root(item)}
     for name, device in facts.devices[label].items():
-        # A pair's end on the host has what the container at the other end gets.
+        # A pair's end on the host has what the container at the other end gets, and its mirrors.
         others = label == HOST and device.type == "veth"
         if name not in rooted:
-            yield from _root(label, name, state, desired, others)
+            far = label == HOST and (owner_fields(device.owner) or (name,))[-1] != name
+            yield from _root(label, name, state, desired, far)
         place = place_of(facts, label, name)
         if place.end is not None:
             waits = state.get(place.queues[1]) if place.queues[1] else None
@@ -51,11 +52,11 @@ def _has_a_root(item: TcItem) -> bool:
 
 
 def _root(
-    label: str, name: str, state: State, desired: Desired, others: bool,
+    label: str, name: str, state: State, desired: Desired, far: bool,
 ) -> t.Iterator[KernelObject | Absent]:
     have, timer = state.get(qdisc_key(label, name, ROOT)), state.get((Timer.KIND, label, name))
     if isinstance(have, Qdisc):
-        limit = maker_of(have) == TASK and not others
+        limit = maker_of(have) == TASK and not far
         if have.key in desired or not (ours(have.handle) or limit or _times(timer, have)):
             return  # a timer that is about something else has its own end
         before = timer.restore if isinstance(timer, Timer) else None

@@ -9,7 +9,7 @@ from . import _tc_limits, _tc_mirror, _tc_tree
 from ._bandwidth import TASK, maker_of
 from ._errors import PipeworkError
 from ._facts import Facts, link_key
-from ._plan import Absent, Desired, KernelObject, State
+from ._plan import Absent, Desired, KernelObject, Key, State
 from ._tc import QDISCS
 from ._tc_filters import TcFilter
 from ._tc_model import DOOR, ROOT, Qdisc, TcClass, Timer, ours, qdisc_key
@@ -30,7 +30,20 @@ def wanted(
             _tc_limits.with_limits(item, place, state, found, purge)
         except PipeworkError as error:
             raise item.refuse(str(error)) from None
+    for want in [want for want in found.values() if isinstance(want, Qdisc) and want.parent != DOOR]:
+        have = state.get(want.key)
+        if have is not None and want.differences(have) & {"kind", "handle"}:
+            for key in _standing_on(have.key, state):
+                found.setdefault(key, Absent(key))
     return list(found.values())
+
+
+def _standing_on(root: Key, state: State) -> list[Key]:
+    """The classes, qdiscs and filters of a tree, which could not be had back on another root."""
+    found = [root]
+    for above in found:
+        found += [key for key, each in state.items() if each.carrier == above and key not in found]
+    return found[1:]
 
 
 def _wanted(

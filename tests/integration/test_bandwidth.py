@@ -195,6 +195,26 @@ def test_B13_an_attachment_and_tc_agree(bus: Host) -> None:
     assert shapers(bus) == []
 
 
+def test_B13_interfaces_of_the_host_itself(bus: Host) -> None:
+    """One of an attachment, both of whose ends are on the host, and one of somebody's; ends of containers' stay."""
+    bus.attach("a")
+    shape(bus, bandwidth=BOTH)
+    bus.sh("ip", "link", "add", "n0", "type", "veth", "peer", "name", "n1")
+    before = shapers(bus)
+    mine: dict[str, Any] = {"runtime": "host", "host_interface": "br1", "interface": "x1", "bandwidth": BOTH}
+    bus.run(**mine)
+    assert not bus.run(**mine)["changed"]
+    host: dict[str, Any] = {"container": None, "runtime": "host"}
+    listed = [{"device": "x1", "bandwidth": BOTH}, {"device": "n0", "bandwidth": {"egress": "1mbit"}}]
+    assert of_qdiscs(shape(bus, **host, interfaces=listed)) == ["create"]
+    assert of_qdiscs(shape(bus, **host, purge=True, interfaces=listed[:1])) == ["delete"]
+    assert of_qdiscs(shape(bus, **host, device="x1", bandwidth={})) == ["delete", "delete"]
+    assert of_qdiscs(shape(bus, **host, interfaces=listed)) == ["create"] * 3
+    assert not bus.run(**mine)["changed"]
+    assert of_qdiscs(shape(bus, **host, purge=True, interfaces=[])) == ["delete"] * 3
+    assert shapers(bus) == before
+
+
 def test_B13_B11_purge_takes_limits_of_tc_that_are_not_listed(bus: Host) -> None:
     """a has limits on eth1, by tc, and on eth2, by its attachment; b has one by tc, and what others made on eth2."""
     limit(bus)

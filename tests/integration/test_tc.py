@@ -54,6 +54,8 @@ def what(done: dict[str, Any]) -> list[tuple[str, str]]:
 
 def shown(host: Host, ns: str = "a", device: str = "eth1") -> list[dict[str, Any]]:
     found = json.loads(host.sh("tc", "-j", "-d", "qdisc", "show", "dev", device, ns=ns))
+    for each in found:
+        each.get("options", {}).pop("direct_packets_stat", None)  # counts
     return [{k: v for k, v in each.items() if k != "refcnt"} for each in found]
 
 
@@ -232,3 +234,24 @@ def test_B11_purge_takes_what_is_ours_and_not_listed(wire: Host) -> None:
         tc(wire, purge=True, tbf=TBF)
     with pytest.raises(PipeworkError, match=r"interfaces\[0\]: netem: say what the interface shall have"):
         tc(wire, interfaces=[{"container": "b"}])
+
+
+def test_P34_a_tree_makes_room_for_another_kind_of_qdisc(wire: Host) -> None:
+    tree = {
+        "qdiscs": [{"kind": "htb", "default": 16}, {"kind": "pfifo", "parent": "7077:10", "handle": "10:"}],
+        "classes": [{"classid": "7077:10", "rate": "1mbit"}],
+        "filters": [{"parent": "7077:", "match": ["ip dst 10.9.0.0/16"], "classid": "7077:10"}],
+    }
+    for options in ({"tbf": TBF}, {"qdiscs": [{"kind": "tbf", **TBF}]}, {"htb": {"default": 16}, "handle": "8:"}):
+        shape(wire, **tree)
+        before = shown(wire)
+        for place in range(len(tc(wire, check=True, **options)["operations"])):
+            with pytest.raises(PipeworkError, match=r"everything is as it was|Nothing was changed"):
+                tc(wire, step=failing_at(place), **options)
+            assert shown(wire) == before
+        shape(wire, **options)
+        assert len(shown(wire)) == 1 and wire.sh("tc", "filter", "show", "dev", "eth1", ns="a") == ""
+        shape(wire, state="absent", force=True)
+    shape(wire, **tree)
+    shape(wire, htb={"default": 10})  # of the same kind: what stands on it stays
+    assert "7077:10" in wire.sh("tc", "class", "show", "dev", "eth1", ns="a")
