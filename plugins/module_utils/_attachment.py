@@ -187,7 +187,7 @@ def _normalized(params: Params, names: Names | None) -> dict[str, t.Any]:
         "local_interface": local_interface and norm.interface_name(local_interface, "local_interface"),
         "addresses": None if addresses is None else _addresses(addresses),
         "append": bool(params.get("append")),
-        "gateway": None if gateway is None else tuple(norm.address(g, "gateway") for g in gateway if str(g).strip()),
+        "gateway": None if gateway is None else tuple(norm.gateway(g, "gateway") for g in gateway if str(g).strip()),
         **_dhcp(params),
         **{name: None if params.get(name) is None else bool(params[name]) for name in SWITCHES},
         "mac_address": None if given("mac_address") is None else norm.mac_address(params["mac_address"]),
@@ -283,6 +283,13 @@ def _addresses(values: t.Iterable[t.Any]) -> tuple[str, ...]:
     return tuple(address for address in found if address is not None)
 
 
+def check_gateways(item: Attachment, addresses: t.Iterable[str]) -> None:
+    """That they are not the interface's own addresses, and no network's. Raises PipeworkError."""
+    for why in (norm.no_gateway(gateway, addresses) for gateway in item.gateway or ()):
+        if why is not None:
+            raise PipeworkError(f"gateway: {why}")
+
+
 def _check_together(item: Attachment, peered: bool) -> None:
     if item.state != "present":
         return
@@ -346,10 +353,7 @@ def _check_together(item: Attachment, peered: bool) -> None:
     twice = [host for host in hosts if hosts.count(host) > 1]
     if twice:
         raise PipeworkError(f"addresses: {twice[0]} is listed twice for {item.title}.")
-    own = set(hosts)
-    for gateway in item.gateway or ():
-        if gateway in own:
-            raise PipeworkError(f"gateway: {gateway} is the interface's own address; the gateway is another machine.")
+    check_gateways(item, item.addresses or ())
     with_ipv6 = any(norm.family(address) == 6 for address in (item.addresses or ()) + (item.gateway or ()))
     with_ipv6 = with_ipv6 or bool(item.accept_ra or item.dhcp6)
     if item.mtu is not None and item.mtu < norm.MTU_MIN_IPV6 and with_ipv6:

@@ -7,9 +7,10 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ._attachment import Attachment
+from ._attachment import Attachment, check_gateways
 from ._dhcp_lease import Grant
 from ._facts import link_key
+from ._items import blaming
 from ._leases import drops, grant_of, held, routes_of
 from ._model import PROTOCOL, TABLE_KEPT, TABLE_MAIN, Address, Route, default_metric, default_route
 from ._normalize import MTU_MIN_IPV6, broadcast, family, on_link
@@ -39,6 +40,8 @@ def layer3(item: Attachment, label: str, scene: Scene) -> t.Iterator[KernelObjec
         yield from (Absent(address.key) for address in have if address.address not in wanted)
         have = []
     reachable = tuple(wanted) + tuple(address.address for address in have)
+    with blaming(item.where):  # also with the addresses that are there already
+        check_gateways(item, reachable)
     if item.table is not None:  # the gateways are there, see _source_routing
         for version in (4, 6) if item.gateway is not None else ():
             yield from default_back(label, item.interface, version, scene)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import re
+import typing as t
 
 from ._errors import PipeworkError
 
@@ -48,10 +49,11 @@ def interface_address(value: object, option: str) -> str | None:
             f"{option}: {text!r}: {mask!r} is not a netmask; "
             f"a prefix length from 1 to {32 if address.version == 4 else 128} would be right."
         ) from None
-    embedded = address.version == 6 and int(address) >> 32 in (0, 0xFFFF)  # ::1, and IPv4 in IPv6's clothes
-    if address.is_multicast or address.is_unspecified or embedded or str(address) == "255.255.255.255":
+    what = _of_no_host(address)
+    if what is not None:
         raise PipeworkError(
-            f"{option}: {text!r} cannot be the address of an interface; a unicast address would be right."
+            f"{option}: {text!r} cannot be the address of an interface: it is {what}; "
+            "a unicast address would be right."
         )
     if address.version == 6 and address.is_link_local:
         raise PipeworkError(
@@ -62,11 +64,66 @@ def interface_address(value: object, option: str) -> str | None:
         raise PipeworkError(
             f"{option}: {text!r} is the broadcast address of its network; the address of a single host would be right."
         )
+    if address == interface.network.network_address and broadcast(str(interface)) is not None:
+        raise PipeworkError(
+            f"{option}: {text!r} is the address of the network itself; that of a single host, such as "
+            f"{address + 1}/{interface.network.prefixlen}, would be right."
+        )
     if interface.network.prefixlen == 0:
         raise PipeworkError(
             f"{option}: {text!r}: a prefix length of 0 would make the whole Internet local; use 1 or more."
         )
     return f"{address}/{interface.network.prefixlen}"
+
+
+def spelled(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    """As the kernel's tools print it; Python writes IPv4 inside of IPv6 in one way or the other, as old as it is."""
+    high, low = int(address) >> 32, int(address) & 0xFFFFFFFF
+    if address.version == 6 and (high == 0xFFFF or high == 0 and low > 0xFFFF):
+        return f"::{'ffff:' if high else ''}{ipaddress.IPv4Address(low)}"
+    return str(address)
+
+
+def _of_no_host(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str | None:
+    """What an address is that neither an interface nor a router can have; None where they can."""
+    number = int(address)
+    if address.is_multicast:
+        return "that of a group (multicast)"
+    if address.version == 6:
+        words = {0: "one of the machine itself", 0xFFFF: "one of IPv4 in the clothes of IPv6"}
+        return words.get(number >> 32)
+    if number == 0xFFFFFFFF:
+        return "the broadcast address of all networks"
+    return {0: "one of 'this network' (0.0.0.0/8)", 127: "one of the machine itself (127.0.0.0/8)"}.get(
+        number >> 24, "reserved (240.0.0.0/4)" if number >> 28 == 15 else None
+    )
+
+
+def gateway(value: object, option: str) -> str:
+    """The address of a router."""
+    found = address(value, option)
+    what = _of_no_host(ipaddress.ip_address(found))
+    if what is not None:
+        raise PipeworkError(
+            f"{option}: {str(value).strip()!r} cannot be the address of a router: it is {what}; "
+            "a unicast address would be right."
+        )
+    return found
+
+
+def no_gateway(gateway: str, addresses: t.Iterable[str]) -> str | None:
+    """Why an interface with these addresses cannot have a gateway, None where it can."""
+    for each in addresses:
+        interface = ipaddress.ip_interface(each)
+        if gateway == str(interface.ip):
+            return f"{gateway} is the interface's own address; the gateway is another machine."
+        end = broadcast(each)
+        if end is not None and gateway in (end, str(interface.network.network_address)):
+            what = "broadcast address" if gateway == end else "address"
+            return (
+                f"{gateway} is the {what} of the network {interface.network}; that of a router in it would be right."
+            )
+    return None
 
 
 def address(value: object, option: str) -> str:

@@ -53,9 +53,9 @@ class RouteJob:
         desired: Desired = {}
         shown: set[Key] = set()
         for label in dict.fromkeys(found.label for found in self.places if found.label is not None):
-            ground = self.grounds[label] = self._ground(namespaces, label)
-            state.update((route.key, route) for route in ground.routes)
             mine = [item for item, found in zip(self.items, self.places) if found.label == label]
+            ground = self.grounds[label] = self._ground(namespaces, label, mine)
+            state.update((route.key, route) for route in ground.routes)
             wanted = {each.key: each for each in wanted_routes(mine, ground)}
             if self.purge:
                 wanted.update((gone.key, gone) for gone in purged(mine, ground, self.tables, self.protocol))
@@ -63,9 +63,11 @@ class RouteJob:
         shown.update(desired)
         return Picture(state, desired, shown)
 
-    def _ground(self, namespaces: Namespaces, label: str) -> Ground:
+    def _ground(self, namespaces: Namespaces, label: str, items: t.Sequence[RouteItem]) -> Ground:
         names = {device.index: device.name for device in namespaces[label].devices().values()}
         ground = Ground.of(label, set(names.values()), namespaces[label].routes(names, every=True))
+        if any(":" in (item.route.source or "") for item in items):
+            ground.tentative = {each.address.partition("/")[0] for each in namespaces[label].addresses(names)}
         return ground.with_coming(self.coming)
 
     def results(self, state: State) -> dict[str, t.Any]:

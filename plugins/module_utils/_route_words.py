@@ -133,7 +133,9 @@ def prefix(value: t.Any, option: str, version: int | None = None) -> str:
         raise PipeworkError(f"{option}: {text!r} is of IPv{network.version}, but the family is IPv{version}.")
     if ipaddress.ip_address(host) != network.network_address:
         raise PipeworkError(f"{option}: {text!r} has bits beyond its length; maybe you meant {network}?")
-    return "default" if network.prefixlen == 0 else str(network)
+    if network.prefixlen == 0:
+        return "default"
+    return f"{norm.spelled(network.network_address)}/{network.prefixlen}"
 
 
 def usual_table(kind: int) -> int:
@@ -145,7 +147,7 @@ def version_of(text: str) -> int:
     return 6 if ":" in text else 4
 
 
-def metrics(options: t.Mapping[str, t.Any]) -> tuple[tuple[str, t.Any], ...]:
+def metrics(options: t.Mapping[str, t.Any], version: int = 4) -> tuple[tuple[str, t.Any], ...]:
     """The metrics of a route, as the kernel keeps them. Zero is none."""
     found: dict[str, t.Any] = {}
     for name, value in options.items():
@@ -153,6 +155,9 @@ def metrics(options: t.Mapping[str, t.Any]) -> tuple[tuple[str, t.Any], ...]:
             continue
         attribute, factor, most = METRICS[name]
         kept = min(_amount(value, name, factor), most)
+        least = norm.MTU_MIN_IPV6 if version == 6 else norm.MTU_MIN
+        if name == "mtu" and 0 < kept < least:
+            raise PipeworkError(f"mtu: {value} is less than IPv{version} can do with; {least} to {most} would be right.")
         if kept:
             found[attribute] = kept
     features = options.get("features") or ()

@@ -181,7 +181,7 @@ def _route(params: Params, names: words.Names, state: str) -> tuple[ExactRoute, 
         scope=_scope(value("scope"), version, kind, bool(gateway or hops)),
         onlink=onlink, protocol=None if value("protocol") is None else names.protocol(value("protocol")), type=kind,
         source=None if value("source") is None else _source(value("source"), version),
-        metrics=words.metrics(options) or None,
+        metrics=words.metrics(options, version) or None,
         preference=_preference(value("preference"), version), nexthops=hops or None, encap=encap,
         origin=_origin(value("source_prefix"), version),
         tos=0 if value("tos") is None else words.number(value("tos"), "tos", 255),
@@ -216,7 +216,7 @@ def _device(value: t.Any, option: str) -> str:
 def _gateway(value: t.Any, option: str, version: int) -> str | None:
     if value is None:
         return None
-    gateway = norm.address(value, option)
+    gateway = norm.gateway(value, option)
     if version == 6 and norm.family(gateway) == 4:
         raise PipeworkError(f"{option}: {gateway} is of IPv4; an IPv6 route needs a gateway of IPv6.")
     return gateway
@@ -251,7 +251,7 @@ def _source(value: t.Any, version: int) -> str:
         raise PipeworkError(f"source: {value!r} is not an IP address; one of the container's would be right.") from None
     if source.version != version:
         raise PipeworkError(f"source: {value} is of IPv{source.version}, but the route is of IPv{version}.")
-    return str(source)
+    return norm.spelled(source)
 
 
 def _origin(value: t.Any, version: int) -> str:

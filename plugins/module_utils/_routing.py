@@ -15,6 +15,7 @@ from ._plan import Absent, KernelObject, Key
 from ._routes import NO_WAY, ExactRoute, RouteItem, ours
 
 ATTACHED = (PROTOCOL, PROTOCOL_LISTED)
+LOCAL, BROADCAST = words.TYPES["local"], words.TYPES["broadcast"]
 Wanted = t.Union[KernelObject, Absent]
 
 
@@ -27,6 +28,7 @@ class Ground:
     routes: list[ExactRoute]
     kernels: list[ExactRoute]
     coming: list[ExactRoute] = dataclasses.field(default_factory=list)  # that the kernel will make
+    tentative: t.Collection[str] = ()  # addresses of IPv6 that the kernel does not go by yet
 
     def with_coming(self, wanted: t.Iterable[Wanted]) -> Ground:
         """With what the same run makes: interfaces and addresses."""
@@ -35,8 +37,12 @@ class Ground:
             if isinstance(each, Link) and each.ns == self.label:
                 devices.add(each.ifname)
             elif isinstance(each, Address) and each.ns == self.label:
-                network = ipaddress.ip_interface(each.address).network
-                coming.append(ExactRoute(self.label, network.version, str(network), device=each.device))
+                interface = ipaddress.ip_interface(each.address)
+                network, place = interface.network, (self.label, interface.version)
+                coming.append(ExactRoute(*place, str(network), device=each.device))
+                coming.append(ExactRoute(*place, str(ipaddress.ip_network(interface.ip)), type=LOCAL))
+                if each.broadcast:
+                    coming.append(ExactRoute(*place, f"{each.broadcast}/32", device=each.device, type=BROADCAST))
             elif isinstance(each, Route) and each.ns == self.label:
                 coming.append(ExactRoute.of(each))
         return dataclasses.replace(self, devices=devices, coming=coming)
@@ -171,6 +177,7 @@ def purged(
 def check_way(item: RouteItem, ground: Ground, also: t.Sequence[Route] = ()) -> None:
     """That devices are there and gateways can be reached, before anything is touched."""
     route = item.route
+    _check_source(item, ground)
     ways = route.nexthops or (Hop(route.gateway, route.device, onlink=bool(route.onlink)),)
     near = [each for each in (*ground.routes, *ground.kernels, *ground.coming, *also) if _leads_to_a_link(each)]
     for gateway, device, _weight, onlink, _encap in ways:
@@ -180,6 +187,7 @@ def check_way(item: RouteItem, ground: Ground, also: t.Sequence[Route] = ()) -> 
                 f"device: {device} does not exist in {ground.label} (which has {known}); "
                 "pipework_attach makes interfaces."
             )
+        _check_gateway(item, ground, gateway, device)
         if gateway is None or onlink or ipaddress.ip_address(gateway).is_link_local:
             continue
         if not any(reaches(each, gateway) and device in (None, each.device) for each in near):
@@ -189,6 +197,34 @@ def check_way(item: RouteItem, ground: Ground, also: t.Sequence[Route] = ()) -> 
                 f"gateway: {gateway} is not on a network of {ground.label}{through} (which has {nets}); attach it "
                 "there first with pipework_attach, or say 'device' and 'onlink: true'."
             )
+
+
+def _check_gateway(item: RouteItem, ground: Ground, gateway: str | None, device: str | None) -> None:
+    """What the kernel keeps for itself is no router: its own addresses, and those that mean all on a network."""
+    for each in (*ground.kernels, *ground.coming) if gateway is not None else ():
+        if each.type == LOCAL and reaches(each, gateway):
+            raise item.refuse(
+                f"gateway: {gateway} is an address of {ground.label} itself; that of another machine would be right."
+            )
+        if each.type == BROADCAST and reaches(each, gateway) and device in (None, each.device):
+            raise item.refuse(
+                f"gateway: {gateway} is a broadcast address of {each.device}; that of a router would be right."
+            )
+
+
+def _check_source(item: RouteItem, ground: Ground) -> None:
+    """The kernel takes only an address of the namespace for what packets are sent from."""
+    source = item.route.source
+    if source is None or source in ground.tentative:
+        return
+    local = [each for each in (*ground.kernels, *ground.coming, *ground.routes, item.route) if each.type == LOCAL]
+    if any(reaches(each, source) for each in local):
+        return
+    mine = [each.destination.partition("/") for each in local if each.family == item.route.family]
+    there = ", ".join(sorted({host for host, _, length in mine if length in ("32", "128")})) or "none"
+    raise item.refuse(
+        f"source: {source} is not an address of {ground.label} (which has {there}); pipework_attach gives addresses."
+    )
 
 
 def _shown(route: Route, gateway: str) -> bool:

@@ -16,7 +16,7 @@ from ansible_collections.pipework.containers.plugins.module_utils._commands_job 
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 from ansible_collections.pipework.containers.plugins.module_utils._route_job import RouteJob
 from ansible_collections.pipework.containers.plugins.module_utils._run import run
-from tests.integration.lab import Host, Killed, Params, failing_at, killed_at
+from tests.integration.lab import Host, Killed, Params, failing_at, killed_at, refusal
 
 pytestmark = pytest.mark.root
 
@@ -539,3 +539,39 @@ def test_P32_B1_the_module_says_what_it_does(host: Host) -> None:
     assert not host.run(job=RouteJob, **gone, state="absent")["changed"]
     with pytest.raises(PipeworkError, match="gone"):
         host.run(job=RouteJob, **gone)
+
+
+@pytest.mark.parametrize(
+    ("wish", "why"),
+    [
+        ({"gateway": "10.1.0.255"}, "gateway: 10.1.0.255 is a broadcast address of eth1"),
+        ({"gateway": "10.1.0.1"}, "gateway: 10.1.0.1 is an address of netns:a itself"),
+        ({"gateway": "10.2.0.1", "device": "eth1", "onlink": True}, "gateway: 10.2.0.1 is an address of netns:a"),
+        ({"gateway": "127.0.0.2"}, "gateway: '127.0.0.2' cannot be the address of a router"),
+        ({"device": "eth1", "source": "10.1.0.9"}, "source: 10.1.0.9 is not an address of netns:a (which has 10.1.0.1"),
+        ({"device": "eth1", "mtu": 10}, "mtu: 10 is less than IPv4 can do with; 68 to 65520 would be right"),
+        ({"destination": "fd40::/32", "gateway": "fd01::1"}, "gateway: fd01::1 is an address of netns:a itself"),
+        ({"destination": "fd40::/32", "device": "eth1", "source": "fd01::99"}, "source: fd01::99 is not an address"),
+        ({"destination": "fd40::/32", "device": "eth1", "metrics": {"mtu": 1000}}, "mtu: 1000 is less than IPv6"),
+    ],
+)
+def test_P32_what_the_kernel_would_refuse_is_refused_before(host: Host, wish: Params, why: str) -> None:
+    before = host.snapshot()
+    said = refusal(lambda: route(host, NET, {"destination": "10.65.0.0/16", **wish}))
+    assert said is not None and said.startswith(f"routes[1]: {why}"), said
+    host.assert_as(before)
+
+
+def test_P32_a_source_of_any_interface_and_of_a_local_route(host: Host) -> None:
+    host.sh("ip", "route", "add", "local", "10.77.0.0/16", "dev", "lo", ns="a")
+    host.sh("ip", "address", "add", "10.3.0.1/24", "dev", "eth2", "valid_lft", "900", "preferred_lft", "900", ns="a")
+    for source in ("10.2.0.1", "10.3.0.1", "10.77.1.2", "127.0.0.1"):
+        assert route(host, {"destination": "10.64.0.0/16", "device": "eth1", "source": source})["changed"]
+    assert route(host, {"destination": "fd40::/32", "device": "eth1", "source": "fd02::1"})["changed"]
+
+
+def test_P32_ipv4_inside_of_ipv6_and_groups_are_destinations(host: Host) -> None:
+    mapped = {"destination": "::ffff:0:0/96", "type": "unreachable"}
+    route(host, {"destination": "::ffff:10.0.0.0/104", "device": "eth1"}, mapped)
+    route(host, {"destination": "224.0.0.0/4", "device": "eth1"})
+    assert [line.split()[1] for line in table(host)] == ["224.0.0.0/4", "::ffff:10.0.0.0/104", "::ffff:0.0.0.0/96"]

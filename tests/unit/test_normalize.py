@@ -76,6 +76,11 @@ def test_P8_an_address_without_netmask_gets_the_classic_help(given: str, meant: 
         ("::ffff:10.0.0.1/120", "unicast"),
         ("255.255.255.255/32", "unicast"),
         ("192.168.1.255/24", "broadcast address"),
+        ("192.168.1.0/24", "the network itself; that of a single host, such as 192.168.1.1/24, would be right."),
+        ("10.0.0.4/30", "the network itself"),
+        ("127.0.0.1/8", "the machine itself (127.0.0.0/8); a unicast address would be right."),
+        ("240.0.0.1/24", "reserved (240.0.0.0/4); a unicast address would be right."),
+        ("0.1.2.3/24", "'this network'"),
         ("fe80::1/64", "link-local"),
         ("fe80::1%eth0/64", "zone"),
     ],
@@ -130,11 +135,15 @@ def test_P10_whether_a_gateway_is_on_the_link(gateway: str, addresses: tuple[str
 
 
 @pytest.mark.parametrize(
-    "given", ["10.0.0.256", "10.0.0.1/24", "router", "", "224.0.0.1", "0.0.0.0", "::", "fe80::1%eth0"]
+    "given",
+    [
+        "10.0.0.256", "10.0.0.1/24", "router", "", "224.0.0.1", "0.0.0.0", "::", "fe80::1%eth0", "127.0.0.1",
+        "255.255.255.255", "240.0.0.1", "0.0.0.1", "ff02::1", "::1", "::ffff:10.1.1.2",
+    ],
 )
 def test_P9_impossible_gateways_are_refused_with_option_and_value(given: str) -> None:
     with pytest.raises(PipeworkError, match=r"would be right|such as") as caught:
-        norm.address(given, "gateway")
+        norm.gateway(given, "gateway")
     assert str(caught.value).startswith(f"gateway: {given!r}")
 
 
@@ -246,3 +255,29 @@ def test_P6_different_containers_get_different_names() -> None:
 @given(st.text())
 def test_a_bridges_own_address_is_local_and_unicast(seed: str) -> None:
     assert norm.mac_address(norm.stable_mac("bridge", seed)).startswith("02:")
+
+
+@pytest.mark.parametrize(
+    ("gateway", "addresses", "why"),
+    [
+        ("10.1.1.1", ("10.1.1.1/24",), "own address"),
+        ("10.1.1.0", ("10.1.1.1/24",), "the address of the network 10.1.1.0/24"),
+        ("10.1.1.255", ("10.0.0.1/8", "10.1.1.1/24"), "the broadcast address of the network 10.1.1.0/24"),
+        ("10.1.1.0", ("10.1.1.1/31",), None),
+        ("10.1.1.1", ("10.1.1.0/31",), None),
+        ("10.1.1.0", ("10.1.1.1/32",), None),
+        ("10.1.1.0", ("10.1.0.1/16",), None),
+        ("fd00::", ("fd00::1/64",), None),
+    ],
+)
+def test_P9_what_is_no_router_on_a_network(gateway: str, addresses: tuple[str, ...], why: str | None) -> None:
+    found = norm.no_gateway(gateway, addresses)
+    assert found is None if why is None else why in str(found)
+
+
+@pytest.mark.parametrize(
+    ("address", "spelled"),
+    [("::FFFF:a00:1", "::ffff:10.0.0.1"), ("::a00:1", "::10.0.0.1"), ("::1", "::1"), ("FD00::1", "fd00::1")],
+)
+def test_P32_ipv4_inside_of_ipv6_is_spelled_as_the_kernel_does(address: str, spelled: str) -> None:
+    assert norm.spelled(ipaddress.ip_address(address)) == spelled

@@ -161,7 +161,7 @@ def _address(words: Words, family: int | None, params: dict[str, t.Any]) -> None
     cidr = norm.interface_address(address, where)
     params.update({"addresses": [cidr]} if cidr else {})  # with 0/0 the container sees to its addresses itself
     if at:
-        params["gateway"] = [norm.address(gateway, f"{words.option}: {words.line!r}: gateway")]
+        params["gateway"] = [norm.gateway(gateway, f"{words.option}: {words.line!r}: gateway")]
     for each in [*params.get("addresses", ()), *params.get("gateway", ())]:
         if family not in (None, norm.family(each)):
             raise words.wrong(f"does not belong to '-a {family}', which can be left out")
