@@ -66,7 +66,7 @@ def _sysctls(work: Plan, namespaces: Namespaces, done: Plan) -> Failure:
             try:
                 namespaces[want.ns].write_sysctl(path_of(want.parameter, want.device), want.value)
             except OSError as error:
-                return operation, error
+                return operation, want.refused(str(error.strerror))
         done.append(operation)
     return None
 

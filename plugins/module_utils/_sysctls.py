@@ -14,6 +14,9 @@ PLACEHOLDER = "IFNAME"
 KNOWN = ("net.ipv4.conf", "net.ipv6.conf", "net.ipv4.neigh", "net.ipv6.neigh", "net.mpls.conf")
 NAME = re.compile(rf"({'|'.join(re.escape(each) for each in KNOWN)})\.(.+)\.([a-z0-9_]+)")
 VALUE_MAX = 64
+OF_TEXT = ".stable_secret"  # an address of IPv6; all others are numbers
+WHOLE = re.compile(r"0|-?[1-9][0-9]{0,9}", re.ASCII)
+NUMBER_MIN, NUMBER_MAX = -2**31, 2**32 - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +37,13 @@ class Sysctl(KernelObject):
     @property
     def carrier(self) -> Key:
         return ("link", self.ns, self.device)
+
+    def refused(self, why: str) -> PipeworkError:
+        """The kernel's no, which knows best which numbers a parameter takes."""
+        return PipeworkError(
+            f"sysctls: {self.parameter}: the kernel does not take {self.value!r} ({why}); its documentation "
+            "(ip-sysctl) says what would be right"
+        )
 
 
 def from_option(option: t.Mapping[t.Any, t.Any]) -> tuple[tuple[str, str], ...]:
@@ -58,6 +68,14 @@ def _value(name: object, value: object) -> str:
     text = str(int(value)) if isinstance(value, bool) else str("" if value is None else value).strip()
     if not 0 < len(text) <= VALUE_MAX or not text.isascii() or not text.isprintable():
         raise PipeworkError(f"sysctls: {name}: {text!r} cannot be a value; a number would be right.")
+    if str(name).endswith(OF_TEXT):
+        return text
+    # Other ways to write a number the kernel takes, but does not show again.
+    if not WHOLE.fullmatch(text) or not NUMBER_MIN <= int(text) <= NUMBER_MAX:
+        raise PipeworkError(
+            f"sysctls: {name}: {text!r} is not a value of this parameter; a whole number (decimal, "
+            f"{NUMBER_MIN} to {NUMBER_MAX}) would be right."
+        )
     return text
 
 

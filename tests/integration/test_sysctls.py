@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from tests.integration.lab import Host, Killed, failing_at, killed_at
+from tests.integration.lab import Host, Killed, failing_at, killed_at, refusal
 
 pytestmark = pytest.mark.root
 
@@ -101,12 +101,17 @@ def test_B4_a_failure_at_every_operation_leaves_the_parameters_before(host: Host
 
 
 @pytest.mark.parametrize("wanted", ["many", "99999999999999"])
-def test_B4_a_value_that_the_kernel_refuses_takes_all_back(host: Host, wanted: str) -> None:
+def test_B14_a_value_that_is_no_number_is_refused_first(host: Host, wanted: str) -> None:
     before = host.snapshot()
-    with pytest.raises(
-        PipeworkError, match=r"create sysctl netns:a/net\.ipv4\.conf\.eth1\.arp_ignore failed: .*taken back"
-    ):
+    with pytest.raises(PipeworkError, match=f"^sysctls: net.ipv4.conf.IFNAME.arp_ignore: '{wanted}' is not a value"):
         host.attach(addresses=["10.9.0.1/24"], sysctls={"net.ipv4.conf.IFNAME.arp_ignore": wanted})
+    host.assert_as(before)
+
+
+def test_B4_a_value_that_the_kernel_refuses_takes_all_back(host: Host) -> None:
+    before = host.snapshot()
+    with pytest.raises(PipeworkError, match=r"create sysctl netns:a/net\.ipv6\.conf\.eth1\.mtu failed: .*taken back"):
+        host.attach(addresses=["10.9.0.1/24"], sysctls={"net.ipv6.conf.IFNAME.mtu": 9})
     host.assert_as(before)
 
 
@@ -133,3 +138,14 @@ def test_B16_the_module_takes_them(host: Host) -> None:
     assert host.module("pipework_attach", params)["changed"]
     assert not host.module("pipework_attach", params)["changed"]
     assert host.module("pipework_attach", {**params, "state": "absent"})["changed"]
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"), [("net.ipv6.conf.IFNAME.mtu", "10"), ("net.ipv6.conf.IFNAME.stable_secret", "abc")]
+)
+def test_B16_a_value_that_only_the_kernel_can_refuse(host: Host, name: str, wrong: str) -> None:
+    before = host.snapshot()
+    said = str(refusal(lambda: host.attach(sysctls={name: wrong})))
+    assert f"sysctls: {name}: the kernel does not take '{wrong}' (I" in said
+    assert "Errno" not in said and "everything is as it was" in said
+    host.assert_as(before)

@@ -61,3 +61,15 @@ def test_B16_values_that_cannot_be(value: Any) -> None:
 
 def test_B16_a_device_name_may_hold_dots() -> None:
     assert _sysctls.path_of("net.ipv4.conf.IFNAME.arp_ignore", "eth1.10") == "net/ipv4/conf/eth1.10/arp_ignore"
+
+
+@pytest.mark.parametrize("value", ["abc", "0x10", "010", "1.5", "-0", "4294967296", "-2147483649", "1 2", [1]])
+def test_B16_values_that_are_no_numbers(value: Any) -> None:
+    why = r"sysctls: net\.ipv4\.conf\.IFNAME\.arp_ignore: .* is not a value .*; a whole number .* would be right\.$"
+    with pytest.raises(PipeworkError, match=why):
+        _sysctls.from_option({"net.ipv4.conf.IFNAME.arp_ignore": value})
+
+
+def test_B16_numbers_below_zero_and_the_one_parameter_that_is_text() -> None:
+    name, secret = "net.ipv6.conf.IFNAME.accept_ra_rt_info_max_plen", "net.ipv6.conf.IFNAME.stable_secret"
+    assert _sysctls.from_option({name: -1, secret: "fd00::1"}) == ((name, "-1"), (secret, "fd00::1"))
