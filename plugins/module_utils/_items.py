@@ -12,6 +12,8 @@ from ._model import HOST
 
 Params = t.Mapping[str, t.Any]
 T = t.TypeVar("T")
+NAME_MAX = 255  # that of a file, in which each runtime keeps a container's name
+SHOWN_MAX = 80
 
 
 class Item:
@@ -51,11 +53,20 @@ def items_of(
     for number, item in enumerate(items):
         if number in leave_out:
             continue
-        own = {name: value for name, value in (item or {}).items() if value is not None}
-        found.append(read({**given, **own}, f"{many}[{number}]: "))
+        found.append(read(with_defaults(given, item), f"{many}[{number}]: "))
     return found
 
 
+def with_defaults(given: Params, item: Params | None) -> dict[str, t.Any]:
+    """An item's options, and the task's where it has none. Of the task's container and user an item has nothing that
+    says itself that it is about the host, or about a runtime that has no users."""
+    own = {name: value for name, value in (item or {}).items() if value is not None}
+    foreign = {"container"} if own.get("runtime") == "host" else set()
+    foreign |= {"runtime_user"} if own.get("runtime", "auto") not in OF_USERS else set()
+    return {**{name: value for name, value in given.items() if name not in foreign}, **own}
+
+
+OF_USERS = ("auto", "docker", "podman", "lxc")  # lxc says itself how a user's container is given
 WHO = frozenset({"container", "guest", "runtime", "runtime_user"})
 
 
@@ -72,7 +83,7 @@ def wholes_of(params: Params, many: str, scope: t.Collection[str] = ()) -> dict[
         own = {name: value for name, value in (item or {}).items() if value is not None}
         if own and not wishes and WHO.issuperset(own):
             try:
-                found[number] = container_of({**{name: params.get(name) for name in WHO}, **own})
+                found[number] = container_of(with_defaults({name: params.get(name) for name in WHO}, own))
             except PipeworkError as error:
                 raise PipeworkError(f"{many}[{number}]: {error}") from None
     return found
@@ -104,17 +115,36 @@ class Guest(t.Protocol):
 def container_of(params: Params) -> dict[str, str | None]:
     """The options that say which container is meant, checked."""
     runtime, container = params.get("runtime") or "auto", params.get("container")
+    user = params.get("runtime_user") or None
     if runtime == "host":
+        if container not in (None, ""):
+            raise PipeworkError(
+                f"container: {shortened(container)} stands beside 'runtime: host', which means the host itself; "
+                "leave one of them out."
+            )
         container = None
     elif container in (None, ""):
         raise PipeworkError("container: say which container; only 'runtime: host' goes without.")
     if any(ord(c) < 32 for c in str(container or "")):
-        raise PipeworkError(f"container: {container!r} holds control characters, which no container's name does.")
+        words = "holds control characters, which no container's name does"
+        raise PipeworkError(f"container: {shortened(container)} {words}.")
+    longest = max(map(len, str(container or "").split("/")))
+    if longest > NAME_MAX:
+        words = f"has {longest} characters; at most {NAME_MAX} would be right"
+        raise PipeworkError(f"container: {shortened(container)} {words}.")
+    if user is not None and runtime not in OF_USERS:
+        raise PipeworkError(f"runtime_user: {runtime} has no use for it ({shortened(user)}); docker and podman have.")
     return {
         "container": None if container is None else str(container),
         "runtime": runtime,
-        "runtime_user": params.get("runtime_user") or None,
+        "runtime_user": user,
     }
+
+
+def shortened(value: object) -> str:
+    """What somebody wrote, as an error shows it."""
+    text = repr(str(value))
+    return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]}…{text[0]}"
 
 
 def check_namespace(label: str | None, item: Guest) -> None:

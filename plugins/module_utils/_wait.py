@@ -9,7 +9,7 @@ import typing as t
 
 from . import _normalize as norm
 from ._errors import PipeworkError
-from ._items import blaming
+from ._items import blaming, container_of, with_defaults
 from ._model import TABLE_KEPT, TABLE_MAIN, Device, Hop, Route
 
 UNTIL = ("present", "carrier", "up", "addressed", "routed", "reachable", "absent")
@@ -50,12 +50,8 @@ class Wait:
             return None if value in (None, "") else value
 
         with blaming(where):
-            container = given("container")
-            if any(ord(c) < 32 for c in str(container or "")):
-                raise PipeworkError(f"container: {container!r} holds control characters, which no name does.")
-            runtime = given("runtime") or "auto"
-            if runtime == "host" or container is None:
-                runtime, container = "host", None
+            alone = given("container") is None  # then the namespace that the module runs in is meant
+            who = container_of({"runtime": "host"} if alone else params)
             until, target = given("until") or "up", given("target")
             if until not in UNTIL:
                 raise PipeworkError(f"until: {until!r} is not one of {', '.join(UNTIL)}.")
@@ -65,7 +61,7 @@ class Wait:
                     else "target: 'until: reachable' needs the address that is to be reached, such as 192.168.1.254."
                 )
             return cls(
-                None if container is None else str(container), runtime, given("runtime_user") if container else None,
+                who["container"], str(who["runtime"]), who["runtime_user"],
                 norm.interface_name(given("interface") or "eth1", "interface"), until,
                 None if target is None else norm.address(target, "target"), where,
             )
@@ -82,7 +78,7 @@ def waits_from_params(params: Params) -> list[Wait]:
         own = {name: value for name, value in (item or {}).items() if value is not None}
         if own.get("until", "reachable") != "reachable":
             own.setdefault("target", "")  # the default target is for those that have one
-        found.append(Wait.from_params({**given, **own}, where=f"waits[{number}]: "))
+        found.append(Wait.from_params(with_defaults(given, own), where=f"waits[{number}]: "))
     return found
 
 

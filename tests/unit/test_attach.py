@@ -799,7 +799,7 @@ def test_P15_a_nic_with_more_addresses_than_can_be_remembered_stays() -> None:
 
 def test_P15_phys_is_for_containers() -> None:
     with pytest.raises(PipeworkError, match="on the host it is already"):
-        plan_of(simple(), {**NIC, "runtime": "host", "interface": "x1", "host_interface": "eth0"})
+        plan_of(simple(), {"kind": "phys", "runtime": "host", "interface": "x1", "host_interface": "eth0"})
 
 
 # the host itself

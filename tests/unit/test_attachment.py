@@ -62,9 +62,40 @@ def test_P26_P27_mac_addresses() -> None:
 
 
 def test_runtime_host_needs_no_container() -> None:
-    found = Attachment.from_params({"runtime": "host", "container": "ignored", "host_interface": "br1"})
+    found = Attachment.from_params({"runtime": "host", "host_interface": "br1"})
     assert found.container is None
     assert found.title == "host/eth1"
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"runtime": "host", "container": "web1"}, "container: 'web1' stands beside 'runtime: host'.*leave one of them"),
+        ({"runtime": "host", "attachments": [{"container": "web1"}]}, r"attachments\[0\]: container: 'web1' stands"),
+        ({"attachments": [{"runtime": "host", "container": "web1"}]}, r"attachments\[0\]: container: 'web1' stands"),
+        ({"container": "a", "runtime": "netns", "runtime_user": "joe"}, "runtime_user: netns has no use for it \\('joe'"),
+        ({"runtime": "host", "runtime_user": "joe"}, "runtime_user: host has no use for it .*docker and podman have"),
+        ({"container": "x" * 5000}, "^container: 'x{79}…' has 5000 characters; at most 255 would be right.$"),
+    ],
+)
+def test_who_is_meant_is_said_once(params: dict[str, Any], words: str) -> None:
+    with pytest.raises(PipeworkError, match=words):
+        attachments_from_params({"host_interface": "br1", **params})
+
+
+def test_B3_an_item_about_the_host_has_nothing_of_the_tasks_container() -> None:
+    tasks = {"container": "web1", "runtime": "podman", "runtime_user": "joe", "host_interface": "br1"}
+    found = attachments_from_params(
+        {**tasks, "attachments": [{"runtime": "host"}, {"interface": "eth2"}, {"runtime": "netns", "container": "a"}]}
+    )
+    assert [(each.container, each.runtime, each.runtime_user) for each in found] == [
+        (None, "host", None), ("web1", "podman", "joe"), ("a", "netns", None),
+    ]  # fmt: skip
+    [first, second] = attachments_from_params(
+        {"runtime": "host", "attachments": [{"runtime": "netns", "container": "a"}, {"interface": "x"}],
+         "host_interface": "br1"}
+    )
+    assert (first.container, second.container) == ("a", None)
 
 
 def test_absent_needs_no_host_interface() -> None:

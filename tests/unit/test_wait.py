@@ -194,3 +194,11 @@ def test_P18_the_time_is_bounded() -> None:
     for value in (-1, float("nan"), float("inf")):
         with pytest.raises(PipeworkError, match="timeout: "):
             timeout_of({"timeout": value})
+
+
+def test_the_host_is_waited_for_without_a_container() -> None:
+    found = waits_from_params({"container": "web1", "waits": [{"runtime": "host"}, {"interface": "eth2"}]})
+    assert [(each.container, each.runtime) for each in found] == [(None, "host"), ("web1", "auto")]
+    for params in ({"runtime": "host", "container": "a"}, {"runtime": "host", "waits": [{"container": "a"}]}):
+        with pytest.raises(PipeworkError, match="container: 'a' stands beside 'runtime: host'"):
+            waits_from_params(params)

@@ -17,6 +17,7 @@ import types
 import typing as t
 
 from .._errors import PipeworkError
+from .._items import shortened
 from .._model import HOST
 
 
@@ -156,7 +157,7 @@ def _ask(runtime: types.ModuleType, whos: list[Who]) -> list[Answer]:
 
 def _known(runtime: str, name: str | None, answer: Answer) -> Found | PipeworkError:
     if answer is None:
-        return NoContainer(f"container: {runtime} knows no container {name!r}.{_hint([runtime], name)}")
+        return NoContainer(f"container: {runtime} knows no container {shortened(name)}.{_hint([runtime], name)}")
     return Unavailable(f"runtime: {answer}") if isinstance(answer, Unavailable) else answer
 
 
@@ -181,7 +182,7 @@ def _the_one(name: str | None, answers: t.Mapping[str, Answer]) -> Found | Pipew
         others = f"{', '.join(asked)} does not know {name!r}, and " if asked else f"{name!r} cannot be looked up: "
         return Unavailable(f"container: {others}{errors[0]} {_without(asked)}".rstrip())
     who = ", ".join(asked) or "none, as none is installed"
-    return NoContainer(f"container: no runtime knows {name!r} (asked: {who}).{_hint(asked, name)}")
+    return NoContainer(f"container: no runtime knows {shortened(name)} (asked: {who}).{_hint(asked, name)}")
 
 
 def _without(asked: list[str]) -> str:

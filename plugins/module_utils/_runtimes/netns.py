@@ -13,8 +13,8 @@ from . import Found, Held, NotRunning, open_namespace
 FOLDER = "/run/netns"
 
 
-def installed(_user: str | None) -> bool:
-    return os.path.isdir(FOLDER)
+def installed(user: str | None) -> bool:
+    return user is None and os.path.isdir(FOLDER)
 
 
 def find(name: str, _user: str | None) -> Found | None:
