@@ -75,7 +75,8 @@ def _check_apart(segment: Segment, other: Segment) -> None:
 def _normalized(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     if params.get("vni") is None:
         raise PipeworkError("vni: say which VXLAN network identifier the segment has.")
-    vni, port = norm.integer(params["vni"], "vni"), norm.integer(params.get("port") or PORT, "port")
+    vni, port = norm.integer(params["vni"], "vni"), params.get("port")
+    port = PORT if port in (None, "") else norm.integer(port, "port")
     for option, number, highest in (("vni", vni, VNI_MAX), ("port", port, 0xFFFF)):
         if not 1 <= number <= highest:
             raise PipeworkError(f"{option}: {number} is not possible; 1 to {highest} would be right.")
@@ -88,6 +89,7 @@ def _normalized(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     mtu = None if params.get("mtu") is None else norm.mtu(params["mtu"])
     names = {option: norm.interface_name(params[option], option) for option in ("name", "bridge", "device")
              if params.get(option)}
+    names.update({"name": norm.new_name(names["name"], "name", state)} if "name" in names else {})
     if len({*names.values()}) < len(names):
         raise PipeworkError(f"name: {', '.join(f'{n} {v}' for n, v in names.items())}: each is another interface.")
     return {
@@ -130,10 +132,17 @@ def _host_address(value: object, option: str) -> str:
 
 
 def _subnet(value: object) -> str:
+    text = str(value).strip()
     try:
-        return str(ipaddress.ip_network(str(value).strip()))
-    except ValueError as error:
-        raise PipeworkError(f"subnets: {str(value)!r} is not a subnet, such as 10.1.0.0/24 ({error}).") from None
+        address = ipaddress.ip_address(text.partition("/")[0])
+        meant = ipaddress.ip_interface(text if "/" in text else f"{text}/{24 if address.version == 4 else 64}").network
+    except ValueError:
+        raise PipeworkError(f"subnets: {text!r} is not a subnet, such as 10.1.0.0/24.") from None
+    if "/" not in text:
+        raise PipeworkError(f"subnets: {text!r}: a subnet should include a netmask. Maybe you meant {meant}?")
+    if address != meant.network_address:
+        raise PipeworkError(f"subnets: {text!r} is not a subnet: it has host bits set. Maybe you meant {meant}?")
+    return str(meant)
 
 
 def room(segment: Segment, device: str, mtu: int) -> int:

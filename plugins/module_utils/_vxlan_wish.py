@@ -140,12 +140,10 @@ def _present(segment: Segment, segments: t.Sequence[Segment], scene: Scene) -> t
 
 
 def _check_number(segment: Segment, segments: t.Sequence[Segment], scene: Scene) -> None:
-    """A host has each VNI once."""
+    """A host has each VNI once, whatever the port is: with the same number, segments are taken for one."""
     listed = {each.name for each in segments}
     for name, device in tunnels(scene.facts).items():
-        theirs = device.settings or {}
-        same = (theirs.get("vni"), theirs.get("port")) == (segment.vni, segment.port)
-        if same and name not in listed | scene.going:
+        if (device.settings or {}).get("vni") == segment.vni and name not in listed | scene.going:
             raise segment.refuse(f"vni: {segment.vni} is that of {name} on this host already; each needs its own.")
 
 

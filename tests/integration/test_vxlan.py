@@ -277,6 +277,7 @@ def two(**second: Any) -> Params:
         ({"bridge": "eth0"}, "bridge: eth0 is not a Linux bridge but veth"),
         ({"bridge": "taken"}, r"bridge: taken has vx7 as a port already"),
         ({"vni": 7}, "vni: 7 is that of vx7 on this host already"),
+        ({"vni": 7, "port": 8472}, "vni: 7 is that of vx7 on this host already"),
         ({"name": "eth0"}, "name: eth0 exists on the host and is somebody else's veth"),
         ({"name": "br1"}, "name: name br1, bridge br1: each is another interface"),
         ({"subnets": ["10.0.0.0/16"]}, r"subnets: 10\.0\.0\.0/16 overlaps 10\.0\.0\.1/24, which this host has on eth0"),

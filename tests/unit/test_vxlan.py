@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.pipework.containers.plugins.module_utils import _codec, _codec_fdb
+from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 from ansible_collections.pipework.containers.plugins.module_utils._fdb import ALL, LEARNED_ELSEWHERE, SELF, FdbEntry
 from ansible_collections.pipework.containers.plugins.module_utils._model import HOST, Link
 from ansible_collections.pipework.containers.plugins.module_utils._plan import Absent, reconcile, simulate
@@ -81,3 +82,13 @@ def test_the_same_list_serves_all_hosts_and_defaults_are_those_of_the_task() -> 
         "segments": [{"vni": "1", "bridge": "a"}, {"vni": 2, "bridge": "b", "mtu": 1300, "state": "present"}],
     })  # fmt: skip
     assert (first.vni, first.mtu, first.remotes, second.mtu) == (1, 1400, None, 1300)
+
+
+def test_a_subnet_is_written_with_its_length() -> None:
+    for text, meant in (("10.0.0.1", "10.0.0.0/24"), ("fd00::1", "fd00::/64"), ("10.0.0.1/16", "10.0.0.0/16")):
+        with pytest.raises(PipeworkError, match=rf"^subnets: '{text}'.* Maybe you meant {meant}\?$"):
+            segments_from_params({**PLAIN, "subnets": [text]})
+    for port in (0, "0"):
+        with pytest.raises(PipeworkError, match="port: 0 is not possible; 1 to 65535 would be right"):
+            segments_from_params({**PLAIN, "port": port})
+    assert segments_from_params({**PLAIN, "port": ""})[0].port == 4789
