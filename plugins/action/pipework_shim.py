@@ -66,8 +66,9 @@ class ActionModule(ActionBase):
                 said = str(error)
             else:
                 if not answer.get("failed"):
-                    lost = "lost" in result
-                    return {**(answer if lost else result), "pending": False, "changed": True}
+                    found = answer if "lost" in result else result
+                    shims = [{**each, "ends_in": None} for each in found.get("shims") or ()]  # nothing ends any more
+                    return {**found, "pending": False, "changed": True, "shims": shims}
                 said = str(answer.get("msg"))
                 break
             if time.monotonic() > deadline + AFTERWARDS:

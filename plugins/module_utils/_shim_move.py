@@ -92,6 +92,13 @@ def _present(site: Site, scene: Scene) -> t.Iterator[KernelObject | Absent]:
         settings={"mode": site.item.mode or "bridge"} if device is None or site.item.mode else None,
     )
     if not site.moves:
+        theirs = {each.address.partition("/")[0] for each in scene.addresses(parent.name)}
+        for each in site.item.addresses or ():
+            if each.partition("/")[0] in theirs:
+                raise site.item.refuse(
+                    f"addresses: {each} is that of {parent.name}, which two interfaces cannot have; one of the shim's "
+                    "own would be right, or no 'addresses', to move those of the NIC."
+                )
         yield from _own(site, scene)
 
 

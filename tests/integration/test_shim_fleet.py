@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -45,8 +46,10 @@ def test_P17_the_play_comes_back_over_the_new_path_and_confirms(machines: Machin
     assert "the connection 'local' does not come over the network" in " ".join(local.output.split())
     there = play(machines, "--check")
     assert there.counts("changed", "failed") == {"h1": (1, 0)} and not moved(host), there.output
-    there = play(machines)
+    there = play(machines, "-v")
     assert there.counts("changed", "failed", "unreachable") == {"h1": (1, 0, 0)}, there.output
+    assert '"pending": false' in there.output and '"ends_in": null' in there.output, there.output
+    assert not re.search(r'"ends_in": [0-9]', there.output)
     assert moved(host) and watchdogs(host) == ""
     assert host.ping("a", host.address) and host.ping(None, "203.0.113.77")
     back = play(machines, state="absent")

@@ -111,6 +111,12 @@ def test_P17_what_cannot_be(options: dict[str, Any], words: str) -> None:
     assert words in str(refused.value)
 
 
+@pytest.mark.parametrize("address", ["192.0.2.10/24", "192.0.2.11/32"])
+def test_D5_the_address_of_the_nic_is_not_one_of_the_shims_own(address: str) -> None:
+    with pytest.raises(PipeworkError, match=f"^addresses: {address} is that of eth0, which two .* would be right"):
+        lines(scene(NIC), addresses=[address])
+
+
 def test_P17_names_fit_into_15_characters() -> None:
     assert default_name("eth0") == "eth0m" and default_name("enp0s31f6d123ab") == "enp0s31f6d123am"
 
