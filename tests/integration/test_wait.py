@@ -409,6 +409,8 @@ def test_D6_the_script_waits_and_then_runs_the_service(host: Host, shell: tuple[
     host.batch("address add 10.1.0.1/24 dev eth1\n", ns="a")
     assert works[1].wait() == (7, "")
     assert script(host, shell, "-u", "absent", "-i", "eth9", "-t", "0").wait() == (0, "")
+    assert script(host, shell, "-u", "absent", "-i", "eth9", "-t", "0000000000089").wait() == (0, "")
+    assert script(host, shell, "-u", "absent", "-i", "eth9", "-t", "999999999").wait() == (0, "")
 
 
 @pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell[0])
@@ -417,6 +419,7 @@ def test_D6_the_script_says_how_it_is_called(host: Host, shell: tuple[str, ...])
         (("-i",), "-i needs a value"),
         (("-i", "../x"), "'../x' cannot be the name of an interface"),
         (("-t", "1.5"), "'1.5' is not a whole number"),
+        (("-t", "99999999999999999999"), "-t: '99999999999999999999' is too large; at most 999999999 seconds"),
         (("-u", "soon"), "'soon' is not one of"),
         (("-x",), "unknown option -x"),
     ):
