@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import typing as t
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -142,3 +143,15 @@ def test_D1_a_host_that_cannot_be_reached_is_done_when_it_is_back(machines: Mach
     back = machines.play(plays())
     assert back.counts("ok", "changed") == {"h1": (2, 0), "h2": (2, 2), "h3": (2, 0)}, back.output
     assert built(machines) == dict.fromkeys(machines.hosts, WHOLE)
+
+
+def test_a_topology_file_that_cannot_be_read_is_named(machines: Machines, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.yml"
+    broken.write_text("a: [b\n", encoding="utf-8")
+    for path in (tmp_path / "missing.yml", broken):
+        played = machines.play("pipework.containers.apply", target="fleet", topology_file=str(path))
+        assert played.counts("failed") == dict.fromkeys(machines.hosts, (1,)), played.output
+        said = [str(result.get("msg")) for task in played.tasks for result in task.values() if result.get("failed")]
+        words = f"topology_file: {path} cannot be read, or is not YAML; "
+        assert said and said[-1].startswith(words) and "\n" not in said[-1], said
+    assert built(machines) == dict.fromkeys(machines.hosts, NOTHING)
