@@ -20,17 +20,17 @@ def said(params: Params, program: str, defaults: t.Collection[str]) -> tuple[str
     ``program``: what stands before it, "ip route", "ip rule" or "tc". ``defaults``: options that may stand beside it,
     since they are the task's defaults for its items.
     """
-    if params.get("cmd") in (None, "", []):
+    beside = [name for name in params if params[name] is not None and name not in BESIDE and name not in defaults]
+    if params.get("cmd") is None or (not params["cmd"] and beside):  # as a template leaves it that has nothing to say
         return "", params
-    for option, value in params.items():
-        if value is not None and option not in BESIDE and option not in defaults:
-            raise PipeworkError(f"{option}: stands beside cmd, which says all; leave one of them out.")
+    if beside:
+        raise PipeworkError(f"{beside[0]}: stands beside cmd, which says all; leave one of them out.")
     if params.get("state") is not None:
         raise PipeworkError("state: stands beside cmd, whose verb says what is to be.")
     from ._grammar import ip_route, ip_rule, tc  # which few runs need
 
     command = {"ip route": ip_route, "ip rule": ip_rule, "tc": tc}[program].parse(params["cmd"])
     place = {name: params[name] for name in ("container", "runtime", "runtime_user") if params.get(name) is not None}
-    beside = {name: params[name] for name in defaults if params.get(name) is not None}
+    also = {name: params[name] for name in defaults if params.get(name) is not None}
     family = f"ipv{command.family}"
-    return command.verb, {**place, **beside, "family": family, **command.params, "state": command.state}
+    return command.verb, {**place, **also, "family": family, **command.params, "state": command.state}

@@ -19,6 +19,7 @@ ALL = "ff:ff:ff:ff:ff:ff"  # where a server's own MAC address was not heard
 MTU_MIN = 576  # what every host has to take (RFC 791)
 ROUTES_MAX, SERVERS_MAX = 64, 8
 WORD = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+VALUE_MAX = 64  # bytes
 NAMED = {
     "requested-address": dhcp.REQUESTED, "lease-time": dhcp.SECONDS, "vendor-class": dhcp.VENDOR,
     "client-id": dhcp.CLIENT,
@@ -275,20 +276,30 @@ def option_of(text: str) -> tuple[int, bytes]:
     """The number and value of an option: an address, seconds, hexadecimal after 0x, or text."""
     name, equals, value = text.partition("=")
     code = NAMED.get(name, int(name) if name.isascii() and name.isdigit() else -1)
-    if not equals or not value or not 0 < code < 255 or code in OURS:
+    if code in OURS and 0 < code < 255:
+        instead = "'dhcp_hostname' says it" if code == dhcp.HOSTNAME else "leave it out"
+        raise PipeworkError(f"dhcp_options: {text!r}: option {code} is sent by the client itself; {instead}.")
+    if not equals or not value or not 0 < code < 255:
         raise PipeworkError(
             f"dhcp_options: {text!r} is not an option that can be sent; number=value, or one of "
             f"{', '.join(NAMED)} with '=' and its value, would be right (such as vendor-class=web)."
         )
+    right = f"at most {VALUE_MAX} bytes"
     try:
         if code == dhcp.REQUESTED:
+            right = "an address of IPv4, such as requested-address=192.168.1.50,"
             data = ipaddress.IPv4Address(value).packed
         elif code == dhcp.SECONDS:
+            right = "a whole number of seconds, such as lease-time=3600,"
             data = int(value).to_bytes(4, "big")
+        elif value.startswith("0x"):
+            right = f"after 0x an even number of hex digits, for at most {VALUE_MAX} bytes, such as {name}=0x0abc,"
+            data = bytes.fromhex(value[2:])
         else:
-            data = bytes.fromhex(value[2:]) if value.startswith("0x") else value.encode("utf-8", "surrogateescape")
-        if not 1 <= len(data) <= 64:
+            data = value.encode("utf-8", "surrogateescape")
+        if not 1 <= len(data) <= VALUE_MAX:
             raise ValueError
     except (ValueError, OverflowError):
-        raise PipeworkError(f"dhcp_options: {text!r}: the value is not one of this option, or too long.") from None
+        words = f"{value!r} is not a value of it; {right} would be right"
+        raise PipeworkError(f"dhcp_options: {text!r}: {words}.") from None
     return code, data

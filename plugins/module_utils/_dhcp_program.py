@@ -143,5 +143,6 @@ def environment_of(data: bytes) -> dict[str, str]:
 
 def last_words(client: Client, lines: t.Sequence[str]) -> str:
     """The end of what a program says, in one line that can be shown."""
+    lines = [line for line in lines if line.strip() and not line.startswith(client.banner)]
     shown = "".join(each if each.isprintable() else "?" for each in " / ".join(lines[-SAID_LINES:]))
-    return f" {client.name} says: {shown[-300:]}." if shown else ""
+    return f" {client.name} says: {shown[-300:].rstrip('.')}." if shown else ""

@@ -108,7 +108,10 @@ def scope(value: t.Any) -> int:
 def number(value: t.Any, option: str, most: int = NUMBER_MAX, least: int = 0) -> int:
     """A number in a range; hex will do."""
     text = str(value).strip()
-    found = int(text, 16) if re.fullmatch(r"0[xX][0-9a-fA-F]+", text) else norm.integer(value, option)
+    hexadecimal = re.fullmatch(r"0[xX][0-9a-fA-F]+", text)
+    if not hexadecimal and not re.fullmatch(r"[+-]?[0-9]+", text, re.ASCII):
+        raise PipeworkError(f"{option}: {text!r} is not a whole number; {least} to {most} would be right.")
+    found = int(text, 16 if hexadecimal else 10)
     if not least <= found <= most:
         raise PipeworkError(f"{option}: {value} is not possible; {least} to {most} would be right.")
     return found
@@ -157,7 +160,9 @@ def metrics(options: t.Mapping[str, t.Any], version: int = 4) -> tuple[tuple[str
         kept = min(_amount(value, name, factor), most)
         least = norm.MTU_MIN_IPV6 if version == 6 else norm.MTU_MIN
         if name == "mtu" and 0 < kept < least:
-            raise PipeworkError(f"mtu: {value} is less than IPv{version} can do with; {least} to {most} would be right.")
+            raise PipeworkError(
+                f"mtu: {value} is less than IPv{version} can do with; {least} to {most} would be right."
+            )
         if kept:
             found[attribute] = kept
     features = options.get("features") or ()

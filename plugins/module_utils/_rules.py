@@ -174,7 +174,9 @@ def _rule(params: Params, names: words.Names, state: str, bare: bool = False) ->
         uid_range=_range(value("uid_range"), "uid_range", words.NUMBER_MAX, 0), invert=bool(value("invert")),
         action=action, table=table, l3mdev=l3mdev,
         goto=None if value("goto") is None else words.number(value("goto"), "goto"),
-        suppress_prefixlength=_optional(value("suppress_prefixlength"), "suppress_prefixlength", 128),
+        suppress_prefixlength=_optional(
+            value("suppress_prefixlength"), "suppress_prefixlength", 32 if version == 4 else 128
+        ),
         suppress_ifgroup=_optional(value("suppress_ifgroup"), "suppress_ifgroup", 2**31 - 1),
         tun_id=0 if value("tun_id") is None else words.number(value("tun_id"), "tun_id"),
         realms=_realms(value("realms")),
@@ -256,6 +258,10 @@ def _ip_protocol(value: t.Any) -> int:
         return 0
     text = str(value).strip().lower()
     known = {**IP_PROTOCOLS, "icmpv6": 58}
+    if text not in known and not text[:1].isdigit():
+        raise PipeworkError(
+            f"ip_protocol: {text!r} is not known; {', '.join(sorted(known))} and numbers from 1 to 255 are."
+        )
     return known[text] if text in known else words.number(value, "ip_protocol", 255, 1)
 
 

@@ -202,7 +202,9 @@ def _duration(params: Params, root: Root | None) -> float | None:
         raise PipeworkError(f"duration: {value!r} is not understood; it is written as in 90s, 10min or 1h30m.")
     seconds = sum(float(number) * UNITS[unit] for number, unit in parts)
     if not 0 < seconds <= LONGEST:
-        raise PipeworkError(f"duration: {value!r} is out of range; a year is the longest.")
+        raise PipeworkError(
+            f"duration: {value!r} is out of range; more than 0 s and at most a year, such as 90s, would be right."
+        )
     return seconds
 
 

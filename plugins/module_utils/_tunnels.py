@@ -7,6 +7,7 @@ import dataclasses
 import ipaddress
 import typing as t
 
+from . import _normalize as norm
 from . import _vlans
 from ._errors import PipeworkError
 from ._ovs_rows import check_name
@@ -66,7 +67,8 @@ def _tunnel(item: t.Mapping[str, t.Any]) -> Tunnel:
     vlans = _vlans.of_port(
         None if vlan is None else _vlans.vlan_id(vlan, "vlan"), None if trunks is None else _vlans.trunks(trunks),
     )
-    return Tunnel(check_name(str(item["name"]), "name"), tuple(sorted(found.items())), vlans)
+    name = check_name(norm.interface_name(item["name"], "name"), "name")
+    return Tunnel(name, tuple(sorted(found.items())), vlans)
 
 
 def _address(value: t.Any, option: str) -> str:

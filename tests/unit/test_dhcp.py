@@ -28,6 +28,7 @@ from ansible_collections.pipework.containers.plugins.module_utils._dhcp_lease im
     option_of,
     unpack,
 )
+from ansible_collections.pipework.containers.plugins.module_utils._dhcp_program import last_words
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 from ansible_collections.pipework.containers.plugins.module_utils._keeper_client import (
     BOUND,
@@ -222,6 +223,33 @@ def test_P22_options_are_words_with_a_value(text: str, option: tuple[int, bytes]
 def test_P22_what_is_none_is_refused(text: str) -> None:
     with pytest.raises(PipeworkError, match="dhcp_options: "):
         option_of(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ("lease-time=1h", "a whole number of seconds, such as lease-time=3600, would be right"),
+        ("requested-address=foo", "an address of IPv4, such as requested-address=192.168.1.50, would be right"),
+        ("60=0xabc", "after 0x an even number of hex digits, for at most 64 bytes, such as 60=0x0abc, would be right"),
+        ("77=" + "x" * 65, "at most 64 bytes would be right"),
+        ("53=1", "option 53 is sent by the client itself; leave it out"),
+        ("12=web1", "option 12 is sent by the client itself; 'dhcp_hostname' says it"),
+    ],
+)
+def test_P22_what_would_be_right_for_each(text: str, right: str) -> None:
+    with pytest.raises(PipeworkError) as caught:
+        option_of(text)
+    assert str(caught.value).startswith(f"dhcp_options: {text!r}: ") and right in str(caught.value)
+
+
+def test_P21_the_last_words_of_a_client_are_not_its_banner() -> None:
+    banner = [
+        "Internet Systems Consortium DHCP Client 4.4.3-P1", "Copyright 2004-2022 Internet Systems Consortium.",
+        "All rights reserved.", "For info, please visit https://www.isc.org/software/dhcp/", "",
+    ]  # fmt: skip
+    said = last_words(CLIENTS["dhclient"], [*banner, "No DHCPOFFERS received.", "Unable to obtain a lease."])
+    assert said == " dhclient says: No DHCPOFFERS received. / Unable to obtain a lease."
+    assert last_words(CLIENTS["dhclient"], banner) == ""
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.pipework.containers.plugins.module_utils import _codec_rule
+from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 from ansible_collections.pipework.containers.plugins.module_utils._plan import Absent, reconcile, simulate, undo
 from ansible_collections.pipework.containers.plugins.module_utils._route_words import Names
 from ansible_collections.pipework.containers.plugins.module_utils._rules import Rule, RuleItem, fwmark
@@ -141,3 +142,23 @@ def test_P33_laws(items: list[RuleItem], more: list[Rule]) -> None:
     wanted = wanted_rules(present, list(there.values()), "c")
     gone = {each.key for each in wanted if isinstance(each, Absent)}
     assert all(there[key].protocol == 114 for key in gone)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"fwmark": "zz"}, "fwmark: 'zz' is not a whole number; 0 to 4294967295 would be right."),
+        ({"fwmark": "1/zz"}, "fwmark: 'zz' is not a whole number"),
+        ({"tos": "zz"}, "tos: 'zz' is not a whole number; 0 to 255 would be right."),
+        ({"ip_protocol": "zz"}, "ip_protocol: 'zz' is not known; ah, dccp, "),
+        ({"ip_protocol": 256}, "ip_protocol: 256 is not possible; 1 to 255 would be right."),
+        ({"suppress_prefixlength": 99}, "suppress_prefixlength: 99 is not possible; 0 to 32 would be right."),
+        ({"suppress_prefixlength": 129, "family": "ipv6"}, "suppress_prefixlength: 129 is not possible; 0 to 128"),
+        ({"cmd": ""}, "cmd: '' is not complete: a verb, one of add, del, flush, should follow."),
+        ({"cmd": "get"}, "cmd: 'get': word 1, 'get', is not known here; expected a verb, one of add, del, flush."),
+    ],
+)
+def test_P33_messages_say_what_would_be_right(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(PipeworkError) as caught:
+        item(**options)
+    assert str(caught.value).startswith(words)

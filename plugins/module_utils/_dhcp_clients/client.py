@@ -56,4 +56,5 @@ class Client:
     hook: str = HOOK
     sends: tuple[int, ...] | None = None  # the options that it can send; None: all
     broadcasts: bool = True  # can tell servers to broadcast their answers
+    banner: tuple[str, ...] = ()  # how the lines begin that it always says first
     censored: str = ""  # stands in the place of a name that it does not believe

@@ -49,5 +49,6 @@ def _files(ask: Ask) -> dict[str, str]:
 
 CLIENT = Client(
     "dhclient", "isc-dhcp-client", _argv, _files, address="new_ip_address", hook=SCRIPT, broadcasts=False,
+    banner=("Internet Systems Consortium", "Copyright ", "All rights reserved", "For info, please visit"),
     names={code: f"new_{name}" for code, name in NAMES.items()},
 )

@@ -81,7 +81,7 @@ class Words:
         """The error about the next word, which could not be understood."""
         if not self:
             self.take(expected)  # raises
-        return UnknownWord(self._said(f"is not known here; expected {expected}", self.place))
+        return UnknownWord(self._said(f"is not known here; expected {expected.rstrip(',')}", self.place))
 
     def _said(self, message: str, place: int) -> str:
         end = "" if message.endswith("?") else "."
