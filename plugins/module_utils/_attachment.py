@@ -12,6 +12,7 @@ import typing as t
 from . import _dhcp_clients, _dhcp_lease, _sysctls, _vlans
 from . import _normalize as norm
 from ._errors import PipeworkError
+from ._idle import OF_ATTACHMENTS, refuse_idle
 from ._items import Item, Params, blaming, container_of, items_of
 from ._route_words import Names
 from ._routes import RouteItem
@@ -35,6 +36,7 @@ KINDS_WITH_MODE = {
 }
 KINDS_WITH = {  # what only some kinds have
     "vlan": ("bridge", "openvswitch", "macvlan", "macvtap", "ipvlan", "sriov"),
+    "local_interface": ("bridge", "openvswitch"),
     "vlan_trunks": ("bridge", "openvswitch"), "port": ("bridge", "openvswitch", "sriov"), "pkey": ("ipoib",),
 }
 
@@ -128,6 +130,7 @@ def attachments_from_params(params: Params, names: Names | None = None) -> list[
 
     The far end of a pair follows the item that has it as its peer."""
     listed = items_of(params, "attachments", functools.partial(Attachment.from_params, names=names), ("purge_on",))
+    refuse_idle(params, "attachments", listed, OF_ATTACHMENTS)
     found = [end for item in listed for end in (item, item.peer) if end is not None]
     refuse_clashes(found)
     return found
@@ -176,7 +179,7 @@ def _normalized(params: Params, names: Names | None) -> dict[str, t.Any]:
     local_interface = given("local_interface")
     addresses = params.get("addresses")
     gateway = params.get("gateway")
-    interface = norm.interface_name(given("interface") or _default_name(params), "interface")
+    interface = norm.new_name(given("interface") or _default_name(params), "interface", given("state"))
     return {
         **container_of(params),
         **routing_options(params, interface, names),
@@ -184,7 +187,7 @@ def _normalized(params: Params, names: Names | None) -> dict[str, t.Any]:
         "kind": kind,
         "mode": given("mode"),
         "interface": interface,
-        "local_interface": local_interface and norm.interface_name(local_interface, "local_interface"),
+        "local_interface": local_interface and norm.new_name(local_interface, "local_interface", given("state")),
         "addresses": None if addresses is None else _addresses(addresses),
         "append": bool(params.get("append")),
         "gateway": None if gateway is None else tuple(norm.gateway(g, "gateway") for g in gateway if str(g).strip()),

@@ -9,6 +9,7 @@ import typing as t
 from . import _normalize as norm
 from . import _ovs_settings, _vlans
 from ._errors import PipeworkError
+from ._idle import OF_BRIDGES, refuse_idle
 from ._items import Item, blaming, items_of
 from ._ovs_rows import check_name
 from ._ovs_settings import DATAPATHS, FAIL_MODES, Settings
@@ -64,6 +65,7 @@ class Bridge(Item):
 def bridges_from_params(params: t.Mapping[str, t.Any]) -> list[Bridge]:
     """The list of items, or the one that the top-level options describe; top-level options are the items' defaults."""
     found = items_of(params, "bridges", Bridge.from_params)
+    refuse_idle(params, "bridges", found, OF_BRIDGES)
     names: dict[str, Bridge] = {}
     addresses: dict[str, Bridge] = {}
     ports: dict[str, Bridge] = {}
@@ -87,7 +89,7 @@ def bridges_from_params(params: t.Mapping[str, t.Any]) -> list[Bridge]:
 def _normalized(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     if not params.get("name"):
         raise PipeworkError("name: say which bridge.")
-    kind, name = params.get("kind") or LINUX, norm.interface_name(params["name"], "name")
+    kind, name = params.get("kind") or LINUX, norm.new_name(params["name"], "name", params.get("state"))
     for option, only in ONLY_OF.items():
         if only != kind and params.get(option) is not None:
             raise PipeworkError(f"{option}: {WHY_ONLY[only]}")
@@ -98,6 +100,10 @@ def _normalized(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     addresses = params.get("addresses")
     mtu = None if params.get("mtu") is None else norm.mtu(params["mtu"])
     listed = [norm.interface_address(a, "addresses") for a in addresses or () if str(a).strip()]
+    hosts = [str(each).partition("/")[0] for each in listed if each]
+    twice = next((host for host in hosts if hosts.count(host) > 1), None)
+    if twice is not None:
+        raise PipeworkError(f"addresses: {twice} is listed twice; once would be right.")
     if mtu is not None and mtu < norm.MTU_MIN_IPV6 and any(a and norm.family(a) == 6 for a in listed):
         raise PipeworkError(f"mtu: {mtu} is too small for IPv6, which needs at least {norm.MTU_MIN_IPV6}.")
     return {

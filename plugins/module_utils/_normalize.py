@@ -197,6 +197,21 @@ def interface_name(value: object, option: str) -> str:
     return text
 
 
+def new_name(value: object, option: str, state: str | None = None) -> str:
+    """The same for an interface that we make: the kernel would take what is a list, or of a shell, as a name too.
+    One that is to be absent has the name that it has."""
+    name = interface_name(value, option)
+    if state == "absent":
+        return name
+    odd = re.search(r"[]\[{}()<>'\"`$;\\|&*?!,]", name)
+    if odd is not None:
+        raise PipeworkError(
+            f"{option}: {name!r} has {odd[0]!r} in it, which no name of a new interface should; "
+            "letters, digits, '.', '_' and '-', such as eth1, would be right."
+        )
+    return name
+
+
 def partition_key(value: object) -> int:
     """Of InfiniBand: 16 bits, of which the first says whether the member is a full one; the rest is not 0."""
     text = str(value).strip()

@@ -201,7 +201,9 @@ def check_way(item: RouteItem, ground: Ground, also: t.Sequence[Route] = ()) -> 
 
 def _check_gateway(item: RouteItem, ground: Ground, gateway: str | None, device: str | None) -> None:
     """What the kernel keeps for itself is no router: its own addresses, and those that mean all on a network."""
-    for each in (*ground.kernels, *ground.coming) if gateway is not None else ():
+    if gateway is None:
+        return
+    for each in (*ground.kernels, *ground.coming):
         if each.type == LOCAL and reaches(each, gateway):
             raise item.refuse(
                 f"gateway: {gateway} is an address of {ground.label} itself; that of another machine would be right."

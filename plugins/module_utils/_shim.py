@@ -83,7 +83,7 @@ def _normalized(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         raise PipeworkError(f"mode: {mode!r} is not one of {', '.join(MODES)}.")
     return {
         "parent": parent,
-        "given_name": None if name is None else norm.interface_name(name, "name"),
+        "given_name": name and norm.new_name(name, "name", state),
         "mode": mode,
         "mac_address": None if not params.get("mac_address") else norm.mac_address(params["mac_address"]),
         "addresses": None if addresses is None else tuple(dict.fromkeys(each for each in listed if each)),

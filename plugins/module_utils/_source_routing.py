@@ -18,7 +18,7 @@ from . import _route_words as words
 from ._attachment import Attachment
 from ._facts import Facts
 from ._model import PROTOCOL, PROTOCOL_LISTED, TABLE_KEPT, TABLE_MAIN, Route, default_metric
-from ._normalize import family, on_link
+from ._normalize import family, no_gateway, on_link
 from ._plan import Absent, Key, State
 from ._routes import NO_WAY, ExactRoute, ours
 from ._routing import reaches
@@ -199,6 +199,9 @@ def _check_way(
     for gateway, onlink in [(hop.gateway, hop.onlink) for hop in route.nexthops or ()] + [
         (route.gateway, bool(route.onlink))
     ]:
+        why = None if gateway is None else no_gateway(gateway, addresses)
+        if why is not None:
+            raise refuse(f"gateway: {why}")
         if gateway is None or onlink or gateway in (item.gateway or ()):
             continue
         if not on_link(gateway, tuple(addresses)) and not any(reaches(other, gateway) for other in near):
@@ -216,9 +219,10 @@ def _rules(item: Attachment, site: Site) -> list[RuleItem]:
     found = []
     for each in item.rules or ():
         if not site.has(each.rule):
+            table = f"table ({item.table})" if item.table else "own table, if 'table' says which"
             raise each.refuse(
-                f"table: a rule of {item.interface} leads to its table ({item.table}), or names it as iif or oif, or "
-                "one of its addresses as source; else it could not be found again. pipework_rule makes any rule."
+                f"table: a rule of {item.interface} leads to its {table}, or names it as iif or oif, or one of its "
+                "addresses as source; else it could not be found again. pipework_rule makes any rule."
             )
         rule = dataclasses.replace(each.rule, protocol=each.rule.protocol or PROTOCOL_LISTED)
         found.append(dataclasses.replace(each, rule=rule))

@@ -38,7 +38,7 @@ class Sysctl(KernelObject):
     def carrier(self) -> Key:
         return ("link", self.ns, self.device)
 
-    def refused(self, why: str) -> PipeworkError:
+    def refused(self, why: str | None) -> PipeworkError:
         """The kernel's no, which knows best which numbers a parameter takes."""
         return PipeworkError(
             f"sysctls: {self.parameter}: the kernel does not take {self.value!r} ({why}); its documentation "

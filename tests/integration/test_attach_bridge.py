@@ -399,3 +399,13 @@ def test_B14_a_container_cannot_have_others_links_deleted_by_a_mark(host: Host) 
     host.assert_as(before)
     host.run(container="b", runtime="netns", state="absent")
     assert host.addresses("eth1", ns="a") == [] and host.links("b") == []
+
+
+@pytest.mark.parametrize("gateway", ["10.1.0.255", "10.1.0.0", "10.1.0.1"])
+def test_P9_a_gateway_is_checked_with_the_addresses_that_are_there(host: Host, gateway: str) -> None:
+    host.attach("a", addresses=["10.1.0.1/24"])
+    before = host.snapshot()
+    for more in ({}, {"addresses": ["10.2.0.1/24"], "append": True}, {"table": "101"}):
+        with pytest.raises(PipeworkError, match=rf"^gateway: {gateway} is the .*Nothing was changed\.$"):
+            host.attach("a", gateway=[gateway], **more)
+    host.assert_as(before)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 from tests.integration.lab import Host, Killed, Params, failing_at, killed_at, refusal
 
 pytestmark = pytest.mark.root
@@ -248,3 +249,21 @@ def test_B4_a_failure_anywhere_is_undone_and_after_a_kill_the_next_run_converges
         host.assert_as(clean, f"killed at {place}")
         if earlier:
             host.run(**earlier)
+
+
+@pytest.mark.parametrize(
+    ("peer", "words"),
+    [
+        ({"addresses": ["10.1.0.0/24"]}, "peer: addresses: '10.1.0.0/24' is the address of the network itself"),
+        ({"addresses": ["10.1.0.2/24"], "gateway": ["10.1.0.255"]}, "peer: gateway: 10.1.0.255 is the broadcast"),
+        ({"interface": ["eth1"]}, "peer: interface: .* in it, which no name of a new interface"),
+    ],
+)
+def test_P9_the_far_end_is_checked_as_the_near_one(host: Host, peer: Params, words: str) -> None:
+    with pytest.raises(PipeworkError, match=words):
+        attach(host, **pair({"container": "b", **peer}))
+
+
+def test_a_pair_has_no_end_on_the_host_that_could_be_named(host: Host) -> None:
+    with pytest.raises(PipeworkError, match="local_interface: kind veth does not have it; kinds bridge, openvswitch"):
+        attach(host, **pair({"container": "b"}), local_interface="x1")

@@ -571,7 +571,10 @@ def test_an_interface_of_that_name_that_is_not_ours_is_refused_with_its_owner(ho
             {"container": "a", "interface": "eth2", "local_interface": "taken"},
             r"local_interface: taken exists on the host .*somebody else's bridge",
         ),
-        ({"runtime": "host", "interface": "taken"}, r"interface: taken exists in host and is not ours"),
+        (
+            {"container": None, "runtime": "host", "interface": "taken"},
+            r"interface: taken exists in host and is not ours",
+        ),
     ):
         with pytest.raises(PipeworkError, match=f"{words}.*Nothing was changed"):
             host.attach(**params)

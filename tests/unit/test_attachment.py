@@ -70,10 +70,10 @@ def test_runtime_host_needs_no_container() -> None:
 @pytest.mark.parametrize(
     ("params", "words"),
     [
-        ({"runtime": "host", "container": "web1"}, "container: 'web1' stands beside 'runtime: host'.*leave one of them"),
+        ({"runtime": "host", "container": "web1"}, "container: 'web1' stands beside 'runtime: host'.*leave one of"),
         ({"runtime": "host", "attachments": [{"container": "web1"}]}, r"attachments\[0\]: container: 'web1' stands"),
         ({"attachments": [{"runtime": "host", "container": "web1"}]}, r"attachments\[0\]: container: 'web1' stands"),
-        ({"container": "a", "runtime": "netns", "runtime_user": "joe"}, "runtime_user: netns has no use for it \\('joe'"),
+        ({"container": "a", "runtime": "netns", "runtime_user": "joe"}, "runtime_user: netns has no use for it .'joe'"),
         ({"runtime": "host", "runtime_user": "joe"}, "runtime_user: host has no use for it .*docker and podman have"),
         ({"container": "x" * 5000}, "^container: 'x{79}…' has 5000 characters; at most 255 would be right.$"),
     ],
@@ -221,3 +221,32 @@ def test_B11_purge_needs_a_list() -> None:
     with pytest.raises(PipeworkError, match=r"^purge: needs 'attachments'"):
         AttachJob({"container": "a", "host_interface": "br1", "purge": True})
     AttachJob({"attachments": [], "purge": True})
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "enough"),
+    [
+        ("dhcp_hostname", "web1", {"dhcp6": True}),
+        ("dhcp_options", ["60=x"], {"dhcp": "builtin"}),
+        ("dhcp_timeout", 5, {"accept_ra": True}),
+        ("dhcp_image", "busybox:1", {"dhcp": "docker"}),
+    ],
+)
+def test_P20_options_of_dhcp_that_would_have_no_effect(option: str, value: Any, enough: dict[str, Any]) -> None:
+    one_ = {"container": "a", "host_interface": "br1"}
+    listed = [one_, {**one_, "interface": "eth2", option: value}]
+    for params, where in (({**one_, option: value}, ""), ({"attachments": listed}, "attachments[1]: ")):
+        with pytest.raises(PipeworkError) as caught:
+            attachments_from_params(params)
+        assert str(caught.value).startswith(f"{where}{option}: "), caught.value
+    assert attachments_from_params({**one_, option: value, **enough})
+    assert attachments_from_params({**one_, option: value, "state": "absent"})
+    assert attachments_from_params({option: value, "attachments": [one_, {**one_, **enough, "interface": "eth2"}]})
+
+
+@pytest.mark.parametrize("name", [["eth1"], "a$b", "a;b", "a\\b", "a`b", "(a)", "a\"b", "{x}", "a,b"])
+def test_names_of_new_interfaces_are_plain(name: Any) -> None:
+    for option in ("interface", "local_interface"):
+        with pytest.raises(PipeworkError, match=f"^{option}: .* in it, which no name of a new interface should; .*"):
+            one(**{option: name})
+    assert one(interface=name, state="absent").interface == str(name)

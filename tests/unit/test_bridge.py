@@ -150,6 +150,9 @@ TUNNEL = {"name": "t", "remote": "10.0.0.1"}
         ({"name": "much-too-long-bridge"}, "name: 'much-too-long-bridge' has 20 characters"),
         ({"addresses": ["192.168.1.1"]}, "addresses: '192.168.1.1': the IP address should include a netmask"),
         ({"mac_address": "01:00:00:00:00:01"}, "mac_address: '01:00:00:00:00:01' is a multicast address"),
+        ({"name": ["br1"]}, "name: \"['br1']\" has '[' in it"),
+        ({"addresses": ["10.0.0.1/24", "10.0.0.1/16"]}, "addresses: 10.0.0.1 is listed twice"),
+        ({"addresses": ["10.0.0.0/24"]}, "addresses: '10.0.0.0/24' is the address of the network itself"),
         ({"mtu": 60}, "mtu: 60"),
         ({"mtu": 1000, "addresses": ["2001:db8::1/64"]}, "mtu: 1000 is too small for IPv6"),
         ({"forward_delay": 31}, "forward_delay: 31"),
@@ -182,6 +185,7 @@ TUNNEL = {"name": "t", "remote": "10.0.0.1"}
         ({**OVS, "tunnels": [{**TUNNEL, "type": "gre", "port": 1}]}, "tunnels[0]: port: gre has none"),
         ({**OVS, "tunnels": [{**TUNNEL, "port": 0}]}, "tunnels[0]: port: '0' is not a number from 1 to 65535"),
         ({**OVS, "tunnels": [{**TUNNEL, "vlan": 5000}]}, "tunnels[0]: vlan: '5000' is not a VLAN ID"),
+        ({**OVS, "tunnels": [{**TUNNEL, "name": "t" * 16}]}, "tunnels[0]: name: 'tttttttttttttttt' has 16 characters"),
         ({**OVS, "tunnels": [TUNNEL, TUNNEL]}, "tunnels[1]: name: t is listed twice"),
     ],
 )
@@ -199,6 +203,14 @@ def test_P4_the_classic_advice_of_max_age_0_is_explained() -> None:
 def test_lists_take_the_tasks_options_as_defaults() -> None:
     first, second = bridges_from_params({"mtu": 1400, "bridges": [{"name": "br1"}, {"name": "br2", "mtu": 1300}]})
     assert (first.mtu, second.mtu, second.where) == (1400, 1300, "bridges[1]: ")
+
+
+def test_addresses_move_from_ports_only() -> None:
+    for params in ({"name": "br1", "move_addresses": True}, {"bridges": [{"name": "br1", "move_addresses": True}]}):
+        with pytest.raises(PipeworkError, match="move_addresses: true: needs 'ports', the NICs whose"):
+            bridges_from_params(params)
+    mixed = [{"name": "br1"}, {"name": "br2", "ports": ["eth1"]}, {"name": "br3", "move_addresses": False}]
+    assert len(bridges_from_params({"move_addresses": True, "bridges": mixed})) == 3
 
 
 @pytest.mark.parametrize(

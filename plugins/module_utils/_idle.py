@@ -1,0 +1,45 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""Options that would have no effect, which is most likely not what somebody meant. Pure.
+
+A task's defaults for a list may be of use to some of its items only, so that just what an item says itself counts.
+"""
+from __future__ import annotations
+
+import typing as t
+
+from ._errors import PipeworkError
+from ._items import Item, Params
+
+Need = tuple[t.Callable[[t.Any], t.Any], str]  # whether an item has what an option needs; what to do where it has not
+
+OF_ATTACHMENTS: dict[str, Need] = {
+    "dhcp_options": (lambda item: item.dhcp, "without 'dhcp' nobody is asked; say who asks ('dhcp: builtin')"),
+    "dhcp_hostname": (
+        lambda item: item.dhcp or item.dhcp6, "without 'dhcp' or 'dhcp6' nobody is told; say who asks ('dhcp: builtin')"
+    ),
+    "dhcp_timeout": (
+        lambda item: item.dhcp or item.dhcp6 or item.accept_ra,
+        "without 'dhcp', 'dhcp6' or 'accept_ra' nobody is waited for; say who asks ('dhcp: builtin')",
+    ),
+    "dhcp_image": (lambda item: item.dhcp == "docker", "only 'dhcp: docker' uses an image; leave one of them out"),
+}
+OF_BRIDGES: dict[str, Need] = {
+    "move_addresses": (lambda item: item.ports, "needs 'ports', the NICs whose addresses the bridge takes over"),
+}
+
+
+def refuse_idle(params: Params, many: str, items: t.Sequence[Item], needs: t.Mapping[str, Need]) -> None:
+    """``items``: what the list, or the one that the top-level options describe, was read as."""
+    listed = params.get(many)
+    for own, item in zip([params] if listed is None else listed, items):
+        for option, (has, words) in needs.items():
+            value = (own or {}).get(option)
+            if value in (None, "", [], False) or getattr(item, "state", "present") != "present" or has(item):
+                continue
+            raise _refusal(item, option, value, words)
+
+
+def _refusal(item: Item, option: str, value: t.Any, words: str) -> PipeworkError:
+    shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value).lower() if value is True else value
+    return item.refuse(f"{option}: {shown}: {words}.")
