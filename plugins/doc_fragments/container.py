@@ -21,7 +21,7 @@ options:
         V(default), or the ID of a pod or of a container in it. CRI-O's pods are not found.
       - For O(runtime=netns) the name of a network namespace or an absolute path to one,
         for O(runtime=pid) a process ID.
-        O(runtime=host) needs none.
+      - O(runtime=host) takes none. An item of a list that says so has nothing of the task's O(container).
     type: str
     aliases: [guest]
   runtime:
@@ -35,6 +35,7 @@ options:
   runtime_user:
     description:
       - The user whose rootless Docker or Podman it is. Root's own containers are meant without it.
+      - With other runtimes it is refused. An item of a list that names such a one has nothing of the task's.
     type: str
 requirements:
   - the Python library docker, for O(runtime=docker)

@@ -10,9 +10,10 @@ import typing as t
 
 from ._facts import Facts, link_key
 from ._fdb import ALL, FdbEntry
+from ._items import blaming
 from ._kinds.bridge import new_bridge
 from ._model import BRIDGE_PORTS_MAX, HOST, OWNER_AUTO, OWNER_VXLAN, UNFINISHED, Address, Device, Link, Port
-from ._normalize import family
+from ._normalize import family, new_name
 from ._plan import Absent, Desired, KernelObject, Key, State
 from ._vxlan import Segment, room
 
@@ -176,6 +177,8 @@ def _bridge(segment: Segment, scene: Scene) -> Link:
     facts, name = scene.facts, str(segment.bridge)
     device = facts.host.get(name)
     if device is None:
+        with blaming(segment.where):
+            new_name(name, "bridge")
         # Hosts that were cloned have one machine-id, but never one address; and here their bridges meet.
         return new_bridge(name, f"{facts.host_seed} {segment.local}", OWNER_AUTO)
     if device.type != "bridge":

@@ -84,6 +84,7 @@ options:
   gateway:
     description:
       - The default gateway, at most one for each family. One outside the subnets of the interface gets a host route.
+      - It is another machine's address. The interface's own, and those of a network as a whole, are refused.
       - It replaces the container's default route, which is kept in routing table 28791 and comes back with
         O(state=absent).
       - An empty list removes the gateway that was set before.
@@ -259,6 +260,7 @@ options:
         stands for the interface's name, and their values.
       - Those under C(net.ipv4.conf), C(net.ipv6.conf), C(net.ipv4.neigh), C(net.ipv6.neigh) and C(net.mpls.conf)
         can be set. What is not listed is left as it is.
+      - Values are decimal numbers, but that of C(stable_secret). Which numbers a parameter takes, the kernel says.
     type: dict
   bandwidth:
     description:

@@ -38,7 +38,7 @@ options:
     type: str
     aliases: [dev]
   source:
-    description: The address of the container that packets on this route come from.
+    description: The address of the container that packets on this route come from; one that it has.
     type: str
     aliases: [src]
   source_prefix:

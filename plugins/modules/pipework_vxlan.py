@@ -26,7 +26,7 @@ options:
     description: Not used, as O(runtime).
     type: str
   vni:
-    description: The VXLAN network identifier of the segment, 1 to 16777215. A host has each once.
+    description: The VXLAN network identifier of the segment, 1 to 16777215. A host has each once, whatever the port is.
     type: int
   name:
     description: The name of the VXLAN link. The default is C(vxlan) and the VNI.
@@ -70,7 +70,7 @@ options:
     type: bool
   subnets:
     description:
-      - The subnets of the segment. They are only compared, with each other and with the addresses that the host has
+      - The subnets of the segment, each with its length. They are only compared, with each other and with the addresses that the host has
         on other interfaces, and what overlaps is refused.
     type: list
     elements: str

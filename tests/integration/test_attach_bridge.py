@@ -409,3 +409,13 @@ def test_P9_a_gateway_is_checked_with_the_addresses_that_are_there(host: Host, g
         with pytest.raises(PipeworkError, match=rf"^gateway: {gateway} is the .*Nothing was changed\.$"):
             host.attach("a", gateway=[gateway], **more)
     host.assert_as(before)
+
+
+def test_P2_a_bridge_that_is_there_may_have_any_name_and_a_new_one_a_plain_one(host: Host) -> None:
+    odd = "br(1)"
+    before = host.snapshot()
+    with pytest.raises(PipeworkError, match=r"^host_interface: 'br\(1\)' has '\(' in it.*Nothing was changed\.$"):
+        host.attach("a", host_interface=odd)
+    host.assert_as(before)
+    host.sh("ip", "link", "add", odd, "type", "bridge")
+    assert host.attach("a", host_interface=odd)["changed"]

@@ -583,6 +583,17 @@ def test_an_interface_of_that_name_that_is_not_ours_is_refused_with_its_owner(ho
     host.assert_as(before)
 
 
+def test_B14_a_user_has_containers_of_docker_and_podman_only(host: Host) -> None:
+    before = host.snapshot()
+    for runtime, words in (
+        ("netns", r"runtime_user: netns has no use for it \('nobody'\); docker and podman have"),
+        ("auto", r"container: .*'a'.*"),
+    ):
+        with pytest.raises(PipeworkError, match=f"^{words}"):
+            host.attach("a", runtime=runtime, runtime_user="nobody")
+    host.assert_as(before)
+
+
 def test_B14_the_hosts_own_namespace_is_refused_under_every_name(host: Host) -> None:
     host.call(lambda: os.symlink("/proc/self/ns/net", "/run/netns/sneaky"))
     for params in (

@@ -274,6 +274,7 @@ def two(**second: Any) -> Params:
         ({"device": "small"}, r"device: the tunnel does not fit: small has an MTU of 100.*68 have to be left"),
         ({"device": "none"}, "device: there is no none on this host"),
         ({"local": "10.9.0.1"}, r"mtu: say how large.*10\.9\.0\.1 is on lo"),
+        ({"bridge": ["br1"]}, r"bridge: .* has '\[' in it, which no name of a new interface should"),
         ({"bridge": "eth0"}, "bridge: eth0 is not a Linux bridge but veth"),
         ({"bridge": "taken"}, r"bridge: taken has vx7 as a port already"),
         ({"vni": 7}, "vni: 7 is that of vx7 on this host already"),

@@ -9,8 +9,9 @@ import typing as t
 
 from .._attachment import Attachment
 from .._facts import whose
+from .._items import blaming
 from .._model import BRIDGE_PORTS_MAX, HOST, OWNER_AUTO, UNFINISHED, Device, Link, Port
-from .._normalize import hashed_name, stable_mac
+from .._normalize import hashed_name, new_name, stable_mac
 from .._plan import Absent, KernelObject
 from .._spoof_checks import OPTION, checked_mac, spoof_check
 from .._vlans import NO_KERNEL
@@ -27,6 +28,8 @@ def wanted(site: Site) -> t.Iterator[KernelObject | Absent]:
     bridge = facts.host.get(name)
     if bridge is None:
         # A MAC of its own, or the bridge would take the lowest of its ports' and change it as they come and go.
+        with blaming(item.where):
+            new_name(name, "host_interface")
         yield dataclasses.replace(new_bridge(name, facts.host_seed, OWNER_AUTO), settings=_filtering(site, name))
     else:
         if bridge.type != "bridge":
