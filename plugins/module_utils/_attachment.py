@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import re
 import typing as t
 
-from . import _dhcp_clients, _dhcp_lease, _sysctls, _vlans
 from . import _normalize as norm
+from . import _sysctls, _vlans
+from ._dhcp_options import DHCP_IMAGE, DHCP_SECONDS, check_dhcp, dhcp_options
 from ._errors import PipeworkError
 from ._idle import OF_ATTACHMENTS, refuse_idle
 from ._items import Item, Params, blaming, container_of, items_of
@@ -25,11 +25,7 @@ if t.TYPE_CHECKING:
 MACVLAN_MODES = ("bridge", "private", "vepa", "passthru", "source")
 IPVLAN_MODES = ("l2", "l3", "l3s")
 PORT_OPTIONS = ("isolated", "hairpin", "learning", "mac_spoof_check")
-DHCP_IMAGE = "busybox"  # as in the classic script
-DHCP_SECONDS = 30.0
 SWITCHES = ("dhcp6", "accept_ra", "link_local", "dhcp_dns")
-DHCP_SECONDS_MAX = 240  # less than other runs wait for the lock
-IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
 IPOIB_MODES = ("datagram", "connected")
 KINDS_WITH_MODE = {
     "macvlan": MACVLAN_MODES, "macvtap": MACVLAN_MODES, "ipvlan": IPVLAN_MODES, "ipoib": IPOIB_MODES,
@@ -191,7 +187,7 @@ def _normalized(params: Params, names: Names | None) -> dict[str, t.Any]:
         "addresses": None if addresses is None else _addresses(addresses),
         "append": bool(params.get("append")),
         "gateway": None if gateway is None else tuple(norm.gateway(g, "gateway") for g in gateway if str(g).strip()),
-        **_dhcp(params),
+        **dhcp_options(params),
         **{name: None if params.get(name) is None else bool(params[name]) for name in SWITCHES},
         "mac_address": None if given("mac_address") is None else norm.mac_address(params["mac_address"]),
         "mtu": None if given("mtu") is None else norm.mtu(params["mtu"]),
@@ -214,28 +210,6 @@ def _bandwidth(value: t.Any) -> Bandwidth | None:
     from ._bandwidth import from_option  # which few runs need
 
     return from_option(value)
-
-
-def _dhcp(params: Params) -> dict[str, t.Any]:
-    client, options, hostname = params.get("dhcp") or None, params.get("dhcp_options"), params.get("dhcp_hostname")
-    seconds = DHCP_SECONDS if params.get("dhcp_timeout") is None else float(params["dhcp_timeout"])
-    if client is not None and client not in _dhcp_clients.CHOICES:
-        raise PipeworkError(f"dhcp: {client!r} is not one of {', '.join(_dhcp_clients.CHOICES)}.")
-    if not 1 <= seconds <= DHCP_SECONDS_MAX:
-        right = f"1 to {DHCP_SECONDS_MAX} seconds would be right"
-        raise PipeworkError(f"dhcp_timeout: {seconds:g} is not possible; {right}.")
-    return {
-        "dhcp": client, "dhcp_timeout": seconds, "dhcp_keep": bool(params.get("dhcp_keep")),
-        "dhcp_image": _image(params.get("dhcp_image") or DHCP_IMAGE),
-        "dhcp_options": None if options is None else _dhcp_lease.check_options(options),
-        "dhcp_hostname": None if hostname in (None, "") else _dhcp_lease.check_hostname(hostname),
-    }
-
-
-def _image(name: t.Any) -> str:
-    if not IMAGE.fullmatch(str(name)):
-        raise PipeworkError(f"dhcp_image: {name!r} is not the name of an image; busybox:1.36 would be right.")
-    return str(name)
 
 
 def host_interface_of(params: Params) -> str | None:
@@ -308,33 +282,7 @@ def _check_together(item: Attachment, peered: bool) -> None:
             raise PipeworkError(f"mode: kind {item.kind} has no modes; {', '.join(KINDS_WITH_MODE)} have.")
         if item.mode not in modes:
             raise PipeworkError(f"mode: {item.mode!r} is not a mode of {kind}; {', '.join(modes)} are.")
-    if item.dhcp_keep and item.dhcp is None and not item.dhcp6:
-        raise PipeworkError(
-            "dhcp_keep: without 'dhcp' or 'dhcp6' there is no lease to keep; say who asks ('dhcp: builtin'), or "
-            "'dhcp6: true'."
-        )
-    if item.dhcp_dns and item.dhcp is None and not item.dhcp6:
-        raise PipeworkError(
-            "dhcp_dns: without 'dhcp' or 'dhcp6' there is no lease that names servers; say who asks ('dhcp: builtin')."
-        )
-    if item.dhcp_dns and item.runtime == "host":
-        raise PipeworkError("dhcp_dns: the host's resolv.conf is never written; leave it out with 'runtime: host'.")
-    if item.dhcp is not None and item.kind == "dummy":
-        raise PipeworkError("dhcp: an interface that leads nowhere (kind dummy) reaches no server; leave it out.")
-    if item.dhcp is not None and item.table is not None:
-        raise PipeworkError("dhcp: the routes of a lease stand in the main table; leave 'table' or 'dhcp' out.")
-    _dhcp_clients.check_client(item.dhcp, item.kind, {_dhcp_lease.option_of(o)[0]: o for o in item.dhcp_options or ()})
-    for name, words in (("dhcp6", "reaches no server"), ("accept_ra", "hears no router")):
-        if getattr(item, name) and item.kind == "dummy":
-            raise PipeworkError(f"{name}: an interface that leads nowhere (kind dummy) {words}; leave it out.")
-    if item.link_local:
-        static = [address for address in item.addresses or () if norm.family(address) == 4]
-        other = f"addresses: {static[0]}" if static else "dhcp" if item.dhcp is not None else None
-        if other is not None:
-            raise PipeworkError(
-                f"link_local: a link-local address is for an interface without any other of IPv4, but it gets one by "
-                f"{other}; leave one of them out."
-            )
+    check_dhcp(item)
     if item.vf is not None and item.kind not in ("auto", "sriov"):
         raise PipeworkError(f"vf: kind {item.kind} has no virtual functions; kind sriov has.")
     if item.vf is None and item.kind == "sriov":

@@ -16,10 +16,10 @@ import typing as t
 from . import _dhcp_docker, _dhcp_program, _probe
 from . import _dhcp_message as dhcp
 from . import _lease_files as files
-from ._attachment import DHCP_SECONDS
 from ._dhcp_clients import BUILTIN, CLIENTS, Ask, answer
 from ._dhcp_keep import Keep
 from ._dhcp_lease import Grant, Lease, granted, mac_text, option_of, unpack
+from ._dhcp_options import DHCP_SECONDS
 from ._errors import PipeworkError
 from ._exchange import exchange
 from ._lease_files import clock

@@ -14,9 +14,9 @@ import typing as t
 from . import _dad
 from . import _dhcp6_message as dhcp6
 from . import _lease_files as files
-from ._attachment import DHCP_SECONDS
 from ._dhcp6_grant import Grant6, granted, iaid_of, unpack
 from ._dhcp6_lease import Lease6
+from ._dhcp_options import DHCP_SECONDS
 from ._errors import PipeworkError
 from ._exchange import exchange
 from ._lease_files import clock
