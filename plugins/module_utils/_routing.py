@@ -223,7 +223,7 @@ def _check_source(item: RouteItem, ground: Ground) -> None:
     if any(reaches(each, source) for each in local):
         return
     mine = [each.destination.partition("/") for each in local if each.family == item.route.family]
-    there = ", ".join(sorted({host for host, _, length in mine if length in ("32", "128")})) or "none"
+    there = ", ".join(sorted({host for host, _slash, length in mine if length in ("32", "128")})) or "none"
     raise item.refuse(
         f"source: {source} is not an address of {ground.label} (which has {there}); pipework_attach gives addresses."
     )

@@ -70,8 +70,8 @@ options:
     type: bool
   subnets:
     description:
-      - The subnets of the segment, each with its length. They are only compared, with each other and with the addresses that the host has
-        on other interfaces, and what overlaps is refused.
+      - The subnets of the segment, each with its length. They are only compared, with each other and with the addresses
+        that the host has on other interfaces, and what overlaps is refused.
     type: list
     elements: str
   forwarding:

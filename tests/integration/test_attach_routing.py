@@ -171,7 +171,7 @@ def test_B12_listed_routes_and_rules_of_an_interface(host: Host) -> None:
         ({"table": None, "routes": [{"to": "10.5.0.0/16", "type": "throw"}]}, r"routes\[0\]: type: a route that lead"),
         ({"rules": [{"fwmark": 1, "table": 55}]}, r"rules\[0\]: table: a rule of eth1 leads to its table \(101\)"),
         ({"table": None, "rules": [{"priority": 5}]}, r"rules\[0\]: table: a rule of eth1 leads to its own table, if"),
-        ({"routes": [{"to": "10.50.0.0/16", "via": "10.1.0.255"}]}, r"routes\[0\]: gateway: 10.1.0.255 is the broadcast"),
+        ({"routes": [{"to": "10.50.0.0/16", "via": "10.1.0.255"}]}, r"routes\[0\]: gateway: 10.1.0.255 is the broad"),
         ({"routes": [{"to": "10.50.0.0/16", "via": "10.1.0.1"}]}, r"routes\[0\]: gateway: 10.1.0.1 is the interface's"),
         ({"rules": ["all"]}, r"rules\[0\]: 'all' is not a dictionary"),
     ],

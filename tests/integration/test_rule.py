@@ -217,7 +217,7 @@ def _said(lines: list[str]) -> None:
         ({"fwmark": "red"}, "fwmark: 'red' is not a whole number"),
         ({"destination_port": "90-80"}, "destination_port: 90-80 is not possible"),
         ({"uid_range": "root"}, "uid_range: 'root' is not a number or a range"),
-        ({"ip_protocol": "tpc"}, "ip_protocol: 'tpc' is not a whole number"),
+        ({"ip_protocol": "tpc"}, "ip_protocol: 'tpc' is not known; ah, "),
         ({"action": "goto"}, "goto: says to which priority"),
         ({"goto": 10, "priority": 20}, "goto: 10 does not come after the rule's own priority, 20"),
         ({"action": "blackhole", "table": 100}, "table: goes with the action lookup, not with blackhole"),

@@ -68,7 +68,7 @@ def command(scratch: pathlib.Path) -> list[str]:
     ]
 
 
-def environment() -> dict[str, str]:
+def environment(_scratch: pathlib.Path) -> dict[str, str]:
     """Nothing of its own."""
     return {}
 

@@ -9,8 +9,10 @@ import pathlib
 import selectors
 import shutil
 import socket
+import subprocess
 import threading
 
+import registers
 from machine import CHECKOUT, PATH, UNAVAILABLE, LaneError
 
 RESULTS = CHECKOUT / ".cache" / "kernel"
@@ -27,6 +29,8 @@ def require() -> None:
     """LaneError where something is not installed."""
     if not shutil.which("linux.uml", path=PATH) or not os.path.isdir(MODULES):
         raise LaneError(UNAVAILABLE, "linux.uml or its modules are missing: apt-get install user-mode-linux")
+    if registers.too_many() and not shutil.which("gcc", path=PATH):
+        raise LaneError(UNAVAILABLE, "on this processor linux.uml needs registers.c, so a compiler: apt-get install gcc")
 
 
 def settings(scratch: pathlib.Path) -> dict[str, str]:
@@ -43,7 +47,24 @@ def command(scratch: pathlib.Path) -> list[str]:
             f"init={scratch}/init", "con=null", "con0=null,fd:1", f"uml_dir={scratch}/uml", *nics]
 
 
-def environment() -> dict[str, str]:
+def environment(scratch: pathlib.Path) -> dict[str, str]:
+    """What the kernel, as a process, has to know."""
+    return {**_memory(), **_registers(scratch)}
+
+
+def _registers(scratch: pathlib.Path) -> dict[str, str]:
+    """See registers.py."""
+    if not registers.too_many():
+        return {}
+    source, library = pathlib.Path(__file__).resolve().with_name("registers.c"), scratch / "registers.so"
+    command = ["gcc", "-shared", "-fPIC", "-O2", "-nostdlib", "-o", str(library), str(source)]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    if made.returncode:
+        raise LaneError(UNAVAILABLE, f"registers.c cannot be compiled: {made.stderr.strip()}")
+    return {"LD_PRELOAD": str(library)}
+
+
+def _memory() -> dict[str, str]:
     """The kernel's memory is a file in /dev/shm; a container's is often too small or noexec for that."""
     shm = os.statvfs("/dev/shm") if os.path.isdir("/dev/shm") else None
     if shm and shm.f_bavail * shm.f_frsize >= MEMORY_MB << 20 and not shm.f_flag & os.ST_NOEXEC:
