@@ -199,3 +199,17 @@ def test_a_topology_file_of_containerlab_is_laid_and_taken_back(lone: Host) -> N
     assert lone.ping("clab-lab-r1", "10.31.0.1")
     apply(lone, lab, runtime="netns", state="absent")
     lone.assert_as(before)
+
+
+def test_B13_B11_purge_ends_limits_of_impairments_and_leaves_those_of_attachments(lone: Host) -> None:
+    lone.batch("link add u0 type veth peer name u1\naddress add 203.0.113.1/24 dev u0\nlink set u0 up\n")
+    web1 = [each for each in SHOP["attachments"] if each["container"] == "web1" and "interface" not in each]
+    slow = [{**each, "bandwidth": {"egress": "2mbit"}} if each in web1 else each for each in SHOP["attachments"]]
+    limit = {"container": "lb", "device": "to-web1", "bandwidth": {"egress": "1mbit"}}
+    whole = {**SHOP, "attachments": slow, "impairments": [limit]}
+    apply(lone, whole)
+    assert apply(lone, whole, purge=True) == []
+    done = apply(lone, {**whole, "impairments": []}, purge=True)
+    assert [(each["action"], each["name"]) for each in done] == [("delete", "netns:lb/to-web1 root")]
+    assert apply(lone, {**whole, "impairments": []}, purge=True) == []
+    assert "tbf 7070:" in lone.sh("tc", "qdisc", "show", ns="web1")
