@@ -7,6 +7,7 @@ needs none of this, since the kernel looks for duplicates itself.
 """
 from __future__ import annotations
 
+import collections
 import dataclasses
 import typing as t
 
@@ -25,6 +26,7 @@ NOWHERE = ("dummy", "ipoib", *PAIR_TYPES)  # an IPoIB interface asks otherwise t
 def claim(targets: t.Iterable[Target], facts: Facts, state: State, desired: Desired) -> None:
     """Marks addresses that are to be asked for, and the routes of those containers, which come after them."""
     movers: dict[str, list[str]] | None = None
+    holders: dict[tuple[str, str], list[str]] = collections.defaultdict(list)
     for target in targets:
         item, label = target.item, str(target.label)
         new = [] if item.state != "present" or not item.announce else [
@@ -33,10 +35,23 @@ def claim(targets: t.Iterable[Target], facts: Facts, state: State, desired: Desi
         ]
         if not new or not _crowded(label, item.interface, facts, desired):
             continue
-        movers = _movers(state, desired) if movers is None else movers
+        if movers is None:
+            movers, holders = _movers(state, desired), _holders(state, desired)
+        here = _segment(label, item.interface, facts, state, desired)
         for key in new:
             wanted = t.cast(Address, desired[key])
-            desired[key] = dataclasses.replace(wanted, claimed=tuple(movers.get(_host(wanted), ())))
+            also = [name for name in holders[label, _host(wanted)] if name != item.interface]
+            for name in also:
+                if here is not None and here == _segment(label, name, facts, state, desired):
+                    raise item.refuse(
+                        f"addresses: {wanted.address}: {label} has that address on its own {name} already, which is on "
+                        "the same segment; give one of them another one, or use 'announce: false'."
+                    )
+            # A kernel answers for what it has through each of its interfaces.
+            others = (each for name, each in facts.devices[label].items() if name not in (item.interface, *also))
+            own = [each.mac for each in others if each.mac]
+            spared = dict.fromkeys([*movers.get(_host(wanted), ()), *own])
+            desired[key] = dataclasses.replace(wanted, claimed=tuple(spared))
     put_off_routes(desired)
 
 
@@ -73,6 +88,31 @@ def _crowded(label: str, interface: str, facts: Facts, desired: Desired) -> bool
     members = facts.switch.members.get(str(bridge)) if facts.switch else None
     addressed = any(address.device == bridge for address in facts.addresses.get(HOST, ()))
     return bool(addressed or members or facts.ports_of(str(bridge)))
+
+
+def _segment(label: str, interface: str, facts: Facts, state: State, desired: Desired) -> tuple[t.Any, ...] | None:
+    """What tells the network of an interface from others, as far as that is known."""
+    key = port_key(label, interface)
+    link, port = (desired.get(each, state.get(each)) for each in (link_key(label, interface), key))
+    row = desired.get(port_row_key(str(port.local_interface))) if isinstance(port, Port) else None
+    if isinstance(row, OvsPort):
+        return row.bridge, row.vlans
+    if isinstance(port, Port):
+        return port.bridge, port.vlans
+    device = facts.devices[label].get(interface)
+    end = facts.host_end(label, device) if device is not None else None
+    if end is not None:  # an engine's, such as Docker's
+        return facts.bridge_under(end), facts.vlans_of(end)
+    return (link.parent,) if isinstance(link, Link) and link.parent and link.type not in NOWHERE else None
+
+
+def _holders(state: State, desired: Desired) -> dict[tuple[str, str], list[str]]:
+    """The interfaces that have an address and keep it, or get it in this run, by container and address."""
+    found: dict[tuple[str, str], list[str]] = collections.defaultdict(list)
+    for key, address in {**state, **desired}.items():
+        if isinstance(address, Address) and not _goes(address.carrier, desired):
+            found[key[1], _host(address)].append(address.device)
+    return found
 
 
 def _movers(state: State, desired: Desired) -> dict[str, list[str]]:

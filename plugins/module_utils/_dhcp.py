@@ -50,6 +50,8 @@ class _Place(t.NamedTuple):
     shared: bool  # its MAC address is that of others too
     netns: int  # the open namespace
     ear: socket.socket | None  # hears who has an address, where that is to be known
+    own: tuple[str, ...] = ()  # MAC addresses of the container
+    siblings: t.Mapping[str, str] = {}  # the addresses that its other interfaces have, and which
 
     def close(self) -> None:
         self.sock.close()
@@ -66,8 +68,12 @@ class _Client:
         if device is None or not device.ethernet or not device.mac:
             raise PipeworkError(f"dhcp: {lease.ns}/{lease.device} is no Ethernet interface.")
         sock = netns.inside(lambda: _socket(lease.device, ETH_P_IP if lease.client in (None, BUILTIN) else ETH_P_ALL))
-        ear = netns.inside(_probe.listen) if lease.probe and not going else None
-        return _Place(sock, bytes.fromhex(device.mac.replace(":", "")), device.type == "ipvlan", netns.fd, ear)
+        place = _Place(sock, bytes.fromhex(device.mac.replace(":", "")), device.type == "ipvlan", netns.fd, None)
+        if not lease.probe or going:
+            return place
+        names = {each.index: each.name for each in netns.devices().values() if each.name != lease.device}
+        siblings = {each.address.split("/")[0]: each.device for each in netns.addresses(names)} if names else {}
+        return place._replace(ear=netns.inside(_probe.listen), own=_probe.own_macs(netns), siblings=siblings)
 
     def ask(self, lease: Lease, place: _Place, held: Grant | None) -> Grant:
         if lease.client in CLIENTS or lease.helper is not None:
@@ -146,7 +152,9 @@ def _taken(message: dhcp.Message, lease: Lease, place: _Place, options: t.Mappin
     some time.
     """
     address = socket.inet_ntoa(message.address)
-    who = _probe.holder_of(place.ear, lease.device, place.mac, address) if place.ear else None
+    who = place.siblings.get(address)
+    if who is None and place.ear is not None:
+        who = _probe.holder_of(place.ear, lease.device, place.mac, address, place.own)
     if who is None:
         return ""
     declined = {

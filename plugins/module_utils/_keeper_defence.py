@@ -76,6 +76,8 @@ class Defender(Duty):
             self.reload()
 
     def _meet(self, rival: str, now: float) -> None:
+        if rival in self.inside(net.macs):  # the container itself, through an interface that may be new
+            return
         self.heard = f"{rival} says that {self.address} is its own"
         again = self.seen is not None and now - self.seen < DEFEND_INTERVAL
         if self.reload() or self.address is None:  # it is another one by now

@@ -18,7 +18,7 @@ from ._dhcp_keep import Record
 from ._keeper_io import Gone
 
 ETH_P_IP, SO_ATTACH_FILTER, FOREVER = 0x0800, 26, 0xFFFFFFFF
-RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
+RTM_GETLINK, RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 18, 20, 21, 22
 REQUEST, ACK, REPLACE, CREATE, DUMP, NLMSG_ERROR, NLMSG_DONE = 1, 4, 0x100, 0x400, 0x300, 2, 3
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_CACHEINFO, RT_SCOPE_LINK = 1, 2, 4, 6, 253
 # UDP over IPv4, no later fragment, to the client's port; as 'tcpdump -dd udp dst port 68' would say it
@@ -113,6 +113,20 @@ def link_local(record: Record) -> str | None:
                     return socket.inet_ntoa(own)
 
 
+def macs(record: Record) -> set[str]:
+    """The MAC addresses of a container's interfaces."""
+    check(record)
+    found: set[str] = set()
+    with _netlink() as sock:
+        sock.send(struct.pack("=IHHIIBxHiII", 32, RTM_GETLINK, REQUEST | DUMP, 1, 0, 0, 0, 0, 0, 0))
+        while True:
+            for kind, raw in _messages(sock.recv(1 << 16)):
+                if kind in (NLMSG_DONE, NLMSG_ERROR):
+                    return found
+                mac = _attributes(raw, 32).get(IFA_ADDRESS, b"")
+                found.update([mac.hex(":")] if any(mac) else [])
+
+
 def remove_link_local(record: Record, address: str) -> None:
     """Raises OSError."""
     body = struct.pack("=BBBBI", socket.AF_INET, 16, 0, RT_SCOPE_LINK, record.index)
@@ -146,8 +160,8 @@ def _messages(data: bytes) -> t.Iterator[tuple[int, bytes]]:
         at += (max(length, 16) + 3) & ~3
 
 
-def _attributes(raw: bytes) -> dict[int, bytes]:
-    found, at = {}, 24
+def _attributes(raw: bytes, at: int = 24) -> dict[int, bytes]:
+    found: dict[int, bytes] = {}
     while at + 4 <= len(raw):
         length, kind = struct.unpack_from("=HH", raw, at)
         found[kind] = raw[at + 4:at + length]

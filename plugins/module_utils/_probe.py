@@ -21,7 +21,7 @@ from ._announce import CLOSERS
 from ._arp import ARPHRD_ETHER, ARPOP_REQUEST, ETH_P_ARP, ETH_P_IP, HEAD
 from ._errors import PipeworkError
 from ._model import Address
-from ._netlink import Namespaces
+from ._netlink import Namespaces, Netns
 from ._plan import Operation
 
 WAIT, AGAIN, PATIENCE = 0.2, 0.08, 2.0  # seconds
@@ -79,6 +79,11 @@ def holders(claims: t.Sequence[Claim], namespaces: Namespaces, patience: float =
                 list(pool.map(socket.socket.close, ears.values()))
 
 
+def own_macs(netns: Netns) -> tuple[str, ...]:
+    """Whose answers are the container's own: a kernel answers for an address through each of its interfaces."""
+    return tuple(device.mac for device in netns.devices().values() if device.mac)
+
+
 def ask_around(work: t.Iterable[Operation], namespaces: Namespaces) -> tuple[Operation, Exception] | None:
     """The first of the addresses that are about to come that somebody has, and the words for it."""
     claims: dict[Claim, Operation] = {}
@@ -86,15 +91,19 @@ def ask_around(work: t.Iterable[Operation], namespaces: Namespaces) -> tuple[Ope
         want = t.cast(Address, operation.after)
         claims[Claim(want.ns, want.device, want.address.split("/")[0], want.claimed or ())] = operation
     for claim, mac in holders(list(claims), namespaces).items():
-        words = f"{claim.address} is in use already, by {mac}; give {claim.label}/{claim.interface} another one"
+        own = [device.name for device in namespaces[claim.label].devices().values() if device.mac == mac]
+        who = f"its own {own[0]}" if own else mac
+        words = f"{claim.address} is in use already, by {who}; give {claim.label}/{claim.interface} another one"
         return claims[claim], PipeworkError(f"addresses: {words}, or use 'announce: false'")
     return None
 
 
-def holder_of(ear: socket.socket, interface: str, mac: bytes, address: str) -> str | None:
+def holder_of(
+    ear: socket.socket, interface: str, mac: bytes, address: str, spared: tuple[str, ...] = (),
+) -> str | None:
     """The same for one address, by a socket that was opened in its namespace."""
     _filter(ear, [address])
-    claim = Claim("", interface, address)
+    claim = Claim("", interface, address, spared)
     return _ask([claim], {"": ear}, {("", interface): mac}).get(claim)
 
 

@@ -17,9 +17,9 @@ from ._announce import News, announce
 from ._autoconf import PREFIX, LinkLocal, candidates
 from ._errors import PipeworkError
 from ._model import Address
-from ._netlink import Namespaces
+from ._netlink import Namespaces, Netns
 from ._plan import Failure, Operation
-from ._probe import Claim, holders
+from ._probe import Claim, holders, own_macs
 
 AF_INET = 2
 
@@ -27,25 +27,27 @@ AF_INET = 2
 def observe(namespaces: Namespaces, places: t.Iterable[tuple[str, str, str]]) -> list[LinkLocal]:
     """The link-local addresses of interfaces, by label, name and owner, and whether somebody else has them too."""
     found: dict[Claim, LinkLocal] = {}
+    own: dict[str, tuple[str, ...]] = {}
     for label, interface, owner in places:
         for each in _held(namespaces, label, interface):
-            claim = Claim(label, interface, each.address.split("/")[0])
+            own[label] = own.get(label) or own_macs(namespaces[label])
+            claim = Claim(label, interface, each.address.split("/")[0], own[label])
             found[claim] = LinkLocal(label, interface, address=each.address, owner=owner)
     taken = holders(list(found), namespaces, patience=0)
     return [dataclasses.replace(each, conflict=True if claim in taken else None) for claim, each in found.items()]
 
 
 def _held(namespaces: Namespaces, label: str, interface: str) -> list[Address]:
-    netns = namespaces[label]
-    device = netns.device(interface)
-    if device is None:
-        return []
-    names = {device.index: interface}
+    device = namespaces[label].device(interface)
+    return _addresses(namespaces[label], {device.index: interface}) if device is not None else []
+
+
+def _addresses(netns: Netns, names: dict[int, str]) -> list[Address]:
     mine = [
         raw for raw in netns.read(_codec.dump_addresses())
         if (raw[16], raw[19]) == (AF_INET, _codec.RT_SCOPE_LINK) and struct.unpack_from("=I", raw, 20)[0] in names
     ]
-    listed = (_codec.decode_address(raw, label, names) for raw in mine)
+    listed = (_codec.decode_address(raw, netns.label, names) for raw in mine)
     return [address for address in listed if address.address.startswith(PREFIX)]
 
 
@@ -91,14 +93,24 @@ def _free(
     coming: t.Sequence[tuple[Operation, str]], namespaces: Namespaces,
 ) -> t.Iterator[tuple[Operation, str | None, str]]:
     """An address that nobody has, for each."""
+    own: dict[str, tuple[str, ...]] = {}
+    used: dict[str, set[str]] = {}  # in the same container: nobody else would say so
+    for label in {operation.subject.ns for operation, _mac in coming}:
+        own[label] = own_macs(namespaces[label])
+        names = {device.index: device.name for device in namespaces[label].devices().values()}
+        used[label] = {each.address.split("/")[0] for each in _addresses(namespaces[label], names)}
     left = {
         (operation.subject.ns, operation.key[2]): (operation, mac, _to_try(operation, mac)) for operation, mac in coming
     }
     while left:
-        tried = {place: next(drawn, None) for place, (_operation, _mac, drawn) in left.items()}
-        taken = holders([Claim(*place, address) for place, address in tried.items() if address], namespaces, 0)
+        tried: dict[tuple[str, str], str | None] = {}
+        for place, (_operation, _mac, drawn) in left.items():
+            tried[place] = next((each for each in drawn if each not in used[place[0]]), None)
+            used[place[0]].update([str(tried[place])])
+        claims = {place: Claim(*place, address, own[place[0]]) for place, address in tried.items() if address}
+        taken = holders(list(claims.values()), namespaces, 0)
         for place, address in tried.items():
-            if address is None or Claim(*place, address) not in taken:
+            if address is None or claims[place] not in taken:
                 operation, mac, _drawn = left.pop(place)
                 yield operation, address, mac
 

@@ -159,3 +159,19 @@ def test_D6_a_server_is_told_that_somebody_else_has_what_it_gave(host: Host, cli
         with pytest.raises(PipeworkError, match=r"The server 10.5.0.254 gave 10.5.0.100, which [0-9a-f:]{17} has"):
             host.attach("a", **{**wish, "dhcp_timeout": 3})
         assert host.attach("a", announce=False, **wish)["attachments"][0]["lease"]["address"] == "10.5.0.100/24"
+
+
+def test_D6_an_address_that_the_container_has_itself(host: Host) -> None:
+    host.attach("a", interface="eth2", addresses=[OURS], host_interface="br1")
+    host.attach("b", addresses=["10.1.0.2/24"])  # somebody else is there
+    before = host.snapshot()
+    for check in (True, False):
+        with pytest.raises(PipeworkError, match=r"10.1.0.1/24: netns:a has that address on its own eth2 already"):
+            host.attach("a", addresses=[OURS], check=check)
+        host.assert_as(before)
+    host.attach("a", interface="eth3", addresses=["10.1.0.3/24"])
+    one = {"container": "a", "runtime": "netns", "host_interface": "br1"}
+    moved = [{**one, "interface": "eth2", "addresses": []}, {**one, "interface": "eth4", "addresses": [OURS]}]
+    host.run(attachments=moved)  # eth3 answers for it, as long as eth2 has it
+    assert (host.addresses("eth2", ns="a"), host.addresses("eth4", ns="a")) == ([], [OURS])
+    assert not host.run(attachments=moved)["changed"]

@@ -241,3 +241,27 @@ def test_P46_nobody_can_make_it_change_all_the_time(segment: Host) -> None:
     done = host.attach("a", **ZEROCONF)  # who runs a playbook does not wait
     assert kinds(done) == [("create", "link_local")]
     assert held(host)
+
+
+def test_P46_two_interfaces_of_a_container_on_one_bridge(segment: Host) -> None:
+    """Its kernel answers for each address through both of them: that is nobody else."""
+    host = segment
+    host.attach("b", interface="eth1", addresses=["10.1.1.2/24"])
+    pair = [{"container": "a", "interface": "eth1", "mac_address": MAC, "link_local": True},
+            {"container": "a", "interface": "eth2", "link_local": True},
+            {"container": "b", "interface": "eth2", "link_local": True}]
+    listed = [{"runtime": "netns", "host_interface": "br1", **each} for each in pair]
+    said = host.run(check=True, attachments=listed)
+    done = host.run(attachments=listed)
+    assert done["operations"] == said["operations"]
+    assert len({each["link_local"] for each in done["attachments"]} - {None}) == 3
+    assert not host.run(attachments=listed)["changed"]
+    host.attach("a", interface="eth3", mac_address="02:00:00:00:05:03", addresses=["10.1.1.3/24"])  # comes later
+    assert not host.run(attachments=listed)["changed"]
+    for _time in range(3):
+        arp(host, "02:00:00:00:05:03", FIRST, FIRST)  # as that kernel asks from there, from whichever address
+    ear = Listener(host, None, "other")
+    arp(host, RIVAL, FIRST, FIRST)  # the first one, or it would be given up
+    assert answer(ear)
+    assert FIRST in held(host) and not host.run(attachments=listed)["changed"]
+    ear.close()
