@@ -33,7 +33,7 @@ class Client4(Client):
         self.open(net.dhcp_sockets)
 
     def say(self, now: float) -> None:
-        self.sockets[0].send(self.message())
+        self.sockets[0].sendto(self.message(), (self.record.device, 0))
 
     def message(self) -> bytes:
         asked = {**self.options, dhcp.WANTED: dhcp.ASKED_FOR, dhcp.MAX_SIZE: (1472).to_bytes(2, "big")}

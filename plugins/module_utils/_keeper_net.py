@@ -41,15 +41,22 @@ def check(record: Record) -> None:
 
 # -- sockets
 
-def packets(record: Record, protocol: int, code: t.Sequence[tuple[int, int, int, int]]) -> socket.socket:
-    """Hears the frames that the filter lets through, from the first one on."""
+def packets(
+    record: Record, protocol: int, code: t.Sequence[tuple[int, int, int, int]], everywhere: bool = False,
+) -> socket.socket:
+    """Hears the frames that the filter lets through, from the first one on.
+
+    ``everywhere``: on any interface, and for a moment any frame.
+    """
     check(record)
-    packet = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, 0)
+    listening = socket.htons(protocol) if everywhere else 0
+    packet = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, listening)
     try:
         steps = array.array("B", b"".join(struct.pack("=HBBI", *each) for each in code))
         program = struct.pack("@HP", len(code), steps.buffer_info()[0])
         packet.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
-        packet.bind((record.device, protocol))
+        if not everywhere:
+            packet.bind((record.device, protocol))
     except OSError:
         packet.close()
         raise
@@ -57,8 +64,12 @@ def packets(record: Record, protocol: int, code: t.Sequence[tuple[int, int, int,
 
 
 def dhcp_sockets(record: Record) -> list[socket.socket]:
-    """The one to talk through, and one that has the port, or the kernel would refuse what a server sends there."""
-    packet = packets(record, ETH_P_IP, CLIENTS_ONLY)
+    """The one to talk through, and one that has the port, or the kernel would refuse what a server sends there.
+
+    An answer may come in by another interface of the container on the same segment, since its kernel says through each
+    of them that it has the address.
+    """
+    packet = packets(record, ETH_P_IP, CLIENTS_ONLY, everywhere=True)
     port = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
     try:
         port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
