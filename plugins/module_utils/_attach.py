@@ -8,7 +8,7 @@ import collections
 import dataclasses
 import typing as t
 
-from . import _autoconf, _kinds, _nic_vlan, _ovs_wish
+from . import _autoconf, _defaults, _kinds, _nic_vlan, _ovs_wish
 from ._attachment import KINDS_WITH, KINDS_WITH_MODE, Attachment
 from ._facts import Facts, link_key, port_key, whose
 from ._kinds.phys import home
@@ -101,6 +101,7 @@ class Scene:
             if device.owner:
                 self.marked[device.owner].append(device)
         self.lent = [owner for owner in self.marked if Nic.unpack(owner)]  # of NICs that came back by themselves
+        self.defaults: _defaults.Holders = {}
 
     def link(self, label: str, name: str) -> Link | None:
         return t.cast("Link | None", self.state.get(link_key(label, name)))
@@ -120,6 +121,7 @@ def compile_wish(
     wish, scene = Wish(), Scene(facts, facts.state())
     refuse_twice(targets)
     mtus = _given_mtus(targets)
+    scene.defaults = _defaults.holders(_defaults.listed(targets), scene.state)
     for target in sorted(targets, key=_takes_default):
         if target.item.state == "present":
             _present(target, scene, mtus, wish)
@@ -169,10 +171,8 @@ def refuse_twice(targets: t.Sequence[Target]) -> None:
         for gateway in item.gateway or () if item.state == "present" else ():
             other = seen.setdefault((target.label, f"{item.table or 'main'} {family(gateway)}"), target)
             if other is not target:
-                raise item.refuse(
-                    f"gateway: {gateway}: {target.label} gets a default gateway for IPv{family(gateway)} through "
-                    f"{other.item.interface} already; leave one out."
-                )
+                words = f"{target.label} gets a default gateway for IPv{family(gateway)} through {other.item.interface}"
+                raise item.refuse(f"gateway: {gateway}: {words} already; leave one out.")
 
 
 def _given_mtus(targets: t.Sequence[Target]) -> dict[str, int]:

@@ -7,7 +7,7 @@ import os
 import sys
 import typing as t
 
-from . import _dad, _dhcp6, _resolver, _resolver_files
+from . import _dad, _defaults, _dhcp6, _resolver, _resolver_files
 from . import _keeper_io as io
 from . import _lease_files as files
 from ._announce import News, announce
@@ -51,6 +51,7 @@ class KeepJob:
                 observe_leases(namespaces, facts, label, record.device, record.owner, asked=True)
         observe_autoconf(namespaces, facts, [(label, _item(record), record.owner) for record, label in places])
         scene, wish = Scene(facts, facts.state()), Wish()
+        scene.defaults = _defaults.holders([(label, _item(record)) for record, label in places], scene.state)
         for record, label in places:
             for wanted in _wanted(record, label, scene):
                 wish.want(wanted)

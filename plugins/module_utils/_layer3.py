@@ -50,6 +50,9 @@ def layer3(item: Attachment, label: str, scene: Scene) -> t.Iterator[KernelObjec
         yield from _gateways(item, label, reachable, scene, grant)
     elif grant is not None or given_back:
         lease = (grant.gateway,) if grant is not None and grant.gateway else ()
+        if scene.defaults.get(label, item.interface) != item.interface:
+            yield from _way_back(lease, label, item.interface, reachable, scene)
+            lease = ()
         yield from _gateways(dataclasses.replace(item, gateway=lease), label, reachable, scene, grant, (4,))
 
 
@@ -99,6 +102,17 @@ def _gateways(
     for route in _our_routes(label, item.interface, scene):
         if route.key not in wanted and route.destination != "default" and route.family in versions:
             yield Absent(route.key)
+
+
+def _way_back(
+    gateways: tuple[str, ...], label: str, device: str, addresses: tuple[str, ...], scene: Scene,
+) -> t.Iterator[Route]:
+    """To the router of a default route that is kept, to come back when the one in its place goes."""
+    there = (scene.route(_kept(label, 4)), scene.route(Route(label, 4, "default", metric=default_metric(4))))
+    for gateway in gateways:
+        kept = any(route is not None and (route.device, route.gateway) == (device, gateway) for route in there)
+        if kept and not on_link(gateway, addresses):
+            yield _host_route(label, gateway, device)
 
 
 def _host_route(label: str, gateway: str, device: str) -> Route:

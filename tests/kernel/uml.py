@@ -30,7 +30,7 @@ def require() -> None:
     if not shutil.which("linux.uml", path=PATH) or not os.path.isdir(MODULES):
         raise LaneError(UNAVAILABLE, "linux.uml or its modules are missing: apt-get install user-mode-linux")
     if registers.too_many() and not shutil.which("gcc", path=PATH):
-        raise LaneError(UNAVAILABLE, "on this processor linux.uml needs registers.c, so a compiler: apt-get install gcc")
+        raise LaneError(UNAVAILABLE, "linux.uml needs a compiler on this processor (registers.c): apt-get install gcc")
 
 
 def settings(scratch: pathlib.Path) -> dict[str, str]:

@@ -1,0 +1,108 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""pipework_attach with dhcp on several interfaces of a container: whose router is the container's."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import signal
+import typing as t
+
+import pytest
+
+from tests.integration.keeping import LONG, ended
+from tests.integration.lab import Host, wait_for
+from tests.integration.test_dhcp import BUILTIN, running_dnsmasq, segment, server
+
+__all__ = ["segment"]
+pytestmark = pytest.mark.root
+OPTIONS = "/run/dnsmasq.options"
+Given = dict[str, t.Any]
+
+
+def item(interface: str, **more: t.Any) -> Given:
+    given = {"container": "a", "runtime": "netns", "host_interface": "br1", "interface": interface}
+    return {**given, **({} if more.get("state") == "absent" else BUILTIN), **more}
+
+
+def default(host: Host) -> list[str]:
+    return [line for line in host.routes("a", "route") if line.startswith("default")]
+
+
+def through(interface: str, gateway: str = "10.5.0.254") -> list[str]:
+    return [f"default via {gateway} dev {interface} proto 112"]
+
+
+def test_P22_the_first_of_several_leases_brings_the_default_route(segment: Host) -> None:
+    host, both = segment, [item("eth1"), item("eth2")]
+    with server(host):
+        done = host.run(attachments=both)
+        assert default(host) == through("eth1")
+        assert [each["gateway"] for each in done["attachments"]] == [["10.5.0.254"], []]
+        [words] = done["warnings"]
+        assert words.startswith("dhcp: netns:a/eth2: its router 10.5.0.254 is not used, since ")
+        assert not host.run(attachments=both)["changed"]
+        again = host.run(attachments=both[::-1])  # who has it keeps it
+        assert not again["changed"] and again["warnings"] == done["warnings"]
+        quiet = host.run(attachments=[both[0], item("eth2", gateway=[])])
+        assert not quiet["changed"] and "warnings" not in quiet
+        gone = host.run(attachments=[item("eth1", state="absent"), both[1]])
+        assert gone["changed"] and default(host) == through("eth2")
+        assert not host.run(attachments=[item("eth1", state="absent"), both[1]])["changed"]
+
+
+def test_P22_leases_in_tasks_of_their_own_do_not_take_the_route_from_each_other(segment: Host) -> None:
+    host = segment
+    with server(host):
+        for interface in ("eth1", "eth2", "eth1", "eth2"):
+            done = host.run(attachments=[item(interface)])
+            assert default(host) == through("eth1")
+            assert ("warnings" in done) == (interface == "eth2")
+        assert not done["changed"]
+        host.run(attachments=[item("eth3", dhcp=None, addresses=["10.5.0.9/24"], gateway=["10.5.0.1"])])
+        assert default(host) == through("eth3", "10.5.0.1")  # what is said goes before what a server says
+        for interface in ("eth1", "eth2"):
+            done = host.run(attachments=[item(interface)])
+            assert not done["changed"] and "dev eth3" not in str(done) and "through eth3" in done["warnings"][0]
+        host.attach("a", interface="eth3", state="absent")
+        assert default(host) == through("eth1")
+        said = [item("eth1"), item("eth2", gateway=["10.5.0.2"])]
+        for changed in (True, False):
+            assert host.run(attachments=said)["changed"] == changed
+            assert default(host) == through("eth2", "10.5.0.2")
+
+
+def test_P24_the_process_that_stays_leaves_the_route_where_it_is(segment: Host) -> None:
+    both = [item(interface, dhcp_keep=True) for interface in ("eth1", "eth2")]
+    with ended(segment) as host:
+        host.call(write_options, "10.5.0.254")
+        more = ["--dhcp-range=10.5.0.100,10.5.0.120,2m", "--no-ping", "--dhcp-authoritative", f"--dhcp-optsfile={OPTIONS}"]
+        with running_dnsmasq(host, more) as pid:
+            host.run(attachments=both)
+            assert default(host) == through("eth1")
+            host.call(write_options, "10.5.0.253")
+            os.kill(pid, signal.SIGHUP)
+            wait_for("the other router", lambda: default(host) == through("eth1", "10.5.0.253"), LONG)
+            wait_for("both to know it", lambda: set(host.call(routers)) == {"10.5.0.253"}, LONG)
+            assert not host.run(attachments=both)["changed"]
+            host.attach("a", interface="eth1", state="absent")
+            host.run(attachments=both[1:])
+            assert default(host) == through("eth2", "10.5.0.253")
+            host.attach("a", interface="eth2", state="absent")
+        host.call(os.unlink, OPTIONS)
+
+
+def routers() -> list[str]:
+    """As the leases name them."""
+    found = []
+    for path in glob.glob("/run/pipework/dhcp/*/lease"):
+        with open(path, encoding="utf-8") as handle:
+            found.append(str(json.load(handle)["grant"]["gateway"]))
+    return found
+
+
+def write_options(router: str) -> None:
+    with open(OPTIONS, "w", encoding="ascii") as handle:
+        handle.write(f"3,{router}\noption:T1,3\noption:T2,100\n")
