@@ -17,6 +17,7 @@ from . import (
     _dhcp_program,
     _filter,
     _forwarding,
+    _lease_folders,
     _nic_vlan,
     _ovs,
     _resolver,
@@ -64,6 +65,8 @@ class AttachJob:
         self.targets: list[Target] = []
         self.facts: Facts | None = None  # of the last picture
         self.warnings: list[str] = []
+        self.known: _lease_folders.Known = {}
+        self.asked: set[str] = set()  # runtimes of which all running containers are known
         self.others: dict[str, tuple[str, t.Any]] = {}  # runtimes and holders of containers that no item is about
 
     def open(self, namespaces: Namespaces) -> None:
@@ -71,6 +74,8 @@ class AttachJob:
             self.targets.append(Target(
                 item, place.label, place.runtime, place.name, place.ident, place.user, holder=place.holder
             ))
+            if place.label is not None:
+                self.known.setdefault(place.label, set()).add((place.runtime, place.ident))
             _dhcp_program.check(item)
             _dhcp_docker.check(item, place.runtime, place.user)
         for number, near in enumerate(self.targets):
@@ -89,9 +94,14 @@ class AttachJob:
                 asked = _runtimes.runtime_of(runtime)
                 if asked.installed(user):
                     wanted += [(runtime, name, user) for name in asked.running(user)]
-        for answer in _runtimes.find_all(wanted):
+                    self.asked.update(() if user else (runtime,))
+        for (runtime, _name, _user), answer in zip(wanted, _runtimes.find_all(wanted)):
             if isinstance(answer, _runtimes.Found):
-                self.others[namespaces.add(answer.label, answer.fd)] = (answer.runtime, answer.holder)
+                label = namespaces.add(answer.label, answer.fd)
+                self.others[label] = (answer.runtime, answer.holder)
+                self.known.setdefault(label, set()).add((answer.runtime, answer.ident))
+            else:
+                self.asked.discard(runtime)
 
     def picture(self, namespaces: Namespaces) -> Picture:
         lending = any((item.kind == "phys" or item.vf is not None) and item.state == "present" for item in self.items)
@@ -117,6 +127,9 @@ class AttachJob:
                 asked = target.item.dhcp is not None and target.item.state == "present"
                 observe_leases(namespaces, facts, target.label, target.item.interface, target.owner, asked)
                 self._observe_keep(namespaces, facts, target)
+        if self.purge:
+            listed = {(str(target.label), target.item.interface) for target in self.targets}
+            _lease_folders.observe_purged(namespaces, facts, self.known, listed)
         if self.purge and files.is_kept():
             from . import _keeping
 
@@ -136,6 +149,9 @@ class AttachJob:
             wish.want(gone, own=False)
         wish_routing(self.targets, facts, state, wish)
         self._forward(wish, facts, state)
+        for left in _lease_folders.left(self.targets, facts, self.known, self.asked, in_scope):
+            state[left.key] = left
+            wish.want(Absent(left.key), own=False)
         told = list(_resolver.wish_resolvers(self.targets, places, state, wish))
         spare, self.warnings = _uppers.unused(_nic_vlan.vacant(wish, facts, state), namespaces)
         for device in spare:

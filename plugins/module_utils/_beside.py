@@ -37,6 +37,12 @@ def _link_locals(work: Plan, namespaces: Namespaces, done: Plan) -> Failure:
     return _zeroconf.change(work, namespaces, done)
 
 
+def _lease_folders(work: Plan, _namespaces: Namespaces, done: Plan) -> Failure:
+    from . import _lease_folders
+
+    return _lease_folders.change(work, done)
+
+
 def _blocks(work: Plan, _namespaces: Namespaces, done: Plan) -> Failure:
     from . import _guest_files
 
@@ -130,6 +136,7 @@ BESIDE: dict[str, t.Callable[[Plan, Namespaces, Plan], Failure]] = {
     "resolver": _blocks, "hosts": _blocks, "timer": _timers, "watchdog": _timers, "file": _timers, "sysctl": _sysctls,
     "filter": _filter_rules, "masquerade": _masquerades, "spoof_check": _spoof_checks,
     "spoof_check of a new name": _spoof_checks,
+    "lease_files": _lease_folders,
     "ovs_first": _switch, "ovs_bridge": _switch, "ovs_port": _switch, "ovs_leave": _switch,
 }
 NEVER_IMPLIED = {"lease", "lease6", "dhcp_keep", "resolver", "hosts"}  # neither a server nor a file knows that it went

@@ -104,9 +104,9 @@ class Grant:
         """Whole seconds that it is valid for; None for ever."""
         return None if self.expires is None else int(self.expires - now)
 
-    def pack(self, asked: t.Mapping[str, t.Any]) -> str:
-        """As it is kept in a file, with what was asked for."""
-        return json.dumps({"asked": asked, "grant": dataclasses.asdict(self)}, sort_keys=True)
+    def pack(self, asked: t.Mapping[str, t.Any], owner: str = "") -> str:
+        """As it is kept in a file, with what was asked for, and the mark of whose it is."""
+        return json.dumps({"asked": asked, "grant": dataclasses.asdict(self), "owner": owner}, sort_keys=True)
 
 
 def unpack(text: str) -> tuple[dict[str, t.Any], Grant]:

@@ -61,7 +61,7 @@ def exchange(
             try:
                 grant = answer.result()
                 if grant is not None:
-                    files.store(str(lease.owner), lease.KIND, grant.pack(lease.asked))
+                    files.store(str(lease.owner), lease.KIND, grant.pack(lease.asked, str(lease.owner)))
                 else:
                     files.remove(str(lease.owner), lease.KIND)
                 done.append(operation)

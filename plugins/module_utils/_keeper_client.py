@@ -178,7 +178,7 @@ class Client(Duty):
             return False  # a run has asked by itself meanwhile
         path = self.path(self.KIND)
         if found is not None:
-            files.write(path, found.pack(self.asked or self.first_asked()))
+            files.write(path, found.pack(self.asked or self.first_asked(), self.record.owner))
         elif self.signature is not None:
             os.unlink(path)
         self.signature, self.trouble = files.signature(path), ""

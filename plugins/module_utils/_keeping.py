@@ -20,14 +20,12 @@ import sys
 import time
 import typing as t
 
-from . import _dhcp, _dhcp6, _outlive, _program
+from . import _dhcp, _outlive, _program
 from . import _lease_files as files
-from ._dhcp6_lease import Lease6
 from ._dhcp_keep import FROM_SERVER, LEASE, Keep, Record, token
 from ._errors import PipeworkError
 from ._facts import Facts
 from ._netlink import Namespaces
-from ._observe import observe_leases
 from ._plan import Operation
 
 HOME = files.KEEPER
@@ -77,7 +75,7 @@ def observe(
 
 
 def observe_all(namespaces: Namespaces, facts: Facts) -> None:
-    """The same for all that stay in the open namespaces, and their leases."""
+    """The same for all that stay in the open namespaces."""
     places = {}
     for label in namespaces:
         status = os.fstat(namespaces[label].fd)
@@ -89,10 +87,6 @@ def observe_all(namespaces: Namespaces, facts: Facts) -> None:
             there = places.get(record.namespace)
             if there is not None and (there, record.device) not in seen:
                 observe(namespaces, facts, there, record.device, record.owner, record.holder)
-                observe_leases(namespaces, facts, there, record.device, record.owner, asked=False)
-                held = _dhcp6.read(record.owner)
-                if held is not None:
-                    facts.unlisted.append(Lease6(there, record.device, owner=record.owner, grant=held[1], **held[0]))
 
 
 def _status(folder: str) -> dict[str, t.Any]:

@@ -19,6 +19,7 @@ FOLDER = "/run/pipework/dhcp"
 KEEPER = "/run/pipework/keeper"  # there while that process runs
 KEEP, STATUS, GIVEN_UP = "keep", "status", "given_up"
 FOR_KEEPING = (KEEP, STATUS, GIVEN_UP)
+ALL = ("lease", "lease6", *FOR_KEEPING)
 SAID = ("state", "renewed", "next", "error")
 
 
@@ -99,13 +100,20 @@ def clear(place: str, *names: str) -> None:
             os.rmdir(path)
 
 
+def names() -> list[str]:
+    """Of all folders."""
+    try:
+        return os.listdir(FOLDER)
+    except OSError:
+        return []
+
+
 def records() -> t.Iterator[tuple[str, str]]:
     """Names of folders, and what is to be kept there."""
-    with contextlib.suppress(FileNotFoundError):
-        for name in os.listdir(FOLDER):
-            text = read(os.path.join(FOLDER, name, KEEP))
-            if text is not None:
-                yield name, text
+    for name in names():
+        text = read(os.path.join(FOLDER, name, KEEP))
+        if text is not None:
+            yield name, text
 
 
 def is_kept(owner: str = "") -> bool:

@@ -278,6 +278,8 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("file", "create"),
     ("file", "update"),
     ("file", "delete"),
+    ("lease_files", "create"),
+    ("lease_files", "delete"),
 ))}
 
 Plan = list[Operation]
