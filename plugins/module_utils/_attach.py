@@ -227,7 +227,7 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
         wish.left.add(port.bridge)
     wish.want_all(wanted_dhcp(target, facts, scene.state, wish.desired))
     sysctls = [Sysctl(label, item.interface, name, value) for name, value in _autoconf.sysctls_of(item)]
-    wish.want_all((*sysctls, *layer3(item, label, scene), *_autoconf.wanted(item, label, scene, target)))
+    wish.want_all((*sysctls, *layer3(item, label, scene), *_autoconf.wanted(item, label, scene, target, wish.desired)))
     if item.bandwidth is not None:
         from . import _bandwidth  # which few runs need
 

@@ -12,7 +12,7 @@ from ._dhcp6_lease import wanted_lease
 from ._facts import link_key
 from ._model import Address
 from ._normalize import family
-from ._plan import Absent, KernelObject, Key
+from ._plan import Absent, Desired, KernelObject, Key
 
 if t.TYPE_CHECKING:
     from ._attach import Scene, Target
@@ -86,9 +86,11 @@ def from_routers(item: Attachment, addresses: t.Iterable[t.Any]) -> list[Address
     ]
 
 
-def wanted(item: Attachment, label: str, scene: Scene, target: Target) -> t.Iterator[KernelObject | Absent]:
+def wanted(
+    item: Attachment, label: str, scene: Scene, target: Target, desired: Desired,
+) -> t.Iterator[KernelObject | Absent]:
     """What becomes of such addresses."""
-    yield from wanted_lease(item, label, target.name, target.owner, scene)
+    yield from wanted_lease(item, label, target.name, target.owner, scene, desired)
     if item.accept_ra is False:
         on_it = scene.carried[link_key(label, item.interface)]
         yield from (Absent(address.key) for address in from_routers(item, on_it))

@@ -83,6 +83,11 @@ class _Client:
     def release(self, lease: Lease, place: _Place, grant: Grant) -> None:
         place.sock.send(_release(lease, grant, place))
 
+    def succeed(self, before: Lease, place: _Place, grant: Grant) -> None:
+        old: Grant | None = before.grant
+        if old is not None and old.mac != mac_text(place.mac) and old.address != grant.address:
+            place.sock.send(_release(before, old, place))
+
     def read(self, owner: str) -> tuple[dict[str, t.Any], Grant] | None:
         return read(owner)
 
@@ -107,8 +112,9 @@ def options_of(lease: Lease | Keep, mac: bytes, shared: bool) -> dict[int, bytes
 
 def _release(lease: Lease, grant: Grant, place: _Place) -> bytes:
     server, own = socket.inet_aton(grant.server), socket.inet_aton(grant.address.split("/")[0])
-    options = {dhcp.SERVER: server, dhcp.CLIENT: options_of(lease, place.mac, place.shared)[dhcp.CLIENT]}
-    data = dhcp.encode(dhcp.RELEASE, _number(), place.mac, options, own)
+    mac = bytes.fromhex(grant.mac.replace(":", ""))  # which the interface may not have any more
+    options = {dhcp.SERVER: server, dhcp.CLIENT: options_of(lease, mac, place.shared)[dhcp.CLIENT]}
+    data = dhcp.encode(dhcp.RELEASE, _number(), mac, options, own)
     return dhcp.frame(data, place.mac, bytes.fromhex(grant.server_mac.replace(":", "")), own, server)
 
 

@@ -66,6 +66,9 @@ class _Client:
     def release(self, lease: Lease6, place: _Place, grant: Grant6) -> None:
         place.sock.sendto(_farewell(lease, grant), (dhcp6.GROUP, dhcp6.SERVER_PORT, 0, place.scope))
 
+    def succeed(self, _before: Lease6, _place: _Place, _grant: Grant6) -> None:
+        """A DUID stays."""
+
     def read(self, owner: str) -> tuple[dict[str, t.Any], Grant6] | None:
         return read(owner)
 

@@ -59,7 +59,10 @@ def unpack(text: str) -> tuple[dict[str, t.Any], Grant6]:
         address = usable(ipaddress.IPv6Address(str(grant["address"])).packed)
         if address is None:
             raise ValueError("no address")
-        return {"hostname": str(asked["hostname"]), "duid": bytes.fromhex(asked["duid"]).hex()}, Grant6(
+        return {
+            "hostname": str(asked["hostname"]), "duid": bytes.fromhex(asked["duid"]).hex(),
+            "through": str(asked["through"]) if asked.get("through") else None,
+        }, Grant6(
             address=address, server=bytes.fromhex(grant["server"]).hex(), preferred=times[0], expires=times[1],
             dns=tuple(norm.address(each, "lease") for each in grant["dns"]), domain=domain_name(grant["domain"] or ""),
             **{name: None if grant.get(name) is None else float(grant[name]) for name in ("renews", "rebinds")},

@@ -11,7 +11,8 @@ from ._dhcp6_grant import Grant6, duid_of
 from ._dhcp_lease import hostname_of
 from ._facts import link_key
 from ._model import Address
-from ._plan import Absent, KernelObject, Key, State
+from ._network import through_of
+from ._plan import Absent, Desired, KernelObject, Key, State
 
 if t.TYPE_CHECKING:
     from ._attach import Scene
@@ -28,6 +29,7 @@ class Lease6(KernelObject):
     device: str
     hostname: str | None = None
     duid: str | None = None  # hexadecimal
+    through: str | None = None  # the network that it is of, as that of IPv4
     owner: str | None = None  # the mark of its attachment
     seconds: float | None = None  # how long to ask for it
     grant: t.Any = None
@@ -43,7 +45,11 @@ class Lease6(KernelObject):
     @property
     def asked(self) -> dict[str, t.Any]:
         """What was asked for, as it is kept with what was granted."""
-        return {"hostname": self.hostname, "duid": self.duid}
+        return {"hostname": self.hostname, "duid": self.duid, "through": self.through}
+
+    def differences(self, observed: KernelObject) -> frozenset[str]:
+        found = super().differences(observed)
+        return found - {"through"} if t.cast("Lease6", observed).through is None else found  # of earlier versions
 
     def over(self, observed: KernelObject) -> KernelObject:
         changed = t.cast("Lease6", super().over(observed))
@@ -61,7 +67,7 @@ def grant_of(item: Attachment, label: str, state: State) -> Grant6 | None:
 
 
 def wanted_lease(
-    item: Attachment, label: str, name: str, owner: str, scene: Scene,
+    item: Attachment, label: str, name: str, owner: str, scene: Scene, desired: Desired,
 ) -> t.Iterator[KernelObject | Absent]:
     """The lease of an attachment, and its address."""
     have = held(label, item.interface, scene.state)
@@ -74,7 +80,7 @@ def wanted_lease(
     yield Lease6(
         ns=label, device=item.interface, hostname=item.dhcp_hostname or hostname_of(name),
         duid=duid_of(scene.facts.host_seed, label, item.interface).hex(), owner=owner, seconds=item.dhcp_timeout,
-        grant=have.grant if have else None,
+        grant=have.grant if have else None, through=through_of(item, label, desired, have.through if have else None),
     )
 
 

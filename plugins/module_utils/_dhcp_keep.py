@@ -20,7 +20,7 @@ class Keep(KernelObject):
 
     KIND = "dhcp_keep"
     IDENTITY = ("ns", "device")
-    HINTS = frozenset({"owner", "holder", "duid"})
+    HINTS = frozenset({"owner", "holder", "duid", "through"})
 
     device: str
     running: bool | None = None
@@ -33,6 +33,7 @@ class Keep(KernelObject):
     mtu: str | None = None  # FROM_SERVER, or that of the attachment
     dns: bool | None = None  # whether the container's resolv.conf follows
     duid: str = ""  # that of its DHCPv6 client, hexadecimal
+    through: str | None = None  # the network that leases are of
     owner: str | None = None  # the mark of its attachment
     holder: t.Any = None  # see _runtimes.Held
 
@@ -42,7 +43,8 @@ class Keep(KernelObject):
 
     def over(self, observed: KernelObject) -> KernelObject:
         changed = t.cast("Keep", super().over(observed))
-        return dataclasses.replace(changed, owner=self.owner, holder=self.holder, duid=self.duid or changed.duid)
+        hints = {name: getattr(self, name) or getattr(changed, name) for name in ("duid", "through")}
+        return dataclasses.replace(changed, owner=self.owner, holder=self.holder, **hints)
 
     @property
     def carrier(self) -> Key:
@@ -69,6 +71,7 @@ class Record:
     duties: tuple[str, ...] = (LEASE,)  # as in records of earlier versions
     duid: str = ""
     dns: bool = False  # whether the container's resolv.conf follows
+    through: str | None = None  # the network that leases are of, when this was written
 
     def pack(self) -> str:
         return json.dumps(dataclasses.asdict(self), sort_keys=True)

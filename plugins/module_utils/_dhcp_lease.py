@@ -48,6 +48,7 @@ class Lease(KernelObject):
     hostname: str | None = None
     options: tuple[str, ...] | None = None
     mac: str | None = None
+    through: str | None = None  # the network that it is of: a bridge of the host or a NIC, and the VLAN
     owner: str | None = None  # the mark of its attachment
     seconds: float | None = None  # how long to ask for it
     grant: t.Any = None  # what was granted
@@ -61,7 +62,12 @@ class Lease(KernelObject):
     @property
     def asked(self) -> dict[str, t.Any]:
         """What was asked for, as it is kept with what was granted."""
-        return {"client": self.client, "hostname": self.hostname, "options": list(self.options or ())}
+        return {"client": self.client, "hostname": self.hostname, "options": list(self.options or ()),
+                "through": self.through}
+
+    def differences(self, observed: KernelObject) -> frozenset[str]:
+        found = super().differences(observed)
+        return found - {"through"} if t.cast("Lease", observed).through is None else found  # of earlier versions
 
     def over(self, observed: KernelObject) -> KernelObject:
         changed = t.cast("Lease", super().over(observed))
@@ -130,6 +136,7 @@ def unpack(text: str) -> tuple[dict[str, t.Any], Grant]:
         return {
             "client": str(asked["client"]), "hostname": str(asked["hostname"]),
             "options": tuple(str(option) for option in asked["options"]),
+            "through": str(asked["through"]) if asked.get("through") else None,
         }, found
     except (PipeworkError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(str(error)) from None

@@ -43,6 +43,9 @@ class Client(t.Protocol[P, G]):
     def release(self, lease: t.Any, place: P, grant: G) -> None:
         """Gives it back. That is a courtesy: no answer is waited for, and a failure does not matter."""
 
+    def succeed(self, before: t.Any, place: P, grant: G) -> None:
+        """Gives back what another client was granted, as which the interface asked before."""
+
     def read(self, owner: str) -> tuple[dict[str, t.Any], G] | None:
         """What was granted, and is valid."""
 
@@ -98,7 +101,11 @@ def _one(operation: Operation, place: P | Exception, client: Client[P, G]) -> G 
                     client.release(lease, place, grant)
             return None
         before = t.cast("Lease | Lease6 | None", operation.before)
-        return client.ask(lease, place, before.grant if before else lease.grant)
+        grant = client.ask(lease, place, before.grant if before else lease.grant)
+        if before is not None and before.through == lease.through:
+            with contextlib.suppress(OSError):
+                client.succeed(before, place, grant)
+        return grant
     finally:
         place.close()
 

@@ -88,4 +88,5 @@ class Client4(Client):
             self.inside(net.extend, self.grant.address, seconds, seconds)
 
     def first_asked(self) -> dict[str, t.Any]:
-        return {"client": "builtin", "hostname": self.record.hostname, "options": list(self.record.options)}
+        asked = {"client": "builtin", "hostname": self.record.hostname, "options": list(self.record.options)}
+        return {**asked, "through": self.record.through}

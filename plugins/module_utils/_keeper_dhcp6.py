@@ -79,4 +79,4 @@ class Client6(Client):
             self.inside(net.extend, f"{self.grant.address}/128", soft, valid)
 
     def first_asked(self) -> dict[str, t.Any]:
-        return {"hostname": self.record.hostname, "duid": self.record.duid}
+        return {"hostname": self.record.hostname, "duid": self.record.duid, "through": self.record.through}

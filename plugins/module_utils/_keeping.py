@@ -65,12 +65,12 @@ def observe(
     if (record.namespace, record.index, record.mac) != here or (holder and record.holder != holder):
         return
     said = _status(folder)
-    now = _running()
+    now = running()
     facts.keeps.append(Keep(
         label, device, running=bool(now and said.get("pid") == now["pid"] and said.get("token") == token(text)),
         program=str(now["program"]) if now else None, duties=record.duties, hostname=record.hostname,
         options=record.options, mac=record.mac, gateway=record.gateway, mtu=record.mtu, duid=record.duid,
-        dns=record.dns, owner=owner, holder=record.holder,
+        dns=record.dns, through=record.through, owner=owner, holder=record.holder,
     ))
 
 
@@ -147,14 +147,14 @@ def _record(keep: Keep, namespaces: Namespaces) -> Record:
         namespace=(place.st_dev, place.st_ino), owner=str(keep.owner), holder=dict(keep.holder or {}),
         sent={str(code): value.hex() for code, value in sent.items()}, hostname=keep.hostname or "",
         options=keep.options or (), gateway=keep.gateway or FROM_SERVER, mtu=keep.mtu or FROM_SERVER,
-        duties=keep.duties or (), duid=keep.duid, dns=bool(keep.dns),
+        duties=keep.duties or (), duid=keep.duid, dns=bool(keep.dns), through=keep.through,
     )
 
 
 def _wait(folder: str, mark: str, end: float) -> None:
     while time.monotonic() < end:
         said = _status(folder)
-        now = _running()
+        now = running()
         if said.get("token") == mark and said.get("state") == "gone":
             raise PipeworkError("dhcp_keep: the container ended meanwhile")
         if said.get("token") == mark and now is not None and said.get("pid") == now["pid"]:
@@ -165,7 +165,7 @@ def _wait(folder: str, mark: str, end: float) -> None:
 
 # -- the process
 
-def _running() -> dict[str, t.Any] | None:
+def running() -> dict[str, t.Any] | None:
     """Its process ID and its version. It holds the lock for as long as it lives, however it ends."""
     try:
         handle = os.open(os.path.join(HOME, "lock"), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -184,7 +184,7 @@ def _running() -> dict[str, t.Any] | None:
 
 def poke() -> None:
     """It looks at all its files again."""
-    now = _running()
+    now = running()
     if now is not None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(now["pid"], signal.SIGHUP)
@@ -192,7 +192,7 @@ def poke() -> None:
 
 def _ensure() -> None:
     """It runs, in the version that is here."""
-    now = _running()
+    now = running()
     if now is not None and now["program"] == program():
         poke()
         return
@@ -203,7 +203,7 @@ def _ensure() -> None:
         if time.monotonic() > end:
             raise PipeworkError(f"dhcp_keep: the process {now['pid']} does not end")
         time.sleep(0.02)
-        now = _running()
+        now = running()
     shutil.rmtree(HOME, ignore_errors=True)
     place = os.path.join(HOME, program())
     os.makedirs(place, mode=0o700)

@@ -102,7 +102,7 @@ def left(
     for name in files.names():
         texts, owner = _content(name)
         fields = owner_fields(owner)
-        if fields is None or (files.is_kept() and files.KEEP in texts):
+        if fields is None or (files.KEEP in texts and _keeper_runs()):
             continue  # the process that stays removes what it has kept
         if (fields[0], fields[2]) in living and owner not in lost:
             continue
@@ -110,6 +110,14 @@ def left(
         if any(_is_of(target, owner) for target in absent) or ended and in_scope and in_scope(_network(texts)):
             found.append(Leftover(HOST, owner, tuple(sorted(texts)), tuple(sorted(texts.items()))))
     return found
+
+
+def _keeper_runs() -> bool:
+    if not files.is_kept():
+        return False
+    from . import _keeping  # which few runs need
+
+    return _keeping.running() is not None
 
 
 def _is_of(target: Target, owner: str) -> bool:

@@ -13,6 +13,7 @@ from ._dhcp_keep import DUTIES, FROM_SERVER, LEASE, LEASE6, LINK_LOCAL, Keep
 from ._dhcp_lease import Grant, Helper, Lease, hostname_of
 from ._facts import Facts, link_key
 from ._model import PROTOCOL, Link, Route
+from ._network import through_of
 from ._plan import Absent, Desired, KernelObject, Key, State
 
 if t.TYPE_CHECKING:
@@ -39,7 +40,7 @@ def drops(item: Attachment) -> bool:
 def wanted_dhcp(target: Target, facts: Facts, state: State, desired: Desired) -> t.Iterator[KernelObject | Absent]:
     """The lease of an attachment, who stays with it, and the MTU that the lease brings."""
     item, label = target.item, str(target.label)
-    yield from _wanted_keep(target, facts, state)
+    yield from _wanted_keep(target, facts, state, through_of(item, label, desired, None))
     have = held(label, item.interface, state)
     if item.dhcp is None:
         if drops(item):
@@ -49,6 +50,7 @@ def wanted_dhcp(target: Target, facts: Facts, state: State, desired: Desired) ->
         label, item.interface, client=item.dhcp, hostname=item.dhcp_hostname or hostname_of(target.name),
         options=item.dhcp_options or (), mac=item.mac_address, owner=target.owner, seconds=item.dhcp_timeout,
         grant=have.grant if have else None, probe=item.announce,
+        through=through_of(item, label, desired, have.through if have else None),
         helper=Helper(target.ident, target.user, item.dhcp_image) if item.dhcp == DOCKER else None,
     )
     link, now = (each.get(link_key(label, item.interface)) for each in (desired, state))
@@ -60,7 +62,9 @@ def wanted_dhcp(target: Target, facts: Facts, state: State, desired: Desired) ->
         yield dataclasses.replace(link, mtu=min(have.grant.mtu, link.mtu or have.grant.mtu))
 
 
-def _wanted_keep(target: Target, facts: Facts, state: State) -> t.Iterator[KernelObject | Absent]:
+def _wanted_keep(
+    target: Target, facts: Facts, state: State, through: str | None,
+) -> t.Iterator[KernelObject | Absent]:
     """Of what an attachment says nothing about, all stays as it is."""
     item, label = target.item, str(target.label)
     said = {
@@ -79,7 +83,7 @@ def _wanted_keep(target: Target, facts: Facts, state: State) -> t.Iterator[Kerne
             gateway=None if not asks else FROM_SERVER if item.gateway is None else " ".join(item.gateway),
             mtu=None if not asks else FROM_SERVER if item.mtu is None else str(item.mtu),
             duid=duid_of(facts.host_seed, label, item.interface).hex(), dns=bool(item.dhcp_dns),
-            owner=target.owner, holder=dict(target.holder),
+            through=through, owner=target.owner, holder=dict(target.holder),
         )
     elif not wanted and False in said.values():
         yield Absent(keep_key(label, item.interface))

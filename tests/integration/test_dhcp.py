@@ -56,7 +56,10 @@ def server(host: Host, first: int = 100, last: int = 120, options: t.Sequence[st
 
 
 @contextlib.contextmanager
-def running_dnsmasq(host: Host, more: t.Sequence[str]) -> Iterator[int]:
+def running_dnsmasq(
+    host: Host, more: t.Sequence[str],
+    ready: t.Sequence[str] = ("sockets bound exclusively to interface br1", "router advertisement on"),
+) -> Iterator[int]:
     """dnsmasq on br1."""
     if shutil.which("dnsmasq", path="/usr/sbin:/usr/bin:/sbin:/bin") is None:
         unavailable("dnsmasq is not installed: sudo make setup-system")
@@ -72,7 +75,6 @@ def running_dnsmasq(host: Host, more: t.Sequence[str]) -> Iterator[int]:
 
     pid = host.call(start)
     try:
-        ready = "sockets bound exclusively to interface br1", "router advertisement on"
         wait_for("dnsmasq", lambda: any(words in log(host) for words in ready))
         yield pid
     finally:

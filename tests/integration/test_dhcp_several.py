@@ -12,9 +12,10 @@ import typing as t
 
 import pytest
 
+from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 from tests.integration.keeping import LONG, ended
 from tests.integration.lab import Host, wait_for
-from tests.integration.test_dhcp import BUILTIN, running_dnsmasq, segment, server
+from tests.integration.test_dhcp import BUILTIN, log, running_dnsmasq, segment, server
 
 __all__ = ["segment"]
 pytestmark = pytest.mark.root
@@ -106,3 +107,46 @@ def routers() -> list[str]:
 def write_options(router: str) -> None:
     with open(OPTIONS, "w", encoding="ascii") as handle:
         handle.write(f"3,{router}\noption:T1,3\noption:T2,100\n")
+
+
+def test_P22_B16_another_network_is_asked_anew(segment: Host) -> None:
+    """By both families; what the old one gave does not stay."""
+    host = segment
+    host.batch("address add fd05::254/64 dev br1 nodad\nlink set other up\n")
+    host.batch("link add br2 address 02:00:00:00:06:fe type bridge\nlink set br2 up\n")
+    host.batch("link add stays2 type veth peer name other2\nlink set stays2 master br2\nlink set stays2 up\n")
+    host.batch("link set other2 up\naddress add 10.6.0.254/24 dev br2\naddress add fd06::254/64 dev br2 nodad\n")
+    usual = ["--no-ping", "--dhcp-authoritative"]
+    near = [*usual, "--dhcp-range=10.5.0.100,10.5.0.120,2m", "--dhcp-range=fd05::100,fd05::1ff,64,2m"]
+    far = ["--interface=br2", "--dhcp-range=10.6.0.100,10.6.0.120,2m", "--dhcp-range=fd06::100,fd06::1ff,64,2m"]
+    given: Given = {**BUILTIN, "dhcp6": True, "dhcp_timeout": 4}
+    with running_dnsmasq(host, near):
+        done = host.attach("a", **given)
+        had = host.addresses("eth1", ns="a")
+        assert len(had) == 2 and all(each.startswith(("10.5.", "fd05:")) for each in had)
+        assert not host.attach("a", **given)["changed"]
+        with pytest.raises(PipeworkError, match=r"dhcp6?: no server gave an address .*taken back"):
+            host.attach("a", **given, host_interface="br2")
+        assert host.addresses("eth1", ns="a") == had
+        again = host.attach("a", **given)
+        assert not again["changed"] and again["attachments"][0]["lease"]["address"] in had
+        assert done["attachments"][0]["host_interface"] == "br1"
+    given = {**given, "dhcp_timeout": 30, "host_interface": "br2"}
+    with running_dnsmasq(host, [*near, *far], ("IP range fd06",)):
+        said = host.attach("a", **given, check=True)
+        done = host.attach("a", **given)
+        assert done["operations"] == said["operations"]
+        assert [each["kind"] for each in done["operations"] if "lease" in each["kind"]] == ["lease", "lease6"]
+        now = host.addresses("eth1", ns="a")
+        assert len(now) == 2 and all(each.startswith(("10.6.", "fd06:")) for each in now)
+        assert not host.attach("a", **given)["changed"]
+
+
+def test_P23_the_lease_of_another_mac_address_is_given_back(segment: Host) -> None:
+    host = segment
+    with server(host):
+        old = host.run(attachments=[item("eth1", mac_address="02:00:00:00:05:01")])["attachments"][0]["lease"]["address"]
+        new = host.run(attachments=[item("eth1", mac_address="02:00:00:00:05:02")])["attachments"][0]["lease"]["address"]
+        assert new != old and host.addresses("eth1", ns="a") == [new]
+        wait_for("the old one", lambda: f"DHCPRELEASE(br1) {old.split('/')[0]} 02:00:00:00:05:01" in log(host), LONG)
+        assert log(host).count("DHCPRELEASE") == 1

@@ -42,7 +42,7 @@ PURE = {
     "_shim", "_shim_files", "_shim_move", "_moved_address", "_moved_rule", "_uplink_rules",
     "_layer3", "_model", "_nic_vlan", "_normalize", "_ovs_rows", "_ovs_wish", "_plan", "_rooms", "_spoof_checks",
     "_sysctls", "_vf_record", "_vfs", "_vlans",
-    "_wait", "_dhcp_keep", "_dhcp_lease", "_dhcp_message", "_dhcp_options", "_leases", "_defaults", "_arp",
+    "_wait", "_dhcp_keep", "_dhcp_lease", "_dhcp_message", "_dhcp_options", "_leases", "_defaults", "_network", "_arp",
     "_fdb", "_vxlan", "_vxlan_wish",
     "_blocks", "_hosts", "_private_bridge", "_resolver",
     "_idle", "_claims", "_autoconf", "_dhcp6_grant", "_dhcp6_lease", "_dhcp6_message",
