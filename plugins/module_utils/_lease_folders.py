@@ -1,6 +1,6 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
-"""Folders of leases that no listed attachment is about: those that a purge gives back, and those of ended containers."""
+"""Folders of leases that no listed attachment has: those that a purge gives back, and those of ended containers."""
 from __future__ import annotations
 
 import contextlib
@@ -76,7 +76,8 @@ def _own_mark(label: str, device: Device, known: Known) -> str | None:
     fields = owner_fields(device.owner)
     if fields is None or fields[3] != device.name:
         return None
-    who = {(HOST, fields[2])} if label == HOST else {(runtime, ident[:IDENT]) for runtime, ident in known.get(label, ())}
+    who = {(runtime, ident[:IDENT]) for runtime, ident in known.get(label, ())}
+    who |= {(HOST, fields[2])} if label == HOST else set()
     return str(device.owner).split("|", 1)[0] if (fields[0], fields[2]) in who else None
 
 

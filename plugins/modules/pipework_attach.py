@@ -120,9 +120,12 @@ options:
       - What the server grants becomes an address with a lifetime, a default route unless O(gateway) is given,
         the server's other routes, and the MTU unless O(mtu) is given. The module returns it as C(lease).
         Name servers are returned, and used with O(dhcp_dns).
+      - Where leases of several interfaces of a container name a router, the default route is that of the interface
+        that has it already, else of the first in the list. A warning names the others, and O(gateway=[]) says so.
       - A lease that is valid is kept. It is asked for anew when it has expired, or when O(dhcp_hostname),
-        O(dhcp_options) or the MAC address change. It is renewed with O(dhcp_keep).
-      - With O(state=absent), or with O(addresses) and without this, the lease is given back.
+        O(dhcp_options), the MAC address or the network (O(host_interface), O(vlan)) change. It is renewed with
+        O(dhcp_keep).
+      - With O(state=absent) or O(purge), or with O(addresses) and without this, the lease is given back.
     type: str
     choices: [builtin, udhcpc, dhclient, dhcpcd, docker]
   dhcp_options:
@@ -322,7 +325,7 @@ options:
   state:
     description:
       - V(present) makes the attachment or changes it in place; V(absent) removes it.
-        V(absent) also succeeds when the container is gone, and then cleans up what it left on the host.
+        V(absent) also succeeds when the container is gone, and then cleans up what it left on the host, leases too.
       - The default is V(present).
     type: str
     choices: [present, absent]

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from ansible_collections.pipework.containers.plugins.module_utils import _lease_files
+from ansible_collections.pipework.containers.plugins.module_utils._model import owner_of
 from tests.conftest import IMAGE, unavailable
 from tests.integration.lab import Killed, Work, wait_for
 from tests.integration.test_docker import BRIDGE, NET4, PREFIX, Site, namespace, site
@@ -132,3 +134,30 @@ def test_P21_a_container_that_is_killed_is_let_go_and_its_lease_forgotten(site: 
 def folders() -> set[str]:
     """Of leases on the machine."""
     return set(os.listdir("/run/pipework/dhcp")) if os.path.isdir("/run/pipework/dhcp") else set()
+
+
+def test_P21_what_an_ended_container_has_left_goes(site: Site) -> None:
+    """The new one of the same name is another container."""
+    serve(site)
+    guest = site.container("a")
+    given = {"dhcp": "builtin", "dhcp_timeout": 60}
+    places = []
+    for _time in range(2):
+        site.attach(guest, **given)
+        places.append(_lease_files.folder(owner_of("docker", guest.name, guest.id, "eth1")))
+        assert os.path.isdir(places[-1])
+        site.remove(guest)
+        guest = site.container("a")
+    assert len(set(places)) == 2
+    site.attach(guest, **given)
+    living = _lease_files.folder(owner_of("docker", guest.name, guest.id, "eth1"))
+    done = site.attach(guest, state="absent")
+    assert [each["kind"] for each in done["operations"]].count("lease_files") == 2
+    assert not any(os.path.exists(each) for each in [*places, living])
+    site.attach(guest, **given)
+    name = str(guest.name)
+    site.remove(guest)
+    done = site.attach(name, state="absent")
+    assert [each["kind"] for each in done["operations"] if each["kind"] == "lease_files"] == ["lease_files"]
+    assert not os.path.exists(living)
+    assert not site.attach(name, state="absent")["changed"]

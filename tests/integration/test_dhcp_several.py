@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 from tests.integration.keeping import LONG, ended
 from tests.integration.lab import Host, wait_for
-from tests.integration.test_dhcp import BUILTIN, log, running_dnsmasq, segment, server
+from tests.integration.test_dhcp import BUILTIN, lease_of, log, running_dnsmasq, segment, server
 
 __all__ = ["segment"]
 pytestmark = pytest.mark.root
@@ -79,8 +79,8 @@ def test_P24_the_process_that_stays_leaves_the_route_where_it_is(segment: Host) 
     both = [item(interface, dhcp_keep=True) for interface in ("eth1", "eth2")]
     with ended(segment) as host:
         host.call(write_options, "10.5.0.254")
-        more = ["--dhcp-range=10.5.0.100,10.5.0.120,2m", "--no-ping", "--dhcp-authoritative", f"--dhcp-optsfile={OPTIONS}"]
-        with running_dnsmasq(host, more) as pid:
+        more = ["--dhcp-range=10.5.0.100,10.5.0.120,2m", "--no-ping", "--dhcp-authoritative"]
+        with running_dnsmasq(host, [*more, f"--dhcp-optsfile={OPTIONS}"]) as pid:
             host.run(attachments=both)
             assert default(host) == through("eth1")
             host.call(write_options, "10.5.0.253")
@@ -145,8 +145,8 @@ def test_P22_B16_another_network_is_asked_anew(segment: Host) -> None:
 def test_P23_the_lease_of_another_mac_address_is_given_back(segment: Host) -> None:
     host = segment
     with server(host):
-        old = host.run(attachments=[item("eth1", mac_address="02:00:00:00:05:01")])["attachments"][0]["lease"]["address"]
-        new = host.run(attachments=[item("eth1", mac_address="02:00:00:00:05:02")])["attachments"][0]["lease"]["address"]
+        macs = ("02:00:00:00:05:01", "02:00:00:00:05:02")
+        old, new = (lease_of(host.run(attachments=[item("eth1", mac_address=mac)]))["address"] for mac in macs)
         assert new != old and host.addresses("eth1", ns="a") == [new]
         wait_for("the old one", lambda: f"DHCPRELEASE(br1) {old.split('/')[0]} 02:00:00:00:05:01" in log(host), LONG)
         assert log(host).count("DHCPRELEASE") == 1
