@@ -158,7 +158,7 @@ def test_P24_what_is_odd_beside_the_address_is_left_out() -> None:
 
 
 def test_P25_a_file_that_was_tampered_with_holds_no_lease() -> None:
-    asked = {"client": "builtin", "hostname": "a", "options": ["vendor-class=x"]}
+    asked = {"client": "builtin", "hostname": "a", "options": ["vendor-class=x"], "through": "br1 vlan 7"}
     text = lease(DOMAIN=b"example.org").pack(asked)
     assert unpack(text) == ({**asked, "options": ("vendor-class=x",)}, lease(DOMAIN=b"example.org"))
     held = json.loads(text)

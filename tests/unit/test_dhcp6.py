@@ -221,7 +221,7 @@ def test_P21_B16_no_packet_makes_a_client_stumble(noise: bytes) -> None:
 
 
 def test_P25_a_file_that_was_tampered_with_holds_no_lease() -> None:
-    asked = {"hostname": "web1", "duid": "0004"}
+    asked = {"hostname": "web1", "duid": "0004", "through": "br1"}
     text = Grant6("fd05::7", SERVER.hex(), 1.0, 2.0, ("fd05::53",), "example.org").pack(asked)
     assert unpack(text)[0] == asked
     held = json.loads(text)
