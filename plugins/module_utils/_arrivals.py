@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import typing as t
 
-from . import _dad, _dhcp6, _dhcp6_lease
+from . import _dad, _dhcp6_lease
 from ._announce import News, announce, notifies, solicit
 from ._attach import Target
 from ._attachment import Attachment
@@ -37,6 +37,8 @@ def arrive(
     for each, what in states.items():
         where = f"{newcomers[each]} of {each.label}/{each.interface}"
         if what == _dad.DUPLICATE:
+            from . import _dhcp6  # which few runs need
+
             _dhcp6.duplicates.add(each.address)
             raise PipeworkError(
                 f"addresses: {where} is in use already: another machine on that segment answered to the kernel's "

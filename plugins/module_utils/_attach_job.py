@@ -13,8 +13,6 @@ from . import (
     _claims,
     _defaults,
     _dhcp6_lease,
-    _dhcp_docker,
-    _dhcp_program,
     _filter,
     _forwarding,
     _lease_folders,
@@ -33,6 +31,7 @@ from ._arrivals import addresses_of, arrive, on_switch
 from ._attach import Target, Wish, compile_wish
 from ._attachment import Attachment, Params, attachments_from_params, purge_scope
 from ._dhcp6_lease import Lease6
+from ._dhcp_clients import BUILTIN
 from ._dhcp_lease import Lease
 from ._errors import PipeworkError
 from ._facts import Facts, link_key, port_key
@@ -76,8 +75,11 @@ class AttachJob:
             ))
             if place.label is not None:
                 self.known.setdefault(place.label, set()).add((place.runtime, place.ident))
-            _dhcp_program.check(item)
-            _dhcp_docker.check(item, place.runtime, place.user)
+            if item.dhcp not in (None, BUILTIN):
+                from . import _dhcp_docker, _dhcp_program  # which few runs need
+
+                _dhcp_program.check(item)
+                _dhcp_docker.check(item, place.runtime, place.user)
         for number, near in enumerate(self.targets):
             if near.item.peer is not None:
                 far = self.targets[number + 1]

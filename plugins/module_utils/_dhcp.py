@@ -34,7 +34,7 @@ ETH_P_ALL, ETH_P_IP = 0x0003, 0x0800  # the first one also hears what programs s
 
 def read(owner: str) -> tuple[dict[str, t.Any], Grant] | None:
     """What was asked for and granted to an attachment, by its mark; None where there is nothing valid."""
-    return files.load(os.path.join(files.folder(owner), Lease.KIND), unpack)
+    return files.held(owner, Lease.KIND, unpack)
 
 
 def change(work: t.Sequence[Operation], namespaces: Namespaces, done: list[Operation]) -> Failure:

@@ -31,7 +31,7 @@ duplicates: set[str] = set()  # what this run has found to be another machine's:
 
 def read(owner: str) -> tuple[dict[str, t.Any], Grant6] | None:
     """What was asked for and granted to an attachment, by its mark; None where there is nothing valid."""
-    return files.load(os.path.join(files.folder(owner), Lease6.KIND), unpack)
+    return files.held(owner, Lease6.KIND, unpack)
 
 
 def change(work: t.Sequence[Operation], namespaces: Namespaces, done: list[Operation]) -> Failure:

@@ -78,6 +78,13 @@ def load(path: str, unpack: t.Callable[[str], tuple[dict[str, t.Any], G]]) -> tu
     return (asked, grant) if left is None or left > 0 else None
 
 
+def held(
+    owner: str, name: str, unpack: t.Callable[[str], tuple[dict[str, t.Any], G]],
+) -> tuple[dict[str, t.Any], G] | None:
+    """The same of an attachment, by its mark."""
+    return load(os.path.join(folder(owner), name), unpack)
+
+
 def store(owner: str, name: str, text: str) -> None:
     place = folder(owner)
     os.makedirs(FOLDER, mode=0o700, exist_ok=True)
