@@ -364,10 +364,11 @@ def items(**odd: Any) -> list[Params]:
 @pytest.mark.any_kernel
 def test_B4_a_route_that_the_kernel_refuses_in_the_middle_takes_all_back(many: Host) -> None:
     before = many.snapshot()
+    sourced = items(routes=[{"destination": "10.9.0.0/16", "source": "10.99.0.1"}])  # an address that nobody gave it
     with pytest.raises(
-        PipeworkError, match=r"create route netns:g7/default.* failed: .*taken back; everything is as it was"
+        PipeworkError, match=r"create route netns:g7/10.9.0.0/16.* failed: .*taken back; everything is as it was"
     ):
-        many.run(runtime="netns", host_interface="br1", attachments=items(gateway=["10.5.0.255"]))
+        many.run(runtime="netns", host_interface="br1", attachments=sourced)
     many.assert_as(before)
     assert many.run(runtime="netns", host_interface="br1", attachments=items())["changed"]
 
