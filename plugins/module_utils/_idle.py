@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE)
 """Options that would have no effect, which is most likely not what somebody meant. Pure.
 
-A task's defaults for a list may be of use to some of its items only, so that just what an item says itself counts.
+A task's defaults for a list may be of use to some of its items only, so that just what an item says itself counts. How long and by which image somebody asks may stand in a play's
+module_defaults, and is never in the way.
 """
 from __future__ import annotations
 
@@ -18,11 +19,6 @@ OF_ATTACHMENTS: dict[str, Need] = {
     "dhcp_hostname": (
         lambda item: item.dhcp or item.dhcp6, "without 'dhcp' or 'dhcp6' nobody is told; say who asks ('dhcp: builtin')"
     ),
-    "dhcp_timeout": (
-        lambda item: item.dhcp or item.dhcp6 or item.accept_ra,
-        "without 'dhcp', 'dhcp6' or 'accept_ra' nobody is waited for; say who asks ('dhcp: builtin')",
-    ),
-    "dhcp_image": (lambda item: item.dhcp == "docker", "only 'dhcp: docker' uses an image; leave one of them out"),
 }
 OF_BRIDGES: dict[str, Need] = {
     "move_addresses": (lambda item: item.ports, "needs 'ports', the NICs whose addresses the bridge takes over"),

@@ -228,8 +228,6 @@ def test_B11_purge_needs_a_list() -> None:
     [
         ("dhcp_hostname", "web1", {"dhcp6": True}),
         ("dhcp_options", ["60=x"], {"dhcp": "builtin"}),
-        ("dhcp_timeout", 5, {"accept_ra": True}),
-        ("dhcp_image", "busybox:1", {"dhcp": "docker"}),
     ],
 )
 def test_P20_options_of_dhcp_that_would_have_no_effect(option: str, value: Any, enough: dict[str, Any]) -> None:
@@ -242,6 +240,11 @@ def test_P20_options_of_dhcp_that_would_have_no_effect(option: str, value: Any, 
     assert attachments_from_params({**one_, option: value, **enough})
     assert attachments_from_params({**one_, option: value, "state": "absent"})
     assert attachments_from_params({option: value, "attachments": [one_, {**one_, **enough, "interface": "eth2"}]})
+
+
+def test_P20_how_somebody_asks_may_be_a_default() -> None:
+    given = {"container": "a", "host_interface": "br1", "dhcp_timeout": 5, "dhcp_image": "busybox:1"}
+    assert attachments_from_params(given)[0].dhcp_timeout == 5
 
 
 @pytest.mark.parametrize("name", [["eth1"], "a$b", "a;b", "a\\b", "a`b", "(a)", "a\"b", "{x}", "a,b"])
