@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE)
 """Options that would have no effect, which is most likely not what somebody meant. Pure.
 
-A task's defaults for a list may be of use to some of its items only, so that just what an item says itself counts. How long and by which image somebody asks may stand in a play's
-module_defaults, and is never in the way.
+A task's defaults for a list may be of use to some of its items only, so that just what an item says itself counts. How
+long and by which image somebody asks may stand in a play's module_defaults, and is never in the way.
 """
 from __future__ import annotations
 
