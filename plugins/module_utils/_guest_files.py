@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import functools
 import os
 import stat
 import typing as t
@@ -318,9 +317,8 @@ def _number(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-@functools.lru_cache(maxsize=2)
 def _numbers(*paths: str) -> dict[tuple[int, int], str]:
-    """What tells these files from all others, as far as they are there; for this run, which may look at many."""
+    """What tells these files from all others, as far as they are there. Looked at anew: such files are replaced."""
     found = {}
     for path in paths:
         with contextlib.suppress(OSError):

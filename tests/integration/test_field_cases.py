@@ -74,7 +74,7 @@ def test_P37_large_and_small_mtus_on_one_bridge(host: Host) -> None:
 def test_B4_an_attachment_that_fails_leaves_no_bridge_no_port_and_no_address_behind(host: Host) -> None:
     before = host.snapshot()
     with pytest.raises(PipeworkError, match="taken back; everything is as it was"):
-        host.attach("a", addresses=["10.1.0.1/24"], gateway=["10.1.0.255"])  # which the kernel refuses
+        host.attach("a", addresses=["10.1.0.1/24"], routes=[{"destination": "10.9.0.0/16", "source": "10.99.0.1"}])
     host.assert_as(before)
     host.attach("b", addresses=["10.1.0.1/24"])  # the address is free
     host.attach("b", state="absent")
