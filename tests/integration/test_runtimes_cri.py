@@ -210,7 +210,7 @@ class TestCri(Cases):
         assert (engine.links("web1"), engine.links("shop/web1")) == ([], ["eth1"])
         words = ("tasks", "exec", "--exec-id", "look", inside, *lingering("ls", "/sys/class/net"))
         assert "eth1" in engine.ctr(*words)
-        assert "runtime_user: cri has no use for it" in engine.refused("web1", runtime_user="nobody")
+        assert "runtime_user: cri has no use for it" in engine.refused("web1", options=True, runtime_user="nobody")
 
     def test_B6_the_pod_that_runs_is_meant_where_older_ones_are_kept(self, engine: Cri) -> None:
         engine.start("web1")

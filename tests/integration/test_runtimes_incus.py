@@ -173,7 +173,7 @@ class TestIncus(Cases):
         assert engine.links("web1") == ["eth1"]
         for name in ("local:web1", "/web1", "default//web1", "web", "WEB1", "web1?project=x", "../instances/web1"):
             assert engine.find(name)[0] == "NoContainer", name
-        assert "runtime_user: incus has no use for it" in engine.refused("web1", runtime_user="nobody")
+        assert "runtime_user: incus has no use for it" in engine.refused("web1", options=True, runtime_user="nobody")
 
     def test_B6_a_container_has_its_id_for_life(self, engine: Incus) -> None:
         engine.start("web1")

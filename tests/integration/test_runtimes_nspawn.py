@@ -125,4 +125,4 @@ class TestNspawn(Cases):
             engine.attach("web1", state="absent")
 
     def test_runtime_user_is_refused(self, engine: Nspawn) -> None:
-        assert "runtime_user: nspawn has no use for it" in engine.refused("web1", runtime_user="nobody")
+        assert "runtime_user: nspawn has no use for it" in engine.refused("web1", options=True, runtime_user="nobody")

@@ -118,7 +118,7 @@ def test_D5_files_are_whole_and_ours_or_not_touched(host: Host) -> None:
     for params, words in (
         ({**OWN, "persistence": "ifupdown"}, f"persistence: {IFUPDOWN} exists and was not made here"),
         ({"persistence": "ifupdown"}, "persistence: goes with 'addresses' of the shim's own"),
-        ({**OWN, "name": "a;b", "persistence": "ifupdown"}, "persistence: 'a;b' has characters"),
+        ({**OWN, "name": "a;b", "persistence": "ifupdown"}, "name: 'a;b' has ';' in it"),
         ({**OWN, "addresses": [], "persistence": "networkmanager"}, "NetworkManager takes IPv4 routes only"),
     ):
         said = refusal(lambda params=params: shim(host, **params))  # type: ignore[misc]

@@ -239,7 +239,7 @@ def test_B5_a_check_that_somebody_changed_is_put_right(host: Host) -> None:
 def test_B8_a_name_that_no_rule_can_hold_is_refused(host: Host) -> None:
     before = host.snapshot()
     for name in ('a"b', "a*", "@a", "-a", "ä", "a b"[:1] + "$"):
-        with pytest.raises(PipeworkError, match=r"local_interface: .* letters, digits and _\.- only.*Nothing was chan"):
+        with pytest.raises(PipeworkError, match=r"^local_interface: .* letters, digits"):
             host.attach("a", local_interface=name, port=CHECKED)
     host.assert_as(before)
 
