@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
 """Whether this processor has more registers than User-Mode Linux has room for; if so, ends with 0, and else with 1.
