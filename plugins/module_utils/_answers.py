@@ -111,6 +111,13 @@ def parse(text: str | bytes, strict: bool = True) -> t.Any:
         raise ValueError("JSON that is nested too deeply") from None
 
 
+def listed(value: t.Any) -> list[t.Any]:
+    """What has to be a list. An empty answer of another shape does not mean that there is nothing."""
+    if not isinstance(value, list):
+        raise TypeError(f"{type(value).__name__} instead of a list")
+    return value
+
+
 def _number(digits: str) -> int:
     if len(digits) > NUMBER_DIGITS:
         raise ValueError(f"a number of {len(digits)} digits")
@@ -152,7 +159,12 @@ class Sized:
     def _result(self, response: t.Any, json: bool = False, binary: bool = False) -> t.Any:
         """Docker's SDK: what an answer says."""
         self._raise_for_status(response)  # type: ignore[attr-defined]
-        return parse(response.content) if json else response.content if binary else response.text
+        if not json:
+            return response.content if binary else response.text
+        value = parse(response.content)
+        if value is None:  # which the caller takes for something that is not there
+            raise TypeError("an answer is null")
+        return value
 
     def _stream_helper(self, response: t.Any, decode: bool = False) -> t.Iterator[bytes]:
         """Docker's SDK: an answer without an end, in pieces as they come."""

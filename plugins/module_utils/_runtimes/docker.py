@@ -61,7 +61,7 @@ def find_many(wanted: list[Who]) -> list[Answer]:
 
 def running(user: str | None) -> list[str]:
     try:
-        return [container["Id"] for container in _call(_client(user).containers)] if installed(user) else []
+        return [each["Id"] for each in _answers.listed(_call(_client(user).containers))] if installed(user) else []
     except Unavailable as error:
         raise Unavailable(f"runtime: {error}") from None
 
@@ -213,7 +213,7 @@ class _Listing:
 
 def _list(client: t.Any) -> _Listing:
     listing = _Listing({}, {})
-    for container in _call(client.containers, all=True):
+    for container in _answers.listed(_call(client.containers, all=True)):
         ident = container["Id"]
         for name in container["Names"] or [ident]:
             listing.idents[name.lstrip("/")] = ident

@@ -88,7 +88,7 @@ def _daemons() -> list[_Daemon]:
 def _instances(socket: str) -> dict[Key, Instance]:
     listed = _get(socket, "/1.0/instances?recursion=1&all-projects=true")
     try:
-        return {(each.get("project") or DEFAULT, each["name"]): each for each in listed or ()}
+        return {(each.get("project") or DEFAULT, each["name"]): each for each in _answers.listed(listed)}
     except (KeyError, TypeError, AttributeError):
         raise Unavailable(f"Incus gives an answer at {socket} that is no list of instances.") from None
 

@@ -82,7 +82,7 @@ def _list(user: str | None) -> dict[str, Container]:
         done = _program.run(program, "container", "list", "--all", "--no-trunc", "--format", "json", user=user)
         if done.code != 0:
             raise PipeworkError(f"{done.said}.")
-        return {each["Id"]: each for each in _answers.parse(done.output or "[]") or []}
+        return {each["Id"]: each for each in _answers.listed(_answers.parse(done.output or "[]") or [])}
     except PipeworkError as error:
         raise Unavailable(f"Podman{_whose(user)} does not answer: {error}") from None
     except (ValueError, KeyError, TypeError):

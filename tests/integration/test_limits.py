@@ -1,0 +1,288 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""Answers from outside have a time and a size: engines that lie, hang or never end, programs that do, and what they say.
+
+None of them makes a run hang, grow, or end in a traceback, nor holds it up the runs of others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import signal
+import socket
+import stat
+import threading
+import time
+import typing as t
+import zlib
+from collections.abc import Iterator
+
+import pytest
+
+from ansible_collections.pipework.containers.plugins.module_utils import _answers, _program, _runtimes
+from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
+from ansible_collections.pipework.containers.plugins.module_utils._bridge_job import BridgeJob
+from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._run import lock, run
+from tests.integration.lab import MS_BIND, Host, Killed, _mount, wait_for
+
+pytestmark = pytest.mark.root
+
+SECONDS = 1.5  # that an answer has here
+MORE = 12  # seconds that a machine under load may need besides
+MEGABYTES = 110  # that a run may take for an answer that is refused; the limit of bytes is 32
+DOCKER, INCUS = "/run/docker.sock", "/run/incus/unix.socket"
+IDENT = "1f" * 32
+STEERING = "\x1b]0;x\x07\u202e\x9b2J"
+Talk = t.Callable[[t.Any], None]
+
+
+# -- engines
+
+def answer(body: bytes, *headers: str, code: str = "200 OK") -> bytes:
+    lines = [f"HTTP/1.1 {code}", "Content-Type: application/json", f"Content-Length: {len(body)}", *headers]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def say(value: object) -> Talk:
+    """An answer of any value."""
+    return lambda conn: conn.sendall(answer(json.dumps(value).encode()))
+
+
+def raw(data: bytes) -> Talk:
+    return lambda conn: conn.sendall(data)
+
+
+def drip(head: bytes, piece: bytes) -> Talk:
+    """Always a little more, so that no single read takes long."""
+
+    def talk(conn: t.Any) -> None:
+        conn.sendall(head)
+        while True:
+            conn.sendall(piece)
+            time.sleep(0.05)
+
+    return talk
+
+
+def flood(head: bytes, piece: bytes) -> Talk:
+    def talk(conn: t.Any) -> None:
+        conn.sendall(head)
+        while True:
+            conn.sendall(piece)
+
+    return talk
+
+
+def silent(_conn: t.Any) -> None:
+    time.sleep(60)
+
+
+RUNS = {"Id": IDENT, "Name": "/web", "State": {"Status": "running", "Pid": 1}}
+LISTED = [{"Id": IDENT, "Names": ["/web"]}]
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+def bomb(conn: t.Any) -> None:
+    """A quarter of a gigabyte of blanks."""
+    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
+    blanks = b" " * (1 << 20)
+    body = b"".join([*(packer.compress(blanks) for _ in range(256)), packer.flush()])
+    conn.sendall(answer(body, "Content-Encoding: gzip"))
+
+
+LIES: dict[str, Talk] = {
+    "says nothing": silent,
+    "headers by letters": drip(OK, b"X"),
+    "headers one by one": drip(OK, b"X: y\r\n"),
+    "always to be continued": flood(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "body by letters": drip(OK + b"Content-Length: 100000\r\n\r\n[", b" "),
+    "chunks by letters": drip(OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+    "a body without an end": flood(OK + b"\r\n[", b" " * 65536),
+    "chunks without an end": flood(OK + b"Transfer-Encoding: chunked\r\n\r\n", b"10000\r\n" + b" " * 65536 + b"\r\n"),
+    "a chunk without an end": flood(OK + b"Transfer-Encoding: chunked\r\n\r\n7fffffffffff\r\n", b" " * 65536),
+    "a length of a chunk without an end": flood(OK + b"Transfer-Encoding: chunked\r\n\r\n", b"0" * 65536),
+    "a huge body": flood(OK + b"Content-Length: 999999999999\r\n\r\n[", b" " * 65536),
+    "a header without an end": flood(OK + b"X: ", b"y" * 65536),
+    "a compressed one": bomb,
+    "nested deeply": raw(answer(b"[" * 200_000 + b"]" * 200_000)),
+    "nested deeply as objects": raw(answer(b'{"a":' * 200_000)),
+    "many small values": raw(answer(b"[" + b"[]," * 3_000_000 + b"0]")),
+    "a long number": raw(answer(b"[" + b"9" * 1_000_000 + b"]")),
+    "not JSON": raw(answer(b"<html>" + STEERING.encode() + b"</html>")),
+    "not HTTP": raw(b"\x16\x03\x01\x02\x00" * 20),
+    "nothing": raw(answer(b"")),
+    "closed at once": lambda _conn: None,
+    "sent elsewhere": raw(answer(b"", "Location: /version", code="301 Moved Permanently")),
+    "an error of another shape": raw(answer(b"[1, 2]", code="500 Internal Server Error")),
+    "a long error": flood(b"HTTP/1.1 500 E\r\n\r\n", b"E" * 65536),
+    "an error that steers": raw(answer(json.dumps({"message": STEERING}).encode(), code="500 Internal Server Error")),
+    **{
+        f"{value!r} instead": say(value)
+        for value in (None, True, 7, "text", [], {}, [None], [7], ["x"], [[]], [{}], {"Id": 1}, [{"Id": 5, "Names": 3}])
+    },
+    "a process that is text": say({**RUNS, "State": {"Pid": "1/../1"}}),
+    "a process that is none": say({**RUNS, "State": {"Pid": True}}),
+    "names that are none": say([{"Id": IDENT, "Names": [1, None]}]),
+    "an ID that is none": say([{"Id": ["x"], "Names": ["/web"]}]),
+}  # fmt: skip
+
+
+class Liar:
+    """An engine on a host that answers paths by a table of their parts; where that has None, it tells the lie of now."""
+
+    def __init__(self, host: Host, path: str, table: dict[str, Talk | None], accepts: bool = True) -> None:
+        self.host, self.path, self.table = host, path, table
+        self.seen = f"{path}.asked"  # which goes with the engine
+        ready, told = os.pipe()
+        self._lies, lies = os.pipe()
+        self.work = host.start(self._serve, accepts, told, self._lies)
+        self._lies = lies
+        assert os.read(ready, 1) == b"+"
+        os.close(ready)
+        os.close(told)
+
+    def _serve(self, accepts: bool, told: int, lies: int) -> None:
+        signal.alarm(120)
+        os.makedirs(os.path.dirname(self.path), exist_ok=True)
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(self.path)
+            listener.listen(64 if accepts else 0)
+            if not accepts:
+                with socket.socket(socket.AF_UNIX) as client:  # with it the queue is full
+                    client.connect(self.path)
+                    os.write(told, b"+")
+                    time.sleep(60)
+            os.write(told, b"+")
+            while True:
+                conn, _ = listener.accept()
+                threading.Thread(target=self._talk, args=(conn,), daemon=True).start()
+
+    def _talk(self, conn: socket.socket) -> None:
+        with conn, contextlib.suppress(OSError):
+            while True:
+                data = b""
+                while b"\r\n\r\n" not in data:
+                    piece = conn.recv(65536)
+                    if not piece:
+                        return
+                    data += piece
+                path = data.split(b" ")[1].decode()
+                part = next((part for part in self.table if part in path), None)
+                with open(self.seen, "a", encoding="ascii") as handle:
+                    handle.write(f"{path}\n")
+                if part is None:
+                    conn.sendall(answer(b'{"message": "no such container"}', code="404 Not Found"))
+                    continue
+                talk = self.table[part]
+                if talk is None:
+                    with open(f"{self.path}.lie", encoding="ascii") as handle:
+                        LIES[handle.read()](conn)
+                    return
+                talk(conn)
+
+    def tell(self, lie: str) -> None:
+        """From now on."""
+
+        def write() -> None:
+            with open(f"{self.path}.lie", "w", encoding="ascii") as handle:
+                handle.write(lie)
+
+        self.host.call(write)
+
+    def asked(self) -> bool:
+        return self.host.call(os.path.exists, self.seen)
+
+    def close(self) -> None:
+        os.kill(self.work.pid, signal.SIGKILL)
+        with contextlib.suppress(Killed):
+            self.work.wait()
+        os.close(self._lies)
+        self.host.sh("rm", "-f", self.path, f"{self.path}.lie", self.seen)
+
+
+@contextlib.contextmanager
+def lying(host: Host, path: str, table: dict[str, Talk | None], **options: t.Any) -> Iterator[Liar]:
+    engine = Liar(host, path, table, **options)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+VERSION = say({"ApiVersion": "1.44", "Version": "27.0"})
+
+
+class Cost(t.NamedTuple):
+    """What came of a run, and what it took."""
+
+    words: str
+    seconds: float
+    megabytes: float
+
+
+def asked(host: Host, runtime: str, container: str = "web", job: t.Any = AttachJob, **params: t.Any) -> Cost:
+    """A run that is refused, with little time for each answer."""
+
+    def work() -> Cost:
+        import docker  # noqa: F401  # what it takes by itself is not counted
+        import http.client  # noqa: F401
+
+        _runtimes.SECONDS = SECONDS
+        _runtimes.patience = 0.2
+        for name in ("docker", "incus"):
+            _runtimes.runtime_of(name).SECONDS = SECONDS
+        before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+        words = "it was done"
+        try:
+            given = {"container": container, "runtime": runtime, "host_interface": "br1", **params}
+            run(job(given if job is AttachJob else params))
+        except PipeworkError as error:
+            words = str(error)
+        after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return Cost(words, time.monotonic() - start, (after - before) / 1024)
+
+    return host.call(work)
+
+
+def assert_refused(cost: Cost, *words: str, where: str = "", seconds: float = SECONDS + MORE) -> None:
+    assert cost.words.isprintable(), f"{where}: {cost.words!r}"
+    assert len(cost.words) < 1000, f"{where}: {cost.words}"
+    assert any(word in cost.words for word in words), f"{where}: {cost.words}"
+    assert cost.words.endswith("Nothing was changed."), f"{where}: {cost.words}"
+    assert cost.seconds < seconds, f"{where}: {cost}"
+    assert cost.megabytes < MEGABYTES, f"{where}: {cost}"
+
+
+# Where a lie is told, and which of them there: all are in the list.
+AT: dict[str, tuple[dict[str, Talk | None], t.Collection[str]]] = {
+    "the version": (
+        {"/version": None},
+        ("says nothing", "chunks without an end", "nested deeply", "not HTTP", "7 instead", "[] instead"),
+    ),
+    "the list": ({"/version": VERSION, "/containers/json": None}, LIES),
+    "one container": (
+        {"/version": VERSION, "/containers/json": say(LISTED), f"/{IDENT}/json": None},
+        ("body by letters", "a huge body", "a compressed one", "many small values", "[] instead", "{} instead",
+         "None instead", "an error that steers", "a process that is text", "a process that is none"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("at", AT)
+def test_B17_an_engine_that_lies_hangs_or_never_ends_is_one_clear_error(host: Host, at: str) -> None:
+    before = host.snapshot()
+    table, lies = AT[at]
+    with lying(host, DOCKER, table) as engine:
+        for lie in lies:
+            engine.tell(lie)
+            cost = asked(host, "docker")
+            print(lie, cost.seconds, cost.megabytes, cost.words[:150])
+            if (at, lie) == ("the list", "[] instead"):
+                assert "docker knows no container 'web'" in cost.words
+                continue
+            assert_refused(cost, "Docker does not answer", "docker gives an answer that is not understood", where=lie)
+    host.assert_as(before)
