@@ -219,13 +219,14 @@ def _join(who: Who, parent: int) -> Inside:
     _hide()
     for kind, most in (("CORE", 0), ("FSIZE", 2 * MOST), ("CPU", 2 * int(SECONDS)), ("NOFILE", 64)):
         resource.setrlimit(getattr(resource, f"RLIMIT_{kind}"), (most, most))
-    process, opened = f"/proc/{who.pid}", []
+    process = f"/proc/{who.pid}"
+    opened: list[int] = []
     try:
-        for path, flags in (("ns/user", 0), ("ns/mnt", 0), ("root", os.O_PATH | os.O_DIRECTORY)):
-            opened.append(os.open(f"{process}/{path}", flags | os.O_RDONLY | os.O_CLOEXEC))
-        user, mounts, root = opened
+        opened += [os.open(f"{process}/ns/{each}", os.O_RDONLY | os.O_CLOEXEC) for each in ("user", "mnt")]
         uids, permitted = set(status(who.pid, "Uid")), int(status(who.pid, "CapPrm")[0], 16)
         zero = _outside(f"{process}/uid_map")
+        opened.append(os.open(f"{process}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+        user, mounts, root = opened
         # All of one moment: who gives rights up, as by a user namespace of its own, does not get them back.
         same = all(_number(os.stat(f"{process}/{path}")) == _number(os.fstat(fd)) for path, fd in
                    (("ns/user", user), ("ns/mnt", mounts)))
