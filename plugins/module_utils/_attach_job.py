@@ -69,6 +69,7 @@ class AttachJob:
         self.others: dict[str, tuple[str, t.Any]] = {}  # runtimes and holders of containers that no item is about
 
     def open(self, namespaces: Namespaces) -> None:
+        self.targets, self.known, self.asked, self.others = [], {}, set(), {}
         for item, place in zip(self.items, open_guests(self.items, namespaces)):
             self.targets.append(Target(
                 item, place.label, place.runtime, place.name, place.ident, place.user, holder=place.holder
@@ -96,11 +97,12 @@ class AttachJob:
             for runtime in _runtimes.AUTO if user is None else _runtimes.OF_USERS:
                 asked = _runtimes.runtime_of(runtime)
                 if asked.installed(user):
-                    wanted += [(runtime, name, user) for name in asked.running(user)]
+                    wanted += [(runtime, name, user) for name in _runtimes.running(runtime, user)]
                     self.asked.update(() if user else (runtime,))
         for (runtime, _name, _user), answer in zip(wanted, _runtimes.find_all(wanted)):
             if isinstance(answer, _runtimes.Found):
                 label = namespaces.add(answer.label, answer.fd)
+                namespaces.holders.append(functools.partial(getattr, answer, "lives"))
                 self.others[label] = (answer.runtime, answer.holder)
                 self.known.setdefault(label, set()).add((answer.runtime, answer.ident))
             else:

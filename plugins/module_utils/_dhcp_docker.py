@@ -59,7 +59,8 @@ def run(helper: Helper, ask: Ask, listener: Listener) -> tuple[str, Said]:
         words = (str(ask.seconds + LONGER), name, *client.argv(ask))
         output, errors = bytearray(), bytearray()
         stream = docker.run_beside(
-            helper.container, helper.user, helper.image, _archive(files), [RUN, *words], RIGHTS
+            helper.container, helper.user, helper.image, _archive(files), [RUN, *words], RIGHTS,
+            ask.seconds + LONGER,
         )
         with contextlib.closing(stream):
             for said, worse in stream:

@@ -10,20 +10,20 @@ import contextlib
 import inspect
 import json
 import os
-import selectors
 import socket
 import subprocess
 import sys
 import time
 import typing as t
 
+from . import _answers, _program, _sandbox
 from . import _dhcp_message as dhcp
-from . import _program, _sandbox
 from ._attachment import Attachment
 from ._dhcp_clients import CLIENTS, HOOK_TEXT, SAID, Ask, Client
 from ._errors import PipeworkError
 
 START_SECONDS = 20  # until a program sends something
+SAID_BYTES = 1 << 20  # that a program may say in all
 SAID_LINES = 8  # of a program's last words, in which the one that matters is looked for
 
 
@@ -93,16 +93,16 @@ def run(name: str, ask: Ask, netns: int, listener: Listener) -> Said:
         "files": {each: (text, 0o644) for each, text in client.files(ask).items()} | {client.hook: (HOOK_TEXT, 0o755)},
     }
     command = (sys.executable, "-I", "-S", "-c", inspect.getsource(_sandbox))
-    with subprocess.Popen(
+    process = subprocess.Popen(  # pylint: disable=consider-using-with  # which waits without an end
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/", pass_fds=(netns,),
         env={"PATH": _program.PATH, "LC_ALL": "C"}, start_new_session=True,
-    ) as process:
-        try:
-            with contextlib.suppress(BrokenPipeError), t.cast(t.IO[bytes], process.stdin) as pipe:
-                pipe.write(json.dumps(spec).encode("ascii"))
-            output, errors = _follow(process, ask.seconds, listener)
-        finally:
-            process.kill()
+    )
+    try:
+        output, errors = _follow(process, json.dumps(spec).encode("ascii"), ask.seconds, listener)
+    except _answers.TooLong as error:
+        raise PipeworkError(f"dhcp: {name} said more than {error} bytes.") from None
+    finally:
+        _program.finish(process)
     lines = errors.decode("utf-8", "replace").splitlines()
     if process.returncode == _sandbox.CANNOT:
         why = lines[-1] if lines else "it cannot be run"
@@ -110,29 +110,23 @@ def run(name: str, ask: Ask, netns: int, listener: Listener) -> Said:
     return Said(environment_of(output), last_words(client, lines))
 
 
-def _follow(process: subprocess.Popen[bytes], seconds: float, listener: Listener) -> tuple[bytes, bytes]:
+def _follow(
+    process: subprocess.Popen[bytes], text: bytes, seconds: float, listener: Listener,
+) -> tuple[bytes, bytes]:
     """What a process says until it ends, or the time is over, which begins with the first message that is sent."""
     end, asks = time.monotonic() + START_SECONDS, False
-    said = {process.stdout: bytearray(), process.stderr: bytearray()}
-    with selectors.DefaultSelector() as selector:
-        for each in (*said, listener.sock):
-            selector.register(t.cast(t.Any, each), selectors.EVENT_READ)
-        while process.stdout in [key.fileobj for key in selector.get_map().values()]:
-            left = end - time.monotonic()
-            if left <= 0:
-                break
-            for key, _events in selector.select(left):
-                if key.fileobj is listener.sock:
-                    listener.hear()
-                    if not asks and listener.sent[dhcp.DISCOVER]:
-                        end, asks = time.monotonic() + seconds, True
-                    continue
-                piece = os.read(key.fd, 1 << 16)
-                said[t.cast(t.Any, key.fileobj)] += piece
-                if not piece:
-                    selector.unregister(key.fileobj)
+
+    def hear() -> None:
+        nonlocal end, asks
+        listener.hear()
+        if not asks and listener.sent[dhcp.DISCOVER]:
+            end, asks = time.monotonic() + seconds, True
+
+    out, err = bytearray(), bytearray()
+    with contextlib.suppress(TimeoutError):
+        _program.follow(process, out, err, lambda: end, text, SAID_BYTES, (listener.sock, hear))
     listener.hear()
-    return bytes(said[process.stdout]), bytes(said[process.stderr])
+    return bytes(out), bytes(err)
 
 
 def environment_of(data: bytes) -> dict[str, str]:

@@ -4,6 +4,16 @@
 from __future__ import annotations
 
 
+def printable(text: str) -> str:
+    """Text for a terminal: whatever is no character to be seen, such as ESC or a change of direction, is written out.
+
+    Names, aliases and programs' last words are others' choice. Twice is the same as once.
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)
+
+
 class PipeworkError(Exception):
     """What went wrong, in one sentence that names the option, the value and what would be right.
 
@@ -12,6 +22,7 @@ class PipeworkError(Exception):
     """
 
     def __init__(self, message: str, undone: str | None = None) -> None:
+        message, undone = printable(message), None if undone is None else printable(undone)
         super().__init__(message if undone is None else f"{message} {undone}")
         self.message = message
         self.results: dict[str, object] = {}  # what a failed task returns besides

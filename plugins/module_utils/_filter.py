@@ -16,20 +16,20 @@ A program that rebuilds its ruleset (firewalld's reload) takes our rule away wit
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import json
-import shutil
-import subprocess
 import typing as t
 
+from . import _answers
 from . import _filter_iptables as iptables
 from . import _filter_nft as nft
 from ._errors import PipeworkError
 from ._filter_rules import IPV4, IPV6, Filter, Place, check_name
+from ._program import Done, NoEnd, run, which
 
 __all__ = ["FilterState", "Place", "change", "check_name", "nft_do", "nft_list", "observe"]
 
-PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
 LOCK_SECONDS, TIMEOUT = 10, 30
 # The chain of ebtables-nft, left alone: a rule of nft's own would make the table unreadable for ebtables.
 EBTABLES = Place("nft", "bridge", "filter", "FORWARD")
@@ -129,7 +129,7 @@ def _transaction(backend: str, add: list[Change], remove: list[Change]) -> tuple
         argv = [_program(backend, "-restore"), "--noflush", f"--wait={LOCK_SECONDS}"]
         text = iptables.batch([item[0] for item in missing], [found[0] for found in surplus])
     result = _run(argv, text)
-    if result.returncode:
+    if result.code:
         hint = " (its table belongs to a running program)" if any(filters[item[1]].owned for item in missing) else ""
         rules = ", ".join(f"{bridge!r} in {place}" for bridge, place in [*missing, *removed])
         raise PipeworkError(f"{argv[0]} refused the rules for {rules}{hint}: {_said(result)}")
@@ -137,6 +137,11 @@ def _transaction(backend: str, add: list[Change], remove: list[Change]) -> tuple
 
 
 def _read() -> list[Filter]:
+    with understood("nft or iptables-save"):
+        return _read_filters()
+
+
+def _read_filters() -> list[Filter]:
     """All filters at the forward hook. A chain that iptables-nft and nft both show is read through iptables.
 
     nft does not know the matches of such rules, nor their comments.
@@ -160,7 +165,7 @@ def _read() -> list[Filter]:
         if place != EBTABLES:
             table = ["list", "table", place.family, place.table]
             listing = nft_list(*table)
-            flags = nft.flags_in(_run([_find("nft"), *table]).stdout) if nft.has_flags(listing) else []
+            flags = nft.flags_in(_run([_find("nft"), *table]).output) if nft.has_flags(listing) else []
             known = nft.parse(listing, place, protocols[place.family], flags)
             filters.extend([known] if known else [])
     return filters
@@ -192,9 +197,9 @@ def _content(path: str) -> str:
 
 def _iptables(program: str, protocols: tuple[str, ...]) -> list[Filter]:
     result = _run([_program(program, "-save"), "-t", "filter"])
-    if result.returncode and not _unsupported(result):
+    if result.code and not _unsupported(result):
         raise PipeworkError(f"{program}-save cannot read the host's packet filter: {_said(result)}")
-    known = None if iptables.INCOMPATIBLE in result.stdout else iptables.parse(result.stdout, program, protocols)
+    known = None if iptables.INCOMPATIBLE in result.output else iptables.parse(result.output, program, protocols)
     return [known] if known else []
 
 
@@ -204,14 +209,17 @@ def nft_list(*words: str) -> t.Any:
         return {"nftables": []}
     argv = [_find("nft"), "-j", *words]
     result = _run(argv)
-    if result.returncode:
-        if _unsupported(result) or "No such file" in result.stderr:
+    if result.code:
+        if _unsupported(result) or "No such file" in result.errors:
             return {"nftables": []}  # no nf_tables in the kernel, or a table that has just gone
         raise PipeworkError(f"{' '.join(argv)} cannot read the host's packet filter: {_said(result)}")
     try:
-        return json.loads(result.stdout or '{"nftables": []}', strict=False)
+        found = _answers.parse(result.output or '{"nftables": []}', strict=False)
     except ValueError as error:
-        raise PipeworkError(f"{' '.join(argv)} gave what is not JSON: {error}") from error
+        raise PipeworkError(f"{' '.join(argv)} gave what is not JSON: {_answers.odd(error)}") from None
+    if not isinstance(found, dict) or not isinstance(found.get("nftables"), list):
+        raise PipeworkError(f"{' '.join(argv)} gave JSON that is no ruleset")
+    return found
 
 
 def nft_do(commands: list[t.Any], *options: str) -> str | None:
@@ -219,12 +227,12 @@ def nft_do(commands: list[t.Any], *options: str) -> str | None:
     if not _find("nft"):
         return "there is no program nft"
     result = _run([_find("nft"), "-j", *options, "-f", "-"], json.dumps({"nftables": commands}))
-    return _said(result) if result.returncode else None
+    return _said(result) if result.code else None
 
 
 def has_nft() -> bool:
     """Whether the host has nft, and its kernel nf_tables."""
-    return bool(_find("nft")) and _run([_find("nft"), "list", "tables"]).returncode == 0
+    return bool(_find("nft")) and _run([_find("nft"), "list", "tables"]).code == 0
 
 
 def has_nat(program: str) -> bool:
@@ -238,14 +246,14 @@ def has_nat(program: str) -> bool:
 def saved_nat(program: str) -> str:
     """What `iptables-save -t nat` says."""
     result = _run([_program(program, "-save"), "-t", "nat"])
-    return "" if result.returncode else result.stdout
+    return "" if result.code else result.output
 
 
 def restore(program: str, text: str) -> None:
     """One transaction of a variant of iptables, or PipeworkError."""
     argv = [_program(program, "-restore"), "--noflush", f"--wait={LOCK_SECONDS}"]
     result = _run(argv, text)
-    if result.returncode:
+    if result.code:
         raise PipeworkError(f"{argv[0]} refused the rules that masquerade: {_said(result)}")
 
 
@@ -255,29 +263,38 @@ def _program(program: str, suffix: str) -> str:
     if path:
         return path
     plain, variant = program.rsplit("-", 1)
-    version = _find(plain) and _run([_find(plain), "-V"]).stdout
+    version = _find(plain) and _run([_find(plain), "-V"]).output
     return _find(plain + suffix) if version and ("nf_tables" in version) == (variant == "nft") else ""
 
 
 def _find(name: str) -> str:
-    return shutil.which(name, path=PATH) or ""
+    return which(name) or ""
 
 
-def _run(argv: list[str], text: str = "") -> subprocess.CompletedProcess[str]:
+def _run(argv: list[str], text: str = "") -> Done:
     try:
-        return subprocess.run(
-            argv, input=text, capture_output=True, timeout=TIMEOUT, check=False,
-            encoding="utf-8", errors="surrogateescape", env={"LC_ALL": "C", "PATH": PATH},
-        )
-    except subprocess.TimeoutExpired as error:
-        raise PipeworkError(f"{' '.join(argv)} did not end within {TIMEOUT} s") from error
-    except OSError as error:
-        raise PipeworkError(f"{argv[0] or 'the program of the packet filter'} cannot be run: {error}") from error
+        return run(*argv, text=text, seconds=TIMEOUT)
+    except NoEnd as error:
+        raise PipeworkError(str(error).rstrip(".")) from None
+    except PipeworkError:
+        raise PipeworkError(f"{argv[0] or 'the program of the packet filter'} cannot be run") from None
 
 
-def _unsupported(result: subprocess.CompletedProcess[str]) -> bool:
-    return "not supported" in result.stderr
+@contextlib.contextmanager
+def understood(program: str) -> t.Iterator[None]:
+    """Whatever cannot be read of what a program says is one clear error."""
+    try:
+        yield
+    except PipeworkError:
+        raise
+    except _answers.ODD as error:
+        raise PipeworkError(f"{program} printed what is not understood ({_answers.odd(error)})") from None
 
 
-def _said(result: subprocess.CompletedProcess[str]) -> str:
-    return " ".join((result.stderr.strip() or result.stdout.strip() or f"exit code {result.returncode}").split())
+def _unsupported(result: Done) -> bool:
+    return "not supported" in result.errors
+
+
+def _said(result: Done) -> str:
+    words = " ".join((result.errors.strip() or result.output.strip() or f"exit code {result.code}").split())
+    return _answers.shortened_words(words)

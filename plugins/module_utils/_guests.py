@@ -50,6 +50,7 @@ def open_guests(items: t.Sequence[Guest], namespaces: Namespaces) -> list[Place]
     for request, answer in zip(unique, _runtimes.find_all(unique)):
         if isinstance(answer, _runtimes.Found):
             opened[request] = (namespaces.add(answer.label, answer.fd), answer)
+            namespaces.holders.append(functools.partial(getattr, answer, "lives"))
         else:
             opened[request] = answer
     return [_place(item, opened[request], namespaces) for item, request in zip(items, requests)]

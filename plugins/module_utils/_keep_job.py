@@ -36,6 +36,7 @@ class KeepJob:
         self.places: list[tuple[Record, str]] = []  # and the labels of their open namespaces
 
     def open(self, namespaces: Namespaces) -> None:
+        self.places = []
         for record in self.records:
             try:
                 fd = io.open_namespace(record)

@@ -10,7 +10,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ._errors import PipeworkError
+from ._errors import PipeworkError, printable
 from ._runtimes import NAMES
 
 Work = t.Callable[..., "dict[str, t.Any]"]
@@ -35,12 +35,15 @@ def run_module(
         result = (work or _run)(prepared, check=module.check_mode)
     except PipeworkError as error:
         gc.freeze()
-        module.fail_json(msg=str(error), invocation={"module_args": _given(module.params)}, **error.results)
+        module.fail_json(msg=printable(str(error)), invocation={"module_args": _given(module.params)}, **error.results)
     except Exception as error:  # pylint: disable=broad-except  # a traceback is for -vvv, never for the reader of the output
         words = f"This should not have happened, please report it: {type(error).__name__}: {error}"
-        module.fail_json(msg=words, exception=traceback.format_exc())
+        lines = traceback.format_exc().split("\n")
+        module.fail_json(msg=printable(words), exception="\n".join(printable(line) for line in lines))
     for words in result.pop("warnings", ()):
-        module.warn(words)
+        module.warn(printable(words))
+    if "msg" in result:
+        result["msg"] = printable(result["msg"])
     result["invocation"] = {"module_args": _given(module.params)}
     if module._diff:  # pylint: disable=protected-access  # the documented way to ask
         result["diff"] = {"before": _text(result["before"]), "after": _text(result["after"])}

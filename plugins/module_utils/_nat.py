@@ -36,8 +36,9 @@ def change(work: t.Sequence[Operation]) -> None:
         come = {} if nft or program != programs[0] else write
         if gone or come:
             _filter.restore(program, rules.iptables_batch(come, gone))
-    listing = _listing()
-    have = rules.nft_read(listing)
+    with _filter.understood("nft"):
+        listing = _listing()
+        have = rules.nft_read(listing)
     handles = [handle for bridge, each in have.items() if bridge in concerned for _network, handle in each]
     here = write if nft else {}
     commands = rules.nft_commands(here, handles)
@@ -53,7 +54,8 @@ def _listing() -> t.Any:
 
 
 def _nft() -> dict[str, t.Any]:
-    return rules.nft_read(_listing())
+    with _filter.understood("nft"):
+        return rules.nft_read(_listing())
 
 
 def _programs() -> list[str]:
@@ -62,4 +64,5 @@ def _programs() -> list[str]:
 
 
 def _iptables(program: str) -> dict[str, t.Any]:
-    return rules.iptables_read(_filter.saved_nat(program))
+    with _filter.understood(f"{program}-save"):
+        return rules.iptables_read(_filter.saved_nat(program))

@@ -11,7 +11,7 @@ import os
 import signal
 import typing as t
 
-from . import _ovs_rows
+from . import _answers, _ovs_rows
 from ._errors import PipeworkError
 from ._model import HOST
 from ._ovs_rows import MISSING, OvsBridge, OvsPort, Switch, no_datapath
@@ -64,9 +64,10 @@ def _read() -> Switch:
     if done.code != 0:
         raise PipeworkError(f"Open vSwitch does not answer; is ovsdb-server running? ({_plain(done.said)})")
     try:
+        _answers.check_values(done.output)
         return _ovs_rows.decode(done.output)
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise PipeworkError(f"{PROGRAM} printed what is not understood ({type(error).__name__}: {error}).") from None
+    except _answers.ODD as error:
+        raise PipeworkError(f"{PROGRAM} printed what is not understood ({_answers.odd(error)}).") from None
 
 
 def change(work: t.Sequence[Operation]) -> None:

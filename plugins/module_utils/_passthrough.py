@@ -6,7 +6,6 @@ No shell is between. What came of it is told by what the program shows before an
 """
 from __future__ import annotations
 
-import contextlib
 import re
 import typing as t
 
@@ -14,11 +13,11 @@ from . import _program
 from ._errors import PipeworkError
 from ._grammar import ip_route, ip_rule, tc
 from ._grammar.words import UnknownWord, Words
-from ._guests import open_guests
+from ._guests import Place, open_guests
 from ._items import Params, container_of
 from ._model import HOST
 from ._netlink import Namespaces, Netns
-from ._run import Job, lock, require_privileges, run
+from ._run import Job, opened, require_privileges, run
 
 PARSERS: dict[str, t.Callable[[object], t.Any]] = {"route": ip_route.parse, "rule": ip_rule.parse, "tc": tc.parse}
 SHOWS = {  # what is compared
@@ -83,11 +82,15 @@ class Passthrough:
         empty: dict[str, t.Any] = {"before": {}, "after": {}, "operations": []}
         if _program.which(self.program) is None:
             raise PipeworkError(f"cmd: there is no program {self.program} on the host.", "Nothing was changed.")
-        with lock(), contextlib.closing(Namespaces()) as namespaces:
-            [place] = open_guests([self], namespaces)
+        places: list[Place] = []
+
+        def find(namespaces: Namespaces) -> None:
+            places[:] = open_guests([self], namespaces)
+
+        with opened(find) as namespaces:
             if check:
                 return {**empty, "changed": False, "skipped": True, "msg": CANNOT_KNOW.format(self.line)}
-            netns = namespaces[str(place.label)]
+            netns = namespaces[str(places[0].label)]
 
             def there(*words: str) -> _program.Done:
                 return _inside(namespaces, netns, self.program, *words)

@@ -24,6 +24,7 @@ if t.TYPE_CHECKING:
 RUN_FOLDER = "/run/pipework"
 LOCK_SECONDS = 300
 SETTLE_TRIES = 3
+OPEN_TRIES = 3
 CAP_NET_ADMIN, CAP_SYS_ADMIN = 12, 21
 
 
@@ -40,7 +41,8 @@ class Job(t.Protocol):
     """What a module is about."""
 
     def open(self, namespaces: Namespaces) -> None:
-        """Finds the containers and opens their namespaces. Raises PipeworkError."""
+        """Finds the containers and opens their namespaces, without the lock: it may wait, and changes nothing. Called
+        once more where one of them ended meanwhile. Raises PipeworkError."""
 
     def picture(self, namespaces: Namespaces) -> Picture:
         """Reads the kernel and says what is wanted. Raises PipeworkError."""
@@ -55,9 +57,8 @@ class Job(t.Protocol):
 def run(job: Job, check: bool = False, step: Step | None = None) -> dict[str, t.Any]:
     """Does a job, or in check mode says what it would do. ``step`` is called before each operation (see _apply)."""
     require_privileges()
-    with lock(), contextlib.closing(Namespaces()) as namespaces:
+    with opened(job.open) as namespaces:
         try:
-            job.open(namespaces)
             picture = job.picture(namespaces)
             plan = reconcile(picture.desired, picture.state)
         except PipeworkError as error:
@@ -73,6 +74,26 @@ def run(job: Job, check: bool = False, step: Step | None = None) -> dict[str, t.
             "operations": [operation.public() for operation in plan],
             **job.results(after),
         }
+
+
+@contextlib.contextmanager
+def opened(find: t.Callable[[Namespaces], None]) -> t.Iterator[Namespaces]:
+    """The lock, and containers that were found before it was taken: whoever waits for an engine holds up nobody.
+
+    Where one of them ended, or was started anew, while the lock was waited for, all are found once more.
+    """
+    for tries_left in reversed(range(OPEN_TRIES)):
+        with contextlib.ExitStack() as stack:
+            namespaces = stack.enter_context(contextlib.closing(Namespaces()))
+            try:
+                find(namespaces)
+            except PipeworkError as error:
+                raise error if error.undone else PipeworkError(str(error), "Nothing was changed.") from None
+            with lock(), stack.pop_all():
+                if tries_left and not all(lives() for lives in namespaces.holders):
+                    continue
+                yield namespaces
+                return
 
 
 def _change(job: Job, plan: Plan, namespaces: Namespaces, step: Step | None) -> State:

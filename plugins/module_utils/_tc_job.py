@@ -38,7 +38,7 @@ class TcJob:
         self.coming: list[t.Any] = []  # what the same run makes besides
 
     def open(self, namespaces: Namespaces) -> None:
-        self.places = open_guests([*self.items, *self.wholes], namespaces)
+        self.places, self.targets = open_guests([*self.items, *self.wholes], namespaces), {}
         mirrors = [item.mirror for item in self.items if item.mirror is not None and item.state == "present"]
         for mirror, place in zip(mirrors, open_guests(mirrors, namespaces)):
             self.targets[id(mirror)] = place

@@ -7,6 +7,7 @@ from __future__ import annotations
 import collections
 import typing as t
 
+from ._errors import printable
 from ._items import WHO
 from ._topology import MODULES, Item
 
@@ -75,7 +76,7 @@ def summary(
         if details:
             lines += [f"{host}:   {ACTIONS[each['action']]} {each['kind']} {each['name']}" for each in done]
             lines += [f"{host}:   + later: {_title(item)}" for item in later]
-    return lines
+    return [printable(line) for line in lines]
 
 
 def _counted(done: t.Sequence[Item]) -> str:

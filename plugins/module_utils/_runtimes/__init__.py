@@ -16,6 +16,7 @@ import os
 import types
 import typing as t
 
+from .. import _answers
 from .._errors import PipeworkError
 from .._items import shortened
 from .._model import HOST
@@ -116,6 +117,7 @@ SHOWN_BY = {
     "containerd": "nerdctl ps", "cri": "crictl pods", "nspawn": "machinectl list", "netns": "ip netns list",
 }
 CANDIDATES_SHOWN = 8
+SECONDS = 60.0  # for all that one runtime is asked in one look-up
 patience = 3.0  # seconds that containers which are just starting are waited for, all of a run together
 
 
@@ -128,7 +130,7 @@ def find_all(wanted: t.Sequence[tuple[str, str | None, str | None]]) -> list[Fou
         for runtime in AUTO if choice == "auto" else (choice,):
             asker = runtime_of(runtime)
             asked = [who for who in whos if choice != "auto" or asker.installed(who[1])]
-            for who, answer in zip(asked, _ask(asker, asked)):
+            for who, answer in zip(asked, _ask(runtime, asker, asked)):
                 answers[choice][who][runtime] = answer
     return [
         _the_one(name, answers["auto"][name, user]) if runtime == "auto"
@@ -143,7 +145,40 @@ def at_once() -> None:
     patience = 0.0
 
 
-def _ask(runtime: types.ModuleType, whos: list[Who]) -> list[Answer]:
+def _ask(name: str, runtime: types.ModuleType, whos: list[Who]) -> list[Answer]:
+    """What a runtime says of containers; it has a time for all of them, and nothing that it says is a traceback."""
+    try:
+        with _answers.within(SECONDS):
+            return [_plausible(name, answer) for answer in _asked(runtime, whos)]
+    except PipeworkError as error:
+        return [error] * len(whos)
+    except _answers.ODD as error:
+        return [_not_understood(name, error)] * len(whos)
+
+
+def running(runtime: str, user: str | None) -> list[str]:
+    """All containers of a runtime that run, by names of which each finds one."""
+    try:
+        with _answers.within(SECONDS):
+            return [str(name) for name in runtime_of(runtime).running(user)]
+    except PipeworkError:
+        raise
+    except _answers.ODD as error:
+        raise Unavailable(f"runtime: {_not_understood(runtime, error)}") from None
+
+
+def _not_understood(runtime: str, error: BaseException) -> Unavailable:
+    return Unavailable(f"{runtime} gives an answer that is not understood ({_answers.odd(error)}).")
+
+
+def _plausible(runtime: str, answer: Answer) -> Answer:
+    if not isinstance(answer, Found) or all(isinstance(each, str) for each in (answer.name, answer.ident)):
+        return answer
+    os.close(answer.fd)
+    return _not_understood(runtime, TypeError("a name or an ID that is no text"))
+
+
+def _asked(runtime: types.ModuleType, whos: list[Who]) -> list[Answer]:
     if hasattr(runtime, "find_many"):
         return t.cast("list[Answer]", runtime.find_many(whos)) if whos else []
     answers: list[Answer] = []

@@ -12,7 +12,7 @@ import os
 import re
 import typing as t
 
-from .. import _program
+from .. import _answers, _program
 from .._errors import PipeworkError
 from . import Ambiguous, Answer, Found, Unavailable, Who, resolve, stopped
 from .pid import command, enter, in_group, status
@@ -139,7 +139,7 @@ def _known(name: str, space: str, held: _Space) -> list[tuple[str, bool]]:
 def _labelled(space: str, ident: str) -> str | None:
     """The name that nerdctl gave it."""
     try:
-        return (json.loads(ctr(f"--namespace={space}", "containers", "info", ident))["Labels"] or {}).get(LABEL)
+        return (_answers.parse(ctr(f"--namespace={space}", "containers", "info", ident))["Labels"] or {}).get(LABEL)
     except (ValueError, KeyError, TypeError):
         return None
 

@@ -12,7 +12,7 @@ import os
 import re
 import typing as t
 
-from .. import _program
+from .. import _answers, _program
 from .._errors import PipeworkError
 from . import Ambiguous, Answer, Found, NotRunning, Unavailable, Who, containerd, netns, open_namespace, resolve
 
@@ -61,7 +61,7 @@ def _list(*filters: str) -> list[str]:
 
 def _info(ident: str) -> Container | None:
     try:
-        found = json.loads(containerd.ctr(f"--namespace={SPACE}", "containers", "info", ident))
+        found = _answers.parse(containerd.ctr(f"--namespace={SPACE}", "containers", "info", ident))
     except ValueError:
         found = None
     return found if isinstance(found, dict) and isinstance(found.get("Labels"), dict) else None

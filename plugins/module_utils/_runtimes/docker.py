@@ -12,7 +12,7 @@ import sys
 import time
 import typing as t
 
-from .. import _program, _runtimes
+from .. import _answers, _program, _runtimes
 from .._errors import PipeworkError
 from . import Answer, Found, NotRunning, Unavailable, Who, podman, resolve
 from .pid import enter, in_group, status
@@ -111,7 +111,7 @@ def _connect(user: str | None) -> t.Any:
     try:
         if user is None:
             where.update(docker.utils.kwargs_from_env())
-        return docker.APIClient(**where, version="auto", timeout=SECONDS)
+        return _answers.call(SECONDS, _client_class(docker.APIClient), **where, version="auto", timeout=SECONDS)
     except Exception as error:  # pylint: disable=broad-except  # the SDK raises what its HTTP library raises
         given = os.environ.get("DOCKER_HOST") if user is None else None
         hint = "is it running, and DOCKER_HOST right?" if given else "is it running?"
@@ -119,12 +119,16 @@ def _connect(user: str | None) -> t.Any:
         raise Unavailable(f"Docker does not answer at {url}: {_reason(error)}; {hint}") from None
 
 
+def _client_class(base: t.Any) -> t.Any:
+    return type("Client", (_answers.Sized, base), {})
+
+
 def _call(function: t.Callable[..., t.Any], *args: t.Any, **kwargs: t.Any) -> t.Any:
     """Asks the engine; None for what it does not know."""
     import docker.errors
 
     try:
-        return function(*args, **kwargs)
+        return _answers.call(SECONDS, function, *args, **kwargs)
     except docker.errors.NotFound:
         return None
     except Exception as error:  # pylint: disable=broad-except
@@ -133,15 +137,37 @@ def _call(function: t.Callable[..., t.Any], *args: t.Any, **kwargs: t.Any) -> t.
 
 def _reason(error: BaseException) -> str:
     """The system's own words, which the SDK and its HTTP libraries wrap several times."""
+    if isinstance(error, PipeworkError):
+        return str(error)
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, OSError) and seen.strerror:
             return seen.strerror
         seen = seen.__cause__ or seen.__context__
-    return str(getattr(error, "explanation", None) or error).rstrip(".")
+    return _answers.shortened_words(str(getattr(error, "explanation", None) or error).rstrip("."))
 
 
 # -- a helper beside a container
+
+SAID_BYTES = 1 << 20  # that a helper may say in all
+START_SECONDS = 20  # that an engine may need for its start, besides
+
+
+def _pieces(stream: t.Iterator[t.Any], seconds: float) -> t.Iterator[tuple[bytes | None, bytes | None]]:
+    """What a helper says, until it ends, the time is over, or it is too much."""
+    end, length = time.monotonic() + seconds, 0
+    while length < SAID_BYTES:
+        try:
+            piece = _answers.call(end - time.monotonic(), next, stream, None)
+        except _answers.Late:
+            return
+        except Exception as error:  # pylint: disable=broad-except
+            raise Unavailable(f"Docker does not answer: {_reason(error)}.") from None
+        if piece is None:
+            return
+        length += sum(len(each or b"") for each in piece)
+        yield piece
+
 
 def has_image(name: str, user: str | None) -> bool:
     return _call(_client(user).inspect_image, name) is not None
@@ -149,6 +175,7 @@ def has_image(name: str, user: str | None) -> bool:
 
 def run_beside(
     ident: str, user: str | None, image: str, archive: bytes, command: t.Sequence[str], rights: t.Sequence[str],
+    seconds: float,
 ) -> t.Generator[tuple[bytes | None, bytes | None], None, None]:
     """Runs a container that shares another one's network namespace, with these rights alone and the files of an
     archive; yields what it says on its output and on stderr. The engine removes it when it has ended."""
@@ -168,7 +195,7 @@ def run_beside(
             _call(client.put_archive, made["Id"], "/", archive)
             stream = _call(client.attach, made["Id"], stdout=True, stderr=True, stream=True, demux=True)
             _call(client.start, made["Id"])
-            yield from stream
+            yield from _pieces(stream, seconds + START_SECONDS)
         finally:
             with contextlib.suppress(Unavailable):
                 _call(client.remove_container, made["Id"], force=True)

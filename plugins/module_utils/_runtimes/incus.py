@@ -11,7 +11,7 @@ import re
 import time
 import typing as t
 
-from .. import _runtimes
+from .. import _answers, _runtimes
 from .._errors import PipeworkError
 from . import Ambiguous, Answer, Found, NotRunning, Unavailable, Who, stopped, without_id
 from .pid import command, enter, status
@@ -96,7 +96,6 @@ def _instances(socket: str) -> dict[Key, Instance]:
 def _get(socket: str, path: str) -> t.Any:
     """One answer of a daemon; None for what it does not know."""
     import http.client
-    import json
     import socket as sockets
 
     class Connection(http.client.HTTPConnection):
@@ -106,20 +105,26 @@ def _get(socket: str, path: str) -> t.Any:
             self.sock.connect(socket)
 
     connection = Connection("localhost")
-    try:
+
+    def ask() -> tuple[int, t.Any]:
         connection.request("GET", path)
         answer = connection.getresponse()
-        said = json.loads(answer.read())
-        if answer.status == 404:
+        return answer.status, _answers.parse(_answers.read(answer))
+
+    try:
+        status, said = _answers.call(SECONDS, ask)
+        if status == 404:
             return None
-        if answer.status != 200:
+        if status != 200:
             raise Unavailable(f"Incus refuses to answer at {socket}: {said.get('error')}.")
         return said["metadata"]
-    except TimeoutError:
+    except (_answers.Late, TimeoutError):
         raise Unavailable(f"Incus does not answer at {socket} within {SECONDS:g} s.") from None
     except OSError as error:
         raise Unavailable(f"Incus does not answer at {socket}: {error.strerror or error}; is it running?") from None
-    except (http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError):
+    except _answers.TooLong as error:
+        raise Unavailable(f"Incus does not answer at {socket} as it should: {error}.") from None
+    except (http.client.HTTPException, *_answers.ODD):
         raise Unavailable(f"What answers at {socket} is not Incus.") from None
     finally:
         connection.close()

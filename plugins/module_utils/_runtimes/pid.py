@@ -45,6 +45,8 @@ def enter(pid: int, belongs: t.Callable[[int, int], bool]) -> int | None:
 
     None where it does not, or where the number is another process's by the time the namespace is open.
     """
+    if type(pid) is not int or pid <= 0:  # pylint: disable=unidiomatic-typecheck  # True is none
+        raise TypeError("a process ID that is no number")
     try:
         born = start_time(pid)
         fd = open_namespace(f"/proc/{pid}/ns/net")

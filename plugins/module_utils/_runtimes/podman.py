@@ -7,12 +7,11 @@ same for a service's containers.
 """
 from __future__ import annotations
 
-import json
 import os
 import time
 import typing as t
 
-from .. import _program, _runtimes
+from .. import _answers, _program, _runtimes
 from .._errors import PipeworkError
 from . import Answer, Found, Unavailable, Who, is_own, resolve, stopped
 from .pid import command, enter, in_group, is_of_user, status
@@ -83,7 +82,7 @@ def _list(user: str | None) -> dict[str, Container]:
         done = _program.run(program, "container", "list", "--all", "--no-trunc", "--format", "json", user=user)
         if done.code != 0:
             raise PipeworkError(f"{done.said}.")
-        return {each["Id"]: each for each in json.loads(done.output or "[]") or []}
+        return {each["Id"]: each for each in _answers.parse(done.output or "[]") or []}
     except PipeworkError as error:
         raise Unavailable(f"Podman{_whose(user)} does not answer: {error}") from None
     except (ValueError, KeyError, TypeError):
