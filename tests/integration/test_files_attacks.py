@@ -506,6 +506,7 @@ def test_B17_nobody_gets_hold_of_the_child(host: Host) -> None:
 def names_here(given: Params) -> None:
     from ansible_collections.pipework.containers.plugins.module_utils._run import run
 
+    os.setgroups([0, 6])  # as root has after a login
     run(HostsJob({"entries": ENTRIES, **given}))
 
 
