@@ -88,6 +88,7 @@ class AttachJob:
                 self.targets[number + 1] = dataclasses.replace(far, other=(str(near.label), near.item.interface))
         if self.purge:
             self._open_others(namespaces)
+        _resolver_files.probe(self.targets, self.others.values())
 
     def _open_others(self, namespaces: Namespaces) -> None:
         """All running containers, since a macvlan shows only in the container."""

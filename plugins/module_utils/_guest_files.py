@@ -1,62 +1,24 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
-"""A container's own /etc/resolv.conf and /etc/hosts, reached without believing a word of what the container says.
+"""A container's own /etc/resolv.conf and /etc/hosts: looked at and changed by a child that has become its root.
 
-The way begins at the root of the container's first process, which is held by a descriptor, and openat2(2) resolves the
-rest of it as if that were all there is: no link leads out of it. What is found is looked at before it is opened: only a
-regular file on a file system that keeps files is, which leaves out devices, pipes and what the kernel itself makes of
-being written to, such as all below /proc. It is written in place, since engines bind-mount these files.
+Those of named namespaces, and the host's own, are the host's, and need nobody.
 """
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import errno
 import os
-import stat
 import typing as t
 
-from ._blocks import RESOLVER, OwnBlock, Style, Where, drop, put, read
+from . import _as_container
+from ._as_container import Ended, Inside, Silent, Unfit, Unusable, Who
+from ._blocks import OwnBlock, Style, Where, drop, put, read
 from ._errors import PipeworkError
+from ._guest_place import ETC_NETNS, Place
 from ._plan import Failure, Operation
 from ._runtimes.netns import FOLDER
-from ._runtimes.pid import lives
 
-OPENAT2, AT_FDCWD = 437, -100
-RESOLVE_NO_MAGICLINKS, RESOLVE_IN_ROOT = 0x02, 0x10
-ETC_NETNS = "etc/netns"
-MOST = 1 << 16  # bytes of a file
-TRIES = 20  # while somebody renames folders on the way
-# proc, sysfs, cgroup, cgroup2, debugfs, tracefs, securityfs, configfs, bpf, efivarfs, pstore, selinuxfs, smackfs,
-# binfmt_misc, devpts, hugetlbfs, nsfs, pidfs, mqueue, resctrl, fusectl
-OF_THE_KERNEL = {
-    0x9FA0, 0x62656572, 0x27E0EB, 0x63677270, 0x64626720, 0x74726163, 0x73636673, 0x62656570, 0xCAFE4A11, 0xDE5E81E4,
-    0x6165676C, 0xF97CFF8C, 0x43415D53, 0x42494E4D, 0x1CD1, 0x958458F6, 0x6E736673, 0x50494446, 0x19800202, 0x7655821,
-    0x65735543,
-}
-OF_THE_HOST = (
-    "/etc/resolv.conf", "/etc/hosts", "/run/systemd/resolve/resolv.conf", "/run/systemd/resolve/stub-resolv.conf",
-    "/run/resolvconf/resolv.conf", "/run/NetworkManager/resolv.conf", "/etc",
-)
-MOUNTS = ("/proc/self/ns/mnt", "/proc/1/ns/mnt")
-
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-class Unusable(PipeworkError):
-    """There is no such file."""
-
-
-class Unfit(Unusable):
-    """What is there is no file that could be written."""
-
-
-class Ended(Unusable):
-    """There is no container any more whose file it would be."""
-
-
-class _How(ctypes.Structure):
-    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+__all__ = ["Ended", "Silent", "Unfit", "Unusable", "change", "check", "of_name", "probe", "seen", "where"]
+MISSING, THERE = b"-", b"+"
 
 
 def where(runtime: str, holder: t.Mapping[str, t.Any]) -> Where:
@@ -86,17 +48,56 @@ def of_name(name: str) -> Where:
     return Where(netns=name)
 
 
+def probe(places: t.Iterable[Where], style: Style) -> None:
+    """Finds out whose file systems do not answer, before anybody else has to wait for that."""
+    _as_container.probe(
+        (Who(place.pid, place.born), f"/etc/{style.file}", _reading(place, style, False))
+        for place in dict.fromkeys(places) if place.pid
+    )
+
+
 def seen(place: Where, style: Style, kind: type[OwnBlock], label: str, writing: bool = False) -> list[OwnBlock]:
     """The blocks of ours in a container's file. Raises Unfit, if ``writing`` also where one could not be written."""
-    with _Place(place, style) as file:
-        content = file.read(writing)
-        return [kind(label, name, lines, place, content) for name, lines in read(content or b"").items()]
+    answer = _look(place, style, _reading(place, style, writing))
+    content = answer[1:] if answer[:1] == THERE else None
+    return [kind(label, name, lines, place, content) for name, lines in read(content or b"").items()]
 
 
 def check(place: Where, style: Style, block: str, lines: t.Sequence[str]) -> None:
     """Raises Unfit where a file cannot be written, or would become too large."""
-    with _Place(place, style) as file:
-        file.check_size(put(file.read(writing=True), block, lines, style))
+    def work(inside: Inside) -> bytes:
+        with Place(place, style, inside) as file:
+            file.check_size(put(file.read(writing=True), block, lines, style))
+        return b""
+
+    _look(place, style, work)
+
+
+def _look(place: Where, style: Style, work: _as_container.Work) -> bytes:
+    try:
+        return _ask(place, style, work)
+    except OSError as error:
+        raise Unfit(f"/etc/{style.file} cannot be used: {error.strerror}") from None
+
+
+def _reading(place: Where, style: Style, writing: bool) -> _as_container.Work:
+    def work(inside: Inside) -> bytes:
+        with Place(place, style, inside) as file:
+            content = file.read(writing)
+        return MISSING if content is None else THERE + content
+
+    return work
+
+
+def _ask(place: Where, style: Style, work: _as_container.Work) -> bytes:
+    """What comes of work on a file, done by whom it takes. Raises Unusable, OSError."""
+    if place.pid:
+        return _as_container.ask(Who(place.pid, place.born), f"/etc/{style.file}", work)
+    inside = _as_container.here()
+    try:
+        return work(inside)
+    finally:
+        os.close(inside.fds)
 
 
 def change(work: t.Sequence[Operation], done: list[Operation]) -> Failure:
@@ -104,6 +105,8 @@ def change(work: t.Sequence[Operation], done: list[Operation]) -> Failure:
     for operation in work:
         try:
             _change(operation)
+        except Silent as error:
+            return operation, error
         except Ended as error:
             if operation.action != "delete":
                 return operation, error
@@ -118,224 +121,26 @@ def change(work: t.Sequence[Operation], done: list[Operation]) -> Failure:
 
 def _change(operation: Operation) -> None:
     block = t.cast(OwnBlock, operation.subject)
-    with _Place(block.where or Where(), block.STYLE) as file:
-        now = file.read(writing=operation.action != "delete")
-        folder = False
-        if operation.action == "delete":
-            if now is None or block.block not in read(now):
-                return
-            new, folder = drop(now, block.block, block.STYLE)
-        elif block.raw is not None:  # it is taken back
-            new = block.raw
-        else:
-            new = put(now, block.block, block.lines or (), block.STYLE, file.missing > 0)
-        file.check_size(new or b"")
-        file.write(new, folder)
+    place = block.where or Where()
+
+    def work(inside: Inside) -> bytes:
+        with Place(place, block.STYLE, inside) as file:
+            _write(operation, block, file)
+        return b""
+
+    _ask(place, block.STYLE, work)
 
 
-class _Place:
-    """One file of a container, and the folder that it is in, held open."""
-
-    def __init__(self, place: Where, style: Style) -> None:
-        self.whose, self.name = place, style.file
-        self.folder = f"{ETC_NETNS}/{place.netns}" if place.netns else "etc"
-        self.path = f"/{self.folder}/{self.name}"
-        self.fds: list[int] = []
-        self.root = self.at = -1
-        self.missing = 0  # how many folders there are not
-        self.here: int | None = None  # the file, as a place only
-
-    def __enter__(self) -> _Place:
-        try:
-            self._open()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        for fd in self.fds:
-            os.close(fd)
-        self.fds.clear()
-
-    def _keep(self, fd: int) -> int:
-        self.fds.append(fd)
-        return fd
-
-    def _open(self) -> None:
-        flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-        process = self.whose.pid
-        if self.whose == Where() and self.name == RESOLVER.file:
-            raise Unfit("the host's resolv.conf is never written")
-        try:
-            self.root = self._keep(os.open(f"/proc/{process}/root" if process else "/", flags))
-            if process and _shares_mounts(process):
-                raise Unfit("it shares the host's files, of which none is written for it")
-        except OSError as error:
-            if process and not lives(process, self.whose.born):
-                raise Ended("the container ended meanwhile") from None
-            raise Unfit(f"its files cannot be reached: {error.strerror}") from None
-        if process and not lives(process, self.whose.born):
-            raise Ended("the container ended meanwhile")
-        parts = self.folder.split("/")
-        for count in range(len(parts), 0, -1):
-            try:
-                self.at = self._keep(self._look("/".join(parts[:count]), os.O_DIRECTORY))
-                break
-            except FileNotFoundError:
-                self.missing += 1
-            except OSError as error:
-                raise Unfit(f"/{'/'.join(parts[:count])} is no folder that can be used: {error.strerror}") from None
-        if self.at < 0 or (self.missing and not self.whose.netns):
-            raise Unfit("it has no folder /etc")
-        if not self.missing:
-            self._find()
-
-    def _find(self) -> None:
-        """The file, if it is there; what it is, before anything is done with it."""
-        try:
-            self.here = self._keep(self._look(f"{self.folder}/{self.name}", 0))
-        except FileNotFoundError:
-            with contextlib.suppress(FileNotFoundError):
-                os.stat(self.name, dir_fd=self.at, follow_symlinks=False)
-                raise Unfit(f"{self.path} is a link that leads nowhere in it") from None
-            self._refuse_strange(self.at, f"/{self.folder}")
+def _write(operation: Operation, block: OwnBlock, file: Place) -> None:
+    now = file.read(writing=operation.action != "delete")
+    folder = False
+    if operation.action == "delete":
+        if now is None or block.block not in read(now):
             return
-        except OSError as error:
-            raise Unfit(f"{self.path} cannot be used: {error.strerror}") from None
-        status = os.fstat(self.here)
-        if not stat.S_ISREG(status.st_mode):
-            raise Unfit(f"{self.path} is {_sort(status.st_mode)} and no file")
-        self._refuse_strange(self.here, self.path)
-        if status.st_size > MOST:
-            raise Unfit(f"{self.path} has {status.st_size} bytes, and more than {MOST} are not read")
-
-    def _refuse_strange(self, fd: int, path: str) -> None:
-        """What is on a file system of the kernel's, or the host's own."""
-        buffer = ctypes.create_string_buffer(256)
-        if _libc.fstatfs(fd, buffer) != 0:
-            raise Unfit(f"{path} cannot be used: {os.strerror(ctypes.get_errno())}")
-        if ctypes.c_long.from_buffer(buffer).value & 0xFFFFFFFF in OF_THE_KERNEL:
-            raise Unfit(f"{path} leads to what the kernel itself makes, which is no file")
-        if self.whose == Where():
-            return
-        own = _numbers(*OF_THE_HOST).get(_number(os.fstat(fd)))
-        if own is not None:
-            raise Unfit(f"{path} is the host's own {own}, which is not written for a container")
-
-    def _look(self, path: str, flags: int) -> int:
-        how = _How(os.O_PATH | os.O_CLOEXEC | flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
-        number = 0
-        for _attempt in range(TRIES):
-            fd = _libc.syscall(OPENAT2, self.root, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
-            number = ctypes.get_errno()
-            if fd >= 0:
-                return int(fd)
-            if number not in (errno.EAGAIN, errno.EINTR):
-                break
-        raise OSError(number, os.strerror(number))
-
-    # -- what is in it
-
-    def _again(self, flags: int) -> int:
-        """Opens just the file that was looked at, whatever stands in its place by now."""
-        return self._keep(os.open(f"/proc/self/fd/{self.here}", flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC))
-
-    def read(self, writing: bool) -> bytes | None:
-        """None where it is missing. Raises Unfit, if ``writing`` also where it could not be written."""
-        if self.here is None:
-            if writing and not os.access(f"/proc/self/fd/{self.at}", os.W_OK):
-                raise Unfit(f"{self.path} is missing and cannot be made: its folder is read-only")
-            return None
-        try:
-            fd = self._again(os.O_RDWR if writing else os.O_RDONLY)
-            found = b""
-            while len(found) <= MOST:
-                piece = os.pread(fd, MOST + 1 - len(found), len(found))
-                if not piece:
-                    return found
-                found += piece
-        except OSError as error:
-            sort = "written" if writing else "read"
-            raise Unfit(f"{self.path} cannot be {sort}: {error.strerror}") from None
-        raise Unfit(f"{self.path} has more than {MOST} bytes, which are not read")
-
-    def check_size(self, content: bytes) -> None:
-        if len(content) > MOST:
-            raise Unfit(f"{self.path} would have {len(content)} bytes, and more than {MOST} are not written")
-
-    def write(self, content: bytes | None, folder: bool) -> None:
-        """All of it or nothing; None takes the file away, and its folder if that was made for it. Raises OSError."""
-        if content is None:
-            try:
-                os.unlink(self.name, dir_fd=self.at)
-            except OSError:  # something is mounted there
-                content = b""
-            else:
-                if folder:
-                    self._remove_folder()
-                return
-        fd = self._make() if self.here is None else self._again(os.O_RDWR)
-        was = os.pread(fd, MOST + 1, 0)
-        try:
-            _fill(fd, content)
-        except OSError:
-            with contextlib.suppress(OSError):
-                _fill(fd, was)
-            if self.here is None:
-                with contextlib.suppress(OSError):
-                    os.unlink(self.name, dir_fd=self.at)
-            raise
-
-    def _make(self) -> int:
-        parts = self.folder.split("/")
-        for part in parts[len(parts) - self.missing:]:
-            os.mkdir(part, 0o755, dir_fd=self.at)
-            self.at = self._keep(os.open(part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=self.at))
-        self.missing = 0
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = self._keep(os.open(self.name, flags, 0o644, dir_fd=self.at))
-        owner = os.fstat(self.at)
-        with contextlib.suppress(OSError):
-            os.fchmod(fd, 0o644)
-            os.fchown(fd, owner.st_uid, owner.st_gid)
-        return fd
-
-    def _remove_folder(self) -> None:
-        """With the one above it, if it has become empty: that holds nothing but such folders."""
-        with contextlib.suppress(OSError):  # somebody has put something there
-            for path in (self.folder, os.path.dirname(self.folder)) if self.whose.netns else ():
-                os.rmdir("/" + path)
-
-
-def _shares_mounts(process: int) -> bool:
-    """Whether a process has the mounts of this one, or of the host's first. Raises OSError."""
-    return _number(os.stat(f"/proc/{process}/ns/mnt")) in _numbers(*MOUNTS)
-
-
-def _number(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino
-
-
-def _numbers(*paths: str) -> dict[tuple[int, int], str]:
-    """What tells these files from all others, as far as they are there. Looked at anew: such files are replaced."""
-    found = {}
-    for path in paths:
-        with contextlib.suppress(OSError):
-            found[_number(os.stat(path))] = path
-    return found
-
-
-def _fill(fd: int, content: bytes) -> None:
-    at = 0
-    while at < len(content):
-        at += os.pwrite(fd, content[at:], at)
-    os.ftruncate(fd, len(content))
-
-
-def _sort(mode: int) -> str:
-    names = {
-        stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFDIR: "a folder",
-        stat.S_IFSOCK: "a socket",
-    }
-    return names.get(stat.S_IFMT(mode), "something else")
+        new, folder = drop(now, block.block, block.STYLE)
+    elif block.raw is not None:  # it is taken back
+        new = block.raw
+    else:
+        new = put(now, block.block, block.lines or (), block.STYLE, file.missing > 0)
+    file.check_size(new or b"")
+    file.write(new, folder)

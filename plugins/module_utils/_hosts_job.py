@@ -3,6 +3,7 @@
 """The job behind pipework_hosts: blocks of names in the hosts files of containers and of the host."""
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
 from . import _guest_files
@@ -24,12 +25,18 @@ class HostsJob:
 
     def open(self, namespaces: Namespaces) -> None:
         self.places = open_guests(self.items, namespaces)
+        _guest_files.probe(self._pids(), HOSTS)
         listed: dict[Key, HostsItem] = {}
         for item, place in zip(self.items, self.places):
             other = listed.setdefault(_key(item, place), item)
             if other is not item:
                 also = f" (also in {other.where.rstrip(': ')})" if other.where else ""
                 raise item.refuse(f"block: {item.block} of {_label(place)} is listed twice{also}; once would be right.")
+
+    def _pids(self) -> t.Iterator[Where]:
+        for place in self.places:
+            with contextlib.suppress(_guest_files.Unusable):
+                yield _where(place)
 
     def picture(self, _namespaces: Namespaces) -> Picture:
         state: State = {}
@@ -46,7 +53,7 @@ class HostsJob:
                 if (have.lines or () if have else ()) != item.lines:
                     _guest_files.check(where, HOSTS, item.block, item.lines)
             except _guest_files.Unusable as error:
-                if item.lines or key in state:
+                if item.lines or key in state or isinstance(error, _guest_files.Silent):
                     raise item.refuse(f"container: {place.name}: {error}.") from None
                 continue
             desired[key] = Names(label, item.block, item.lines, where) if item.lines else Absent(key)

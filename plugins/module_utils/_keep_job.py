@@ -43,6 +43,9 @@ class KeepJob:
             except io.Gone:
                 continue
             self.places.append((record, namespaces.add(record.label, fd)))
+        _resolver_files.probe((), [
+            (label.partition(":")[0], record.holder) for record, label in self.places if record.dns
+        ])
 
     def picture(self, namespaces: Namespaces) -> Picture:
         facts = observe(namespaces)

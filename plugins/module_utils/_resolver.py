@@ -35,9 +35,14 @@ def lines_of(grants: t.Iterable[t.Any], interface: str) -> tuple[str, ...]:
     return (*found, f"search {domain}") if found and domain else found
 
 
+def is_about(item: Attachment) -> bool:
+    """Whether an attachment's options alone may concern such a file."""
+    return item.state == "absent" or any(each is not None for each in (item.dhcp_dns, item.dhcp, item.dhcp6))
+
+
 def concerns(item: Attachment, label: str, facts: Facts) -> bool:
     """Whether lines of ours may be in the container's file."""
-    if item.state == "absent" or any(each is not None for each in (item.dhcp_dns, item.dhcp, item.dhcp6)):
+    if is_about(item):
         return True
     held = {lease.key for lease in facts.leases} | {lease.key for lease in facts.unlisted}
     return bool(held & {(kind, label, item.interface) for kind in ("lease", "lease6")})

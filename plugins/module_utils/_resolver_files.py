@@ -12,6 +12,18 @@ from ._blocks import RESOLVER, OwnBlock, Resolver, Where
 from ._facts import Facts
 
 
+def probe(targets: t.Iterable[Target], others: t.Iterable[tuple[str, t.Any]]) -> None:
+    """Finds out which containers' files do not answer, of those that a run looks at as far as is known by now."""
+    def asked() -> t.Iterator[Where]:
+        own = [(each.runtime, each.holder) for each in targets
+               if each.label is not None and each.item.runtime != "host" and _resolver.is_about(each.item)]
+        for runtime, holder in (*own, *others):
+            with contextlib.suppress(_guest_files.Unusable):
+                yield _guest_files.where(runtime, holder)
+
+    _guest_files.probe(asked(), RESOLVER)
+
+
 def observe(
     targets: t.Iterable[Target], others: t.Mapping[str, tuple[str, t.Any]], facts: Facts,
 ) -> dict[str, Where]:
