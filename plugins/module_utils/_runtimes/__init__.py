@@ -148,7 +148,10 @@ def at_once() -> None:
 
 def _ask(runtime: types.ModuleType, whos: list[Who]) -> list[Answer]:
     if hasattr(runtime, "find_many"):
-        return [proved(answer) for answer in t.cast("list[Answer]", runtime.find_many(whos))] if whos else []
+        try:
+            return [proved(answer) for answer in t.cast("list[Answer]", runtime.find_many(whos))] if whos else []
+        except OSError as error:  # no file can be opened, or the like
+            return [unread("it", error) for _who in whos]
     answers: list[Answer] = []
     for who in whos:
         try:

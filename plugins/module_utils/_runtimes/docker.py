@@ -257,7 +257,7 @@ def _checked(info: t.Any, ident: str) -> tuple[dict[str, t.Any], str]:
     """A container's state and name, as far as anything else depends on them."""
     try:
         state, shown, pid = info["State"], info["Name"].lstrip("/"), info["State"].get("Pid") or 0
-        right = info["Id"] == ident and NAME.fullmatch(shown) and type(pid) is int and 0 <= pid < 1 << 22
+        right = info["Id"] == ident and NAME.fullmatch(shown) and type(pid) is int and 0 <= pid < 1 << 31
     except (KeyError, TypeError, AttributeError):
         right = None
     if not right:

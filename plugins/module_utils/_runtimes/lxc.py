@@ -86,7 +86,7 @@ class _Place(t.NamedTuple):
         LXC has mapped the users. None where it is not defined."""
         try:
             found = _trust.writers(f"{self.folder}/{self.name}/config")
-            around = _trust.writers(self.folder)
+            around = found if os.path.islink(f"{self.folder}/{self.name}") else _trust.writers(self.folder)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:

@@ -64,7 +64,7 @@ def _processes() -> dict[str, int]:
     found: dict[str, int] = {}
     if not _listed(FOLDER):
         return found
-    for number in filter(str.isdigit, os.listdir("/proc")):
+    for number in filter(str.isdigit, _listed("/proc")):
         for child in _children(number):
             for root in _roots(child):
                 if root.startswith(prefix):
@@ -115,7 +115,11 @@ def _roots(number: str | int) -> list[str]:
 def _mounted_as(folder: str) -> str:
     """The same for a folder of the host."""
     found = folder
-    for device, root, place in _mounts("self"):  # a later one covers an earlier one
+    try:
+        mounts = list(_mounts("self"))
+    except OSError as error:
+        raise unread("what is mounted", error) from None
+    for device, root, place in mounts:  # a later one covers an earlier one
         rest = folder[len(place.rstrip("/")):]
         if folder.startswith(place) and rest[:1] in ("/", "") and len(place) >= 1:
             found = f"{device}:{root.rstrip('/')}{rest}"

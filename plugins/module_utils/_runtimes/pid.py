@@ -59,8 +59,13 @@ def enter(pid: int, belongs: t.Callable[[int, int], bool]) -> int | None:
     """
     try:
         born = start_time(pid)
-        fd = _open(pid, born)
     except (*GONE, ValueError):
+        return None
+    except OSError as error:
+        raise unread(f"process {pid}", error) from None
+    try:
+        fd = _open(pid, born)
+    except GONE:
         return None
     except OSError as error:
         _refuse_unopened(pid, born, belongs, error)
