@@ -671,9 +671,9 @@ def test_runtime_user(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     try:
         folder.mkdir(parents=True)
         (folder / "docker.sock").symlink_to(docker_runtime.SOCKET)
-        done = site.attach(a, runtime_user="nobody")
-        assert done["attachments"][0]["container_id"] == a.id
-        assert f"link docker:{a.name}@nobody/eth1" in done["after"]
+        said = site.refused(container=a.name, runtime="docker", runtime_user="nobody")
+        assert f"what listens at {folder}/docker.sock is not the user's, but root's" in said
+        assert site.links(a) == [], "root's engine is not believed as a user's"
     finally:
         with contextlib.suppress(OSError):
             (folder / "docker.sock").unlink()

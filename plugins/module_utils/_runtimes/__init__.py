@@ -16,7 +16,7 @@ import os
 import types
 import typing as t
 
-from .. import _answers
+from .. import _answers, _trust
 from .._errors import PipeworkError
 from .._items import shortened
 from .._model import HOST
@@ -43,6 +43,7 @@ class Unavailable(PipeworkError):
     """The runtime cannot be asked."""
 
 
+GONE = (FileNotFoundError, ProcessLookupError)  # all else says nothing of whether it is there
 # What a namespace was opened by: ``pid`` and ``born`` of a process, or the ``path`` of a file; without, the host's own.
 Holder = dict[str, t.Union[int, str]]
 
@@ -70,6 +71,7 @@ class Found:
     user: str | None = None  # whose rootless engine it is
     exact: bool = True  # false where it was found by the beginning of its ID
     pid: int | None = None  # the process whose end is the container's
+    whose: int = 0  # the user ID of the one whose word it is: root's engine, or a user's
 
     @property
     def lives(self) -> bool:
@@ -111,7 +113,7 @@ def runtimes() -> dict[str, types.ModuleType]:
 # ``auto`` asks those that name containers, in this order.
 NAMES = ("docker", "podman", "lxc", "incus", "containerd", "cri", "nspawn", "netns", "pid", "host")
 AUTO = ("docker", "podman", "lxc", "incus", "containerd", "cri", "nspawn", "netns")
-OF_USERS = ("docker", "podman")  # that run without root too
+OF_USERS = ("docker", "podman", "lxc")  # that run without root too
 SHOWN_BY = {
     "docker": "docker ps", "podman": "podman ps", "lxc": "lxc-ls", "incus": "incus list",
     "containerd": "nerdctl ps", "cri": "crictl pods", "nspawn": "machinectl list", "netns": "ip netns list",
@@ -180,7 +182,10 @@ def _plausible(runtime: str, answer: Answer) -> Answer:
 
 def _asked(runtime: types.ModuleType, whos: list[Who]) -> list[Answer]:
     if hasattr(runtime, "find_many"):
-        return t.cast("list[Answer]", runtime.find_many(whos)) if whos else []
+        try:
+            return [proved(answer) for answer in t.cast("list[Answer]", runtime.find_many(whos))] if whos else []
+        except OSError as error:  # no file can be opened, or the like
+            return [unread("it", error) for _who in whos]
     answers: list[Answer] = []
     for who in whos:
         try:
@@ -188,6 +193,31 @@ def _asked(runtime: types.ModuleType, whos: list[Who]) -> list[Answer]:
         except PipeworkError as error:
             answers.append(error)
     return answers
+
+
+def proved(answer: Answer) -> Answer:
+    """Refuses a namespace that is not of the one whose word it is: of a user's engine, or by a number that another
+    process has by now. The host's own is refused by those who know what it is for."""
+    if not isinstance(answer, Found) or is_own(answer.fd):
+        return answer
+    try:
+        theirs = _trust.belongs_to(answer.fd, answer.whose)
+        if theirs and answer.whose and answer.pid is not None:
+            theirs = _trust.is_users_process(answer.pid, answer.whose)
+        if theirs:
+            return answer
+        is_not = "is not one"
+    except GONE:
+        is_not = "cannot be shown to be one"
+    except OSError as error:
+        is_not = f"cannot be shown to be one ({error.strerror})"
+    os.close(answer.fd)
+    process = f" of process {answer.pid}" if answer.pid is not None else ""
+    whom = _trust.user_words(answer.whose) if answer.whose else "root"
+    return PipeworkError(
+        f"container: {answer.name!r} has the network namespace{process}, says {answer.runtime} of {whom}, "
+        f"but that {is_not} of {whom}'s; it is left alone."
+    )
 
 
 def _known(runtime: str, name: str | None, answer: Answer) -> Found | PipeworkError:
@@ -273,6 +303,11 @@ def stopped(name: str, state: str, start: str, exact: bool = True) -> NotRunning
 def is_own(fd: int) -> bool:
     """Whether a network namespace is the one that the module runs in."""
     return os.path.samestat(os.fstat(fd), os.stat("/proc/self/ns/net"))
+
+
+def unread(what: str, error: OSError) -> PipeworkError:
+    """The error for what could not be looked at, which does not mean that it has gone."""
+    return PipeworkError(f"container: {what} cannot be looked at: {error.strerror or error}.")
 
 
 def open_namespace(path: str) -> int:

@@ -12,12 +12,13 @@ import os
 import re
 import typing as t
 
-from .. import _answers, _program
+from .. import _answers, _program, _trust
 from .._errors import PipeworkError
 from . import Ambiguous, Answer, Found, Unavailable, Who, resolve, stopped
 from .pid import command, enter, in_group, status
 
 SOCKETS = ("/run/containerd/containerd.sock", "/run/k3s/containerd/containerd.sock")
+SECONDS = 3.0  # until the daemon has to take a connection
 DEFAULT = "default"
 OF_OTHERS = ("moby", "k8s.io")
 LABEL = "nerdctl/name"
@@ -73,6 +74,7 @@ def ctr(*argv: str) -> str:
         raise Unavailable("containerd cannot be asked: there is no program ctr on the managed host.")
     if not os.path.exists(socket()):
         raise Unavailable(f"containerd cannot be asked: there is no socket {socket()}; is it running?")
+    _check_engine(socket())
     try:
         done = _program.run(program, f"--address={socket()}", "--connect-timeout=3s", *argv)
     except PipeworkError as error:
@@ -80,6 +82,17 @@ def ctr(*argv: str) -> str:
     if done.code != 0:
         raise Unavailable(f"containerd does not answer: {done.said}.")
     return done.output
+
+
+def _check_engine(path: str) -> None:
+    """That it is root's own daemon which ctr will ask; ctr itself says where none listens."""
+    try:
+        if _trust.engine_at(path, SECONDS) != 0:
+            raise _trust.Untrusted(f"what listens at {path} is not believed, because it is not root's")
+    except _trust.Untrusted as error:
+        raise Unavailable(f"containerd cannot be asked: {error}.") from None
+    except (OSError, ValueError):
+        return
 
 
 def _spaces() -> dict[str, _Space]:

@@ -14,7 +14,20 @@ import typing as t
 
 from .. import _answers, _program
 from .._errors import PipeworkError
-from . import Ambiguous, Answer, Found, NotRunning, Unavailable, Who, containerd, netns, open_namespace, resolve
+from . import (
+    GONE,
+    Ambiguous,
+    Answer,
+    Found,
+    NotRunning,
+    Unavailable,
+    Who,
+    containerd,
+    netns,
+    open_namespace,
+    resolve,
+    unread,
+)
 
 SPACE = "k8s.io"
 DEFAULT = "default"
@@ -108,7 +121,9 @@ def _running(name: str, idents: list[str], exact: bool) -> Found | None:
             path = _path(info)
             fd = open_namespace(path)
             found.append(Found("cri", shown, ident, netns.held(path, fd), exact=exact))
-        except OSError:
+        except OSError as problem:
+            if not isinstance(problem, GONE) and problem.errno not in netns.NO_NAMESPACE:
+                raise unread(path, problem) from None
             resting.append(shown)
     if len(found) > 1:
         for each in found:

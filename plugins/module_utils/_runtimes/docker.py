@@ -12,7 +12,7 @@ import sys
 import time
 import typing as t
 
-from .. import _answers, _program, _runtimes
+from .. import _answers, _program, _runtimes, _trust
 from .._errors import PipeworkError
 from . import Answer, Found, NotRunning, Unavailable, Who, podman, resolve
 from .pid import enter, in_group, status
@@ -23,7 +23,11 @@ POLL_SECONDS = 0.05
 BIRTH_SECONDS = 30.0  # a container's process is this much older, at most, than the start that the engine reports
 TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)")
 
+IDENT = re.compile("[0-9a-f]{64}")
+NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_.-]*")
+
 _clients: dict[str | None, t.Any] = {}
+_owners: dict[str | None, int] = {}  # whose engines they are; root's unless somebody else's answered
 
 
 def installed(user: str | None) -> bool:
@@ -100,6 +104,8 @@ def _client(user: str | None) -> t.Any:
 
 def _connect(user: str | None) -> t.Any:
     where: dict[str, t.Any] = {"base_url": f"unix://{_socket(user)}"}
+    given = os.environ.get("DOCKER_HOST") if user is None else None
+    _owners[user] = _owner(user, given or where["base_url"])
     try:
         import docker
     except ImportError as error:
@@ -113,7 +119,6 @@ def _connect(user: str | None) -> t.Any:
             where.update(docker.utils.kwargs_from_env())
         return _answers.call(SECONDS, _client_class(docker.APIClient), **where, version="auto", timeout=SECONDS)
     except Exception as error:  # pylint: disable=broad-except  # the SDK raises what its HTTP library raises
-        given = os.environ.get("DOCKER_HOST") if user is None else None
         hint = "is it running, and DOCKER_HOST right?" if given else "is it running?"
         url = given or where["base_url"]
         raise Unavailable(f"Docker does not answer at {url}: {_reason(error)}; {hint}") from None
@@ -121,6 +126,30 @@ def _connect(user: str | None) -> t.Any:
 
 def _client_class(base: t.Any) -> t.Any:
     return type("Client", (_answers.Sized, base), {})
+
+
+def _owner(user: str | None, url: str) -> int:
+    """The user whose word the engine's is, by who listens there. Nobody else's is taken for that of a runtime_user."""
+    wanted = 0 if user is None else _program.uid_of(user)
+    if not url.startswith(("unix://", "http+unix://")):
+        return wanted  # somewhere else, where the task's environment says
+    path = "/" + url.partition("://")[2].lstrip("/")
+    try:
+        uid = _trust.engine_at(path, SECONDS)
+    except (OSError, ValueError):
+        return wanted  # the SDK will say so in its own words
+    except _trust.Untrusted as error:
+        raise Unavailable(f"Docker cannot be asked: {error}.") from None
+    if user is not None and uid != wanted:
+        raise Unavailable(
+            f"Docker of the user {user!r} cannot be asked: what listens at {path} is not the user's, "
+            f"but {_trust.user_words(uid) if uid else 'root'}'s."
+        )
+    return uid
+
+
+def _odd(what: str) -> Unavailable:
+    return Unavailable(f"Docker gives an answer that is none of Docker's: {what}.")
 
 
 def _call(function: t.Callable[..., t.Any], *args: t.Any, **kwargs: t.Any) -> t.Any:
@@ -213,12 +242,17 @@ class _Listing:
 
 def _list(client: t.Any) -> _Listing:
     listing = _Listing({}, {})
-    for container in _answers.listed(_call(client.containers, all=True)):
-        ident = container["Id"]
-        for name in container["Names"] or [ident]:
-            listing.idents[name.lstrip("/")] = ident
-            if "/" not in name.lstrip("/"):  # else it is what a linked container calls it
-                listing.names[ident] = name.lstrip("/")
+    try:
+        for container in _answers.listed(_call(client.containers, all=True)):
+            ident = container["Id"]
+            if not IDENT.fullmatch(ident):
+                raise _odd("a container's ID has 64 hexadecimal digits")
+            for name in container["Names"] or [ident]:
+                listing.idents[name.lstrip("/")] = ident
+                if "/" not in name.lstrip("/"):  # else it is what a linked container calls it
+                    listing.names[ident] = name.lstrip("/")
+    except (KeyError, TypeError, AttributeError):
+        raise _odd("no list of containers") from None
     return listing
 
 
@@ -234,15 +268,28 @@ def _find(client: t.Any, listing: _Listing, name: str, user: str | None, deadlin
         info = _call(client.inspect_container, ident)
         if info is None:
             break
-        state, shown = info["State"], info["Name"].lstrip("/")
+        state, shown = _checked(info, ident)
         fd = _enter(info) if state.get("Pid") else None
         if fd is not None:
-            return Found("docker", shown, ident, fd, user, exact, state["Pid"])
+            whose = _owners.get(user, 0 if user is None else _program.uid_of(user))
+            return Found("docker", shown, ident, fd, user, exact, state["Pid"], whose)
         changing = state.get("Pid") or state.get("Status") in ("created", "restarting")
         if not changing or time.monotonic() > deadline:
             raise _no_namespace(shown, state, exact)
         time.sleep(POLL_SECONDS)
     return None
+
+
+def _checked(info: t.Any, ident: str) -> tuple[dict[str, t.Any], str]:
+    """A container's state and name, as far as anything else depends on them."""
+    try:
+        state, shown, pid = info["State"], info["Name"].lstrip("/"), info["State"].get("Pid") or 0
+        right = info["Id"] == ident and NAME.fullmatch(shown) and type(pid) is int and 0 <= pid < 1 << 31
+    except (KeyError, TypeError, AttributeError):
+        right = None
+    if not right:
+        raise _odd(f"no state of the container {ident[:12]}")
+    return state, shown
 
 
 def _no_namespace(shown: str, state: t.Mapping[str, t.Any], exact: bool) -> PipeworkError:

@@ -11,7 +11,7 @@ import re
 import time
 import typing as t
 
-from .. import _answers, _runtimes
+from .. import _answers, _runtimes, _trust
 from .._errors import PipeworkError
 from . import Ambiguous, Answer, Found, NotRunning, Unavailable, Who, stopped, without_id
 from .pid import command, enter, status
@@ -103,6 +103,8 @@ def _get(socket: str, path: str) -> t.Any:
             self.sock = sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM)
             self.sock.settimeout(SECONDS)
             self.sock.connect(socket)
+            if _trust.speaker(self.sock, socket) != 0:
+                raise _trust.Untrusted(f"what listens at {socket} is not believed, because it is not root's")
 
     connection = Connection("localhost")
 
@@ -118,6 +120,8 @@ def _get(socket: str, path: str) -> t.Any:
         if status != 200:
             raise Unavailable(f"Incus refuses to answer at {socket}: {said.get('error')}.")
         return said["metadata"]
+    except _trust.Untrusted as error:
+        raise Unavailable(f"Incus cannot be asked: {error}.") from None
     except (_answers.Late, TimeoutError):
         raise Unavailable(f"Incus does not answer at {socket} within {SECONDS:g} s.") from None
     except OSError as error:

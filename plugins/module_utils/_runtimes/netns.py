@@ -3,14 +3,17 @@
 """Named network namespaces, as ``ip netns`` makes them, or any file that is one."""
 from __future__ import annotations
 
+import errno
 import os
 import typing as t
 
+from .. import _trust
 from .._errors import PipeworkError
 from .._inotify import changes
-from . import Found, Held, NotRunning, open_namespace
+from . import GONE, Found, Held, NotRunning, is_own, open_namespace, unread
 
 FOLDER = "/run/netns"
+NO_NAMESPACE = (errno.EINVAL, errno.ENXIO, errno.ELOOP, errno.ENOTDIR)  # such a path leads to none
 
 
 def installed(user: str | None) -> bool:
@@ -29,9 +32,34 @@ def find(name: str, _user: str | None) -> Found | None:
     except FileNotFoundError:
         return None
     except OSError as error:
+        if error.errno not in NO_NAMESPACE:
+            raise unread(path, error) from None
         # What a killed 'ip netns add' leaves is an empty file.
         raise NotRunning(f"container: {path} cannot be used as a network namespace: {error.strerror}.") from None
-    return Found("netns", name, str(os.fstat(fd).st_ino), held(path, fd))
+    try:
+        _check_hands(path, fd)
+        return Found("netns", name, str(os.fstat(fd).st_ino), held(path, fd))
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+def _check_hands(path: str, fd: int) -> None:
+    """A path that a user can let lead elsewhere leads to namespaces of that user's alone."""
+    if is_own(fd):
+        return  # which is said by those who know what it is for
+    try:
+        hands = _trust.writers(path)
+        found = next(((uid, place) for uid, place in hands.items() if not _trust.belongs_to(fd, uid)), None)
+    except GONE:
+        raise NotRunning(f"container: {path} went while it was looked up.") from None
+    except OSError as error:
+        raise unread(path, error) from None
+    if found is not None:
+        raise PipeworkError(
+            f"container: {path} leads to a network namespace that is not of those who can change {found[1]} "
+            f"({_trust.user_words(found[0])}); it is left alone. A path that root alone can change would be right."
+        )
 
 
 def held(path: str, fd: int) -> Held:
@@ -43,15 +71,19 @@ def held(path: str, fd: int) -> Held:
 def _leads_to(path: str, status: os.stat_result) -> bool:
     try:
         return os.path.samestat(os.stat(path), status)
-    except OSError:
+    except (*GONE, NotADirectoryError):
         return False
+    except OSError as error:
+        raise unread(path, error) from None
 
 
 def running(_user: str | None) -> list[str]:
     try:
         return sorted(os.listdir(FOLDER))
-    except OSError:
+    except FileNotFoundError:
         return []
+    except OSError as error:
+        raise unread(FOLDER, error) from None
 
 
 def watch(names: t.Sequence[str], _user: str | None, tell: t.Callable[[], None]) -> None:

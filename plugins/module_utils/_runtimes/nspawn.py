@@ -8,17 +8,19 @@ D-Bus is asked, and nothing is read from the container's files.
 """
 from __future__ import annotations
 
+import errno
 import os
 import time
 import typing as t
 
-from .. import _runtimes
+from .. import _runtimes, _trust
 from .._errors import PipeworkError
-from . import Answer, Found, Who, stopped, without_id
-from .pid import enter
+from . import GONE, Answer, Found, Who, stopped, unread, without_id
+from .pid import enter, status
 
 FOLDER = "/run/systemd/nspawn/propagate"
 IMAGES = "/var/lib/machines"
+PROGRAM = "systemd-nspawn"
 POLL_SECONDS = 0.05
 
 
@@ -50,8 +52,10 @@ def running(_user: str | None) -> list[str]:
 def _listed(folder: str) -> list[str]:
     try:
         return os.listdir(folder)
-    except OSError:
+    except FileNotFoundError:
         return []
+    except OSError as error:
+        raise unread(folder, error) from None
 
 
 def _processes() -> dict[str, int]:
@@ -60,7 +64,7 @@ def _processes() -> dict[str, int]:
     found: dict[str, int] = {}
     if not _listed(FOLDER):
         return found
-    for number in filter(str.isdigit, os.listdir("/proc")):
+    for number in filter(str.isdigit, _listed("/proc")):
         for child in _children(number):
             for root in _roots(child):
                 if root.startswith(prefix):
@@ -69,13 +73,19 @@ def _processes() -> dict[str, int]:
 
 
 def _children(number: str) -> list[str]:
-    """The children of a process that is systemd-nspawn."""
+    """The children of a process that is systemd-nspawn, run by root on this host: anybody may call himself so."""
     try:
-        if _text(f"/proc/{number}/comm") != "systemd-nspawn\n":
+        if _text(f"/proc/{number}/comm") != f"{PROGRAM}\n" or _trust.program_of(int(number), 0) != PROGRAM:
             return []
         return _text(f"/proc/{number}/task/{number}/children").split()
-    except OSError:
+    except GONE:
         return []
+    except OSError as error:
+        raise unread(f"process {number}", error) from None
+
+
+def _parent(pid: int) -> str:
+    return status(pid, "PPid")[0]
 
 
 def _text(path: str) -> str:
@@ -94,14 +104,22 @@ def _roots(number: str | int) -> list[str]:
     """What a process has mounted, each as device:path on it."""
     try:
         return [f"{device}:{root}" for device, root, _place in _mounts(number)]
-    except OSError:
+    except (*GONE, ValueError):
         return []
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # the kernel says so of one that has just ended
+            return []
+        raise unread(f"process {number}", error) from None
 
 
 def _mounted_as(folder: str) -> str:
     """The same for a folder of the host."""
     found = folder
-    for device, root, place in _mounts("self"):  # a later one covers an earlier one
+    try:
+        mounts = list(_mounts("self"))
+    except OSError as error:
+        raise unread("what is mounted", error) from None
+    for device, root, place in mounts:  # a later one covers an earlier one
         rest = folder[len(place.rstrip("/")):]
         if folder.startswith(place) and rest[:1] in ("/", "") and len(place) >= 1:
             found = f"{device}:{root.rstrip('/')}{rest}"
@@ -112,7 +130,7 @@ def _find(name: str, processes: dict[str, int], place: str) -> Found | None:
     if name not in processes:
         return None
     root = f"{place}/{name}"
-    fd = enter(processes[name], lambda pid, _born: root in _roots(pid))
+    fd = enter(processes[name], lambda pid, _born: root in _roots(pid) and str(pid) in _children(_parent(pid)))
     return None if fd is None else Found("nspawn", name, without_id(name), fd, pid=processes[name])
 
 

@@ -3,13 +3,13 @@
 """The network namespace of a process, by its PID."""
 from __future__ import annotations
 
-import fcntl
 import os
-import struct
+import re
 import typing as t
 
+from .. import _trust
 from .._errors import PipeworkError
-from . import Found, Held, NoContainer, open_namespace
+from . import GONE, Found, Held, NoContainer, open_namespace, unread
 
 
 def installed(_user: str | None) -> bool:
@@ -22,9 +22,11 @@ def find(name: str, _user: str | None) -> Found:
     pid = int(name)
     try:
         born = start_time(pid)
-        fd = open_namespace(f"/proc/{pid}/ns/net")
-    except (OSError, ValueError):
+        fd = _open(pid, born)
+    except (*GONE, ValueError):
         raise NoContainer(f"container: there is no process {pid}.") from None
+    except OSError as error:
+        raise unread(f"the network namespace of process {pid}", error) from None
     if not lives(pid, born):
         os.close(fd)
         raise NoContainer(f"container: process {pid} ended while it was looked up.")
@@ -40,6 +42,16 @@ def start_time(pid: int) -> int:
     return int(fields[19])
 
 
+def _open(pid: int, born: int) -> int:
+    """Opens the namespace of a process. Raises OSError, ProcessLookupError where the process has ended meanwhile."""
+    try:
+        return open_namespace(f"/proc/{pid}/ns/net")
+    except OSError:
+        if not lives(pid, born):  # the kernel says EACCES of one that ends just then
+            raise ProcessLookupError from None
+        raise
+
+
 def enter(pid: int, belongs: t.Callable[[int, int], bool]) -> int | None:
     """Opens a process's network namespace if the process belongs to a container, by its number and start time.
 
@@ -49,31 +61,61 @@ def enter(pid: int, belongs: t.Callable[[int, int], bool]) -> int | None:
         raise TypeError("a process ID that is no number")
     try:
         born = start_time(pid)
-        fd = open_namespace(f"/proc/{pid}/ns/net")
-    except (OSError, ValueError):
+    except (*GONE, ValueError):
+        return None
+    except OSError as error:
+        raise unread(f"process {pid}", error) from None
+    try:
+        fd = _open(pid, born)
+    except GONE:
+        return None
+    except OSError as error:
+        _refuse_unopened(pid, born, belongs, error)
         return None
     try:
         if belongs(pid, born) and start_time(pid) == born:
             return Held(fd, lambda: lives(pid, born), {"pid": pid, "born": born})
-    except (OSError, ValueError):
+    except (*GONE, ValueError):
         pass
+    except OSError as error:
+        os.close(fd)
+        raise unread(f"process {pid}", error) from None
+    except BaseException:
+        os.close(fd)
+        raise
     os.close(fd)
     return None
+
+
+def _refuse_unopened(pid: int, born: int, belongs: t.Callable[[int, int], bool], error: OSError) -> None:
+    """Of a namespace that may not be opened: refuses it if it is the container's, else it does not matter."""
+    try:
+        theirs = belongs(pid, born)
+    except OSError:
+        theirs = True
+    if theirs:
+        raise unread(f"the network namespace of process {pid}", error) from None
 
 
 def lives(pid: int, born: int) -> bool:
     """Whether a process is still the one that was seen."""
     try:
         return start_time(pid) == born
-    except (OSError, ValueError):
+    except (*GONE, ValueError):
         return False
+    except OSError as error:
+        raise unread(f"process {pid}", error) from None
 
 
-def in_group(pid: int, *names: str) -> bool:
-    """Whether one of the names is part of the path of a process's control group. Raises OSError."""
+def in_group(pid: int, ident: str) -> bool:
+    """Whether a container's ID names a control group that a process is in, or one around it. Raises OSError.
+
+    By itself, as the last part of an engine's name for it (``docker-ID.scope``, ``libpod-ID``), never as any part.
+    """
+    group = re.compile(rf"(?:(?:docker|libpod|nerdctl|containerd|cri-containerd)-|(?:[\w.]+:)+)?{ident}(?:\.scope)?")
     with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="surrogateescape") as handle:
-        text = handle.read()
-    return any(name in text for name in names)
+        paths = [line.rstrip("\n").split(":", 2)[2] for line in handle]
+    return any(group.fullmatch(element) for path in paths for element in path.split("/"))
 
 
 def status(pid: int, field: str) -> list[str]:
@@ -90,20 +132,7 @@ def command(pid: int) -> list[str]:
 
 def is_of_user(fd: int, uid: int) -> bool:
     """Whether a network namespace belongs to a user namespace of a user, or to one inside such."""
-    get_userns, get_parent, get_owner = 0xB701, 0xB702, 0xB704
-    try:
-        space = fcntl.ioctl(fd, get_userns)
-        while True:
-            try:
-                owner = struct.unpack("I", fcntl.ioctl(space, get_owner, struct.pack("I", 0)))[0]
-                outer = None if owner == uid else fcntl.ioctl(space, get_parent)
-            finally:
-                os.close(space)
-            if outer is None:
-                return True
-            space = outer
-    except OSError:  # there is nothing outside the first one
-        return False
+    return _trust.belongs_to(fd, uid)
 
 
 def running(_user: str | None) -> list[str]:

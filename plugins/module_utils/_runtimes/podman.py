@@ -8,6 +8,7 @@ same for a service's containers.
 from __future__ import annotations
 
 import os
+import re
 import time
 import typing as t
 
@@ -18,6 +19,8 @@ from .pid import command, enter, in_group, is_of_user, status
 
 POLL_SECONDS = 0.1
 FOLDER = "/run/libpod"
+IDENT = re.compile("[0-9a-f]{64}")
+NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_.-]*")
 Container = dict[str, t.Any]
 
 
@@ -82,11 +85,21 @@ def _list(user: str | None) -> dict[str, Container]:
         done = _program.run(program, "container", "list", "--all", "--no-trunc", "--format", "json", user=user)
         if done.code != 0:
             raise PipeworkError(f"{done.said}.")
-        return {each["Id"]: each for each in _answers.listed(_answers.parse(done.output or "[]") or [])}
+        return {each["Id"]: _checked(each) for each in _answers.listed(_answers.parse(done.output or "[]") or [])}
     except PipeworkError as error:
         raise Unavailable(f"Podman{_whose(user)} does not answer: {error}") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise Unavailable(f"Podman{_whose(user)} gives an answer that is no list of containers.") from None
+
+
+def _checked(container: Container) -> Container:
+    """One of a list, if it is such. Raises ValueError, KeyError or TypeError."""
+    pid, names = container.get("Pid") or 0, container.get("Names") or ()
+    if not IDENT.fullmatch(container["Id"]) or type(pid) is not int or not 0 <= pid < 1 << 31:
+        raise ValueError
+    if isinstance(names, str) or not all(NAME.fullmatch(name) for name in names):
+        raise ValueError
+    return container
 
 
 def _find(listing: dict[str, Container], name: str, user: str | None, late: bool) -> Found | None:
@@ -98,7 +111,8 @@ def _find(listing: dict[str, Container], name: str, user: str | None, late: bool
     exact, shown, container = name in idents or name == ident, names[ident], listing[ident]
     fd = _enter(container, user) if container.get("Pid") else None
     if fd is not None:
-        return Found("podman", shown, ident, fd, user, exact, container["Pid"])
+        whose = _program.uid_of(user) if user else 0
+        return Found("podman", shown, ident, fd, user, exact, container["Pid"], whose)
     state = container.get("State") or "not running"
     if not late and (container.get("Pid") or state in ("created", "initialized")):
         raise _Wait
