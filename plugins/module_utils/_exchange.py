@@ -18,6 +18,7 @@ from ._netlink import Namespaces
 from ._plan import Failure, Operation
 
 AT_ONCE = 64
+WORDS = 200  # of an error that nobody has foreseen
 
 
 class Place(t.Protocol):
@@ -70,6 +71,8 @@ def exchange(
                 done.append(operation)
             except (PipeworkError, OSError) as error:
                 wrong = operation, error
+            except Exception as error:  # pylint: disable=broad-except  # of one lease, which is no other one's business
+                wrong = operation, _unforeseen(lease, error)
     if files.is_kept():
         from . import _keeping  # which few runs need
 
@@ -81,8 +84,16 @@ def _open(operation: Operation, namespaces: Namespaces, client: Client[P, G]) ->
     """A failure is kept, to be told in its turn."""
     try:
         return client.open(operation.subject, namespaces, operation.action == "delete")
-    except (PipeworkError, OSError) as error:
+    except Exception as error:  # pylint: disable=broad-except
         return error
+
+
+def _unforeseen(lease: Lease | Lease6, error: Exception) -> PipeworkError:
+    protocol = "dhcp" if lease.KIND == Lease.KIND else "dhcp6"
+    return PipeworkError(
+        f"{protocol}: what came of asking for {lease.ns}/{lease.device} could not be understood "
+        f"({type(error).__name__}: {str(error)[:WORDS]}); please report it."
+    )
 
 
 def _one(operation: Operation, place: P | Exception, client: Client[P, G]) -> G | None:
