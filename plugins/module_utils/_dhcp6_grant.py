@@ -46,9 +46,10 @@ class Grant6:
         """Whole seconds that it is valid for; None for ever."""
         return None if self.expires is None else int(self.expires - now)
 
-    def pack(self, asked: t.Mapping[str, t.Any], owner: str = "") -> str:
-        """As it is kept in a file, with what was asked for, and the mark of whose it is."""
-        return json.dumps({"asked": asked, "grant": dataclasses.asdict(self), "owner": owner}, sort_keys=True)
+    def pack(self, asked: t.Mapping[str, t.Any], owner: str = "", boot: str = "") -> str:
+        """As it is kept in a file, with what was asked for, the mark of whose it is, and when the host started."""
+        held = {"asked": asked, "grant": dataclasses.asdict(self), "owner": owner, **({"boot": boot} if boot else {})}
+        return json.dumps(held, sort_keys=True)
 
 
 def unpack(text: str) -> tuple[dict[str, t.Any], Grant6]:

@@ -10,6 +10,7 @@ import typing as t
 
 from . import _keeper_io as io
 from ._dhcp_keep import Record
+from ._keeper_pace import Trouble
 
 NEVER = float("inf")
 
@@ -28,6 +29,7 @@ class Duty:
         self.due = 0.0
         self.pending: t.Any = None
         self.trouble = ""  # what stands in its way, in words
+        self.failed = Trouble()  # what nobody has foreseen
         self.sockets: list[socket.socket] = []
         self.opened: t.Callable[[int], None] = lambda _fd: None
         self.closing: t.Callable[[int], None] = lambda _fd: None

@@ -32,8 +32,8 @@ HOME = files.KEEPER
 MADE_OF = (  # and its runs
     "_arp", "_blocks", "_defaults", "_dhcp6_grant", "_dhcp6_message", "_dhcp_keep", "_dhcp_lease", "_dhcp_message",
     "_errors", "_guest_files", "_keep_job", "_keeper", "_keeper_client", "_keeper_defence", "_keeper_dhcp",
-    "_keeper_dhcp6", "_keeper_duty", "_keeper_io", "_keeper_kept", "_keeper_net", "_keeper_start", "_layer3",
-    "_lease_files", "_normalize", "_plan", "_resolver", "_resolver_files", "_zeroconf",
+    "_keeper_dhcp6", "_keeper_duty", "_keeper_io", "_keeper_kept", "_keeper_net", "_keeper_pace", "_keeper_start", "_layer3",
+    "_lease_files", "_normalize", "_plan", "_resolver", "_resolver_files", "_strict_json", "_zeroconf",
 )
 START_SECONDS = 60
 ABOUT = "Leases and addresses kept by pipework"
@@ -147,7 +147,7 @@ def _record(keep: Keep, namespaces: Namespaces) -> Record:
         namespace=(place.st_dev, place.st_ino), owner=str(keep.owner), holder=dict(keep.holder or {}),
         sent={str(code): value.hex() for code, value in sent.items()}, hostname=keep.hostname or "",
         options=keep.options or (), gateway=keep.gateway or FROM_SERVER, mtu=keep.mtu or FROM_SERVER,
-        duties=keep.duties or (), duid=keep.duid, dns=bool(keep.dns), through=keep.through,
+        duties=keep.duties or (), duid=keep.duid, dns=bool(keep.dns), through=keep.through, boot=files.boot(),
     )
 
 
