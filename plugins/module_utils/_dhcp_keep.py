@@ -3,6 +3,7 @@
 """What is kept for an attachment by the process that stays: its leases, and its link-local address. Pure."""
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -84,9 +85,15 @@ class Record:
     version: int = VERSION
     unknown: tuple[str, ...] = ()  # what a later version wrote, and is left alone
 
-    def pack(self) -> str:
+    def pack(self, before: str | None = None) -> str:
+        """``before``: the record in whose place it comes; what a later version added to that stays in it."""
         fields = dataclasses.asdict(self)
         del fields["unknown"]
+        with contextlib.suppress(ValueError, TypeError):
+            old = loads(before or "{}")
+            if old.get("version", VERSION) == VERSION:
+                fields = {**{name: value for name, value in old.items() if name not in fields}, **fields}
+                fields["duties"] += tuple(each for each in old.get("duties", ()) if str(each) not in DUTIES)
         return json.dumps(fields, sort_keys=True)
 
     @classmethod

@@ -53,6 +53,7 @@ class Keeper:
         self.child_until = 0.0  # and when it has taken too long
         self.again = 0.0  # when the next run may start
         self.paces: dict[str, Pace] = {}
+        self.unpaced: set[str] = set()  # changes of a duty that limits itself
         self.left_alone: dict[str, str] = {}  # records that are not understood, by their tokens
         self.troubles: dict[str, Trouble] = {}  # of what is nobody's in particular
         self.stale = True
@@ -103,7 +104,7 @@ class Keeper:
         dues += [self._trouble("files").until] if self._trouble("files").count else []
         dues += [self._trouble("records").until] if self.stale else []
         if self.changes and self.child is None:
-            first = min(self._pace(name).next(now) for name in self.changes)
+            first = min(self._next_run(name, now) for name in self.changes)
             dues.append(max(self.again, first, self._trouble("runs").until))
         if self.child is not None and self.child_fd is None:
             dues.append(now + UNSEEN)
@@ -329,16 +330,20 @@ class Keeper:
                 self.stale, duty.pending, duty.due = True, None, NEVER
             elif duty.commit(now):
                 self.changes.add(each.name)
+                self.unpaced |= set() if duty.PACED else {each.name}
 
     # -- runs
 
     def _pace(self, name: str) -> Pace:
         return self.paces.setdefault(name, Pace())
 
+    def _next_run(self, name: str, now: float) -> float:
+        return now if name in self.unpaced else self._pace(name).next(now)
+
     def _start_run(self, now: float) -> None:
         if not self.changes or self.child is not None or now < self.again:
             return
-        doing = {name for name in self.changes if self._pace(name).next(now) <= now}
+        doing = {name for name in self.changes if self._next_run(name, now) <= now}
         if not doing:
             return
         said = os.path.join(HOME, "said")
@@ -348,8 +353,9 @@ class Keeper:
         argv = [sys.executable, "-I", sys.argv[0], *sorted(doing)]
         self.child = os.posix_spawn(sys.executable, argv, dict(os.environ), file_actions=actions)
         self.doing, self.changes, self.child_until = doing, self.changes - doing, now + RUN_SECONDS
-        for name in doing:
+        for name in doing - self.unpaced:
             self._pace(name).began(now)
+        self.unpaced -= doing
         with contextlib.suppress(OSError):  # then it is looked for now and then
             self.child_fd = os.pidfd_open(self.child)
             self.listen_to(self.child_fd, lambda: None)
@@ -387,8 +393,7 @@ def failures(said: str, names: t.Collection[str]) -> dict[str, str]:
         name, _space, words = line.partition(" ")
         if name in names:
             found[name] = words[-WORDS:]
-    words = said[-WORDS:] or "no run was possible"
-    return found or {name: words for name in names}
+    return found or dict.fromkeys(names, said[-WORDS:] or "no run was possible")
 
 
 def in_words(error: Exception) -> str:

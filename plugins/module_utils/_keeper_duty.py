@@ -23,6 +23,7 @@ class Duty:
 
     KIND = ""  # as records name it, and the status
     LASTING = False  # its sockets are not for an exchange
+    PACED = True  # its runs have a budget; False where it has one by itself
 
     def __init__(self, record: Record, folder: str = "") -> None:
         self.record, self.folder = record, folder
