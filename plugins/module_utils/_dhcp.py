@@ -261,6 +261,8 @@ class _Exchange:
         if offer is not None and message.server != offer.server:
             return False
         if message.kind == dhcp.NAK:
+            if not message.credible:
+                return False
             self.heard = _refused(message)
             return True
         if offer is not None and message.address != offer.address:

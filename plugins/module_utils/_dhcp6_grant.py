@@ -14,6 +14,7 @@ from . import _dhcp6_message as dhcp6
 from . import _normalize as norm
 from ._dhcp_lease import SERVERS_MAX, domain_name
 from ._errors import PipeworkError
+from ._strict_json import loads, number
 
 SECONDS_MIN, RENEW_MIN, FOREVER = 10, 3, 0xFFFFFFFF
 DUID_UUID = b"\0\4"
@@ -45,17 +46,18 @@ class Grant6:
         """Whole seconds that it is valid for; None for ever."""
         return None if self.expires is None else int(self.expires - now)
 
-    def pack(self, asked: t.Mapping[str, t.Any], owner: str = "") -> str:
-        """As it is kept in a file, with what was asked for, and the mark of whose it is."""
-        return json.dumps({"asked": asked, "grant": dataclasses.asdict(self), "owner": owner}, sort_keys=True)
+    def pack(self, asked: t.Mapping[str, t.Any], owner: str = "", boot: str = "") -> str:
+        """As it is kept in a file, with what was asked for, the mark of whose it is, and when the host started."""
+        held = {"asked": asked, "grant": dataclasses.asdict(self), "owner": owner, **({"boot": boot} if boot else {})}
+        return json.dumps(held, sort_keys=True)
 
 
 def unpack(text: str) -> tuple[dict[str, t.Any], Grant6]:
     """A lease from its file. Raises ValueError for what is none."""
     try:
-        held = json.loads(text)
+        held = loads(text)
         asked, grant = held["asked"], held["grant"]
-        times = [None if grant[name] is None else float(grant[name]) for name in ("preferred", "expires")]
+        times = [None if grant[name] is None else number(grant[name]) for name in ("preferred", "expires")]
         address = usable(ipaddress.IPv6Address(str(grant["address"])).packed)
         if address is None:
             raise ValueError("no address")
@@ -65,7 +67,7 @@ def unpack(text: str) -> tuple[dict[str, t.Any], Grant6]:
         }, Grant6(
             address=address, server=bytes.fromhex(grant["server"]).hex(), preferred=times[0], expires=times[1],
             dns=tuple(norm.address(each, "lease") for each in grant["dns"]), domain=domain_name(grant["domain"] or ""),
-            **{name: None if grant.get(name) is None else float(grant[name]) for name in ("renews", "rebinds")},
+            **{name: None if grant.get(name) is None else number(grant[name]) for name in ("renews", "rebinds")},
         )
     except (PipeworkError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(str(error)) from None
@@ -111,6 +113,8 @@ def granted(message: dhcp6.Message, iaid: bytes, now: float, own: str | None = N
 
 
 def _refuse(value: bytes) -> None:
+    if len(value) == 1:
+        raise PipeworkError("dhcp6: the server sends a status in 1 byte, where 2 would be right; its answer is not used.")
     code, words = dhcp6.status(value)
     if code != dhcp6.SUCCESS:
         final = code in (dhcp6.NO_ADDRESS, dhcp6.NO_BINDING, dhcp6.NOT_ON_LINK)

@@ -3,12 +3,14 @@
 """What is kept for an attachment by the process that stays: its leases, and its link-local address. Pure."""
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import typing as t
 
 from ._plan import KernelObject, Key
+from ._strict_json import loads
 
 FROM_SERVER = "server"  # the gateway that a lease names
 LEASE, LEASE6, LINK_LOCAL = DUTIES = ("lease", "lease6", "link_local")  # what is kept, by the kinds of those objects
@@ -51,6 +53,13 @@ class Keep(KernelObject):
         return ("link", self.ns, self.device)
 
 
+VERSION = 1  # of records; one of a higher number may mean by the same fields something else
+
+
+class Foreign(ValueError):
+    """A record of a version after this one, or of none at all: whoever wrote it may still need it."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Record:
     """All that the process knows of an attachment beside its leases."""
@@ -72,21 +81,59 @@ class Record:
     duid: str = ""
     dns: bool = False  # whether the container's resolv.conf follows
     through: str | None = None  # the network that leases are of, when this was written
+    boot: str = ""  # which start of the host this is of
+    version: int = VERSION
+    unknown: tuple[str, ...] = ()  # what a later version wrote, and is left alone
 
-    def pack(self) -> str:
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+    def pack(self, before: str | None = None) -> str:
+        """``before``: the record in whose place it comes; what a later version added to that stays in it."""
+        fields = dataclasses.asdict(self)
+        del fields["unknown"]
+        with contextlib.suppress(ValueError, TypeError):
+            old = loads(before or "{}")
+            if old.get("version", VERSION) == VERSION:
+                fields = {**{name: value for name, value in old.items() if name not in fields}, **fields}
+                fields["duties"] += tuple(each for each in old.get("duties", ()) if str(each) not in DUTIES)
+        return json.dumps(fields, sort_keys=True)
 
     @classmethod
     def unpack(cls, text: str) -> Record:
-        """Raises ValueError for what is none."""
+        """What is understood of it, and the names of the rest. Raises Foreign where that is not enough."""
         try:
-            fields = json.loads(text)
-            first, second = fields["namespace"]
-            duties = tuple(each for each in fields.get("duties", (LEASE,)) if each in DUTIES)
-            fields.update(namespace=(int(first), int(second)), options=tuple(fields["options"]), duties=duties)
-            return cls(**fields)
-        except (TypeError, KeyError, AttributeError) as error:
-            raise ValueError(str(error)) from None
+            said = loads(text)
+            if said.get("version", VERSION) != VERSION:
+                raise Foreign(f"its version is {said['version']!r}, where {VERSION} is known")
+            names = {field.name for field in dataclasses.fields(cls)} - {"unknown"}
+            fields = {name: value for name, value in said.items() if name in names}
+            listed = [str(each) for each in said.get("duties", (LEASE,))]
+            unknown = [*sorted(set(said) - names), *(f"duty {each}" for each in listed if each not in DUTIES)]
+            first, second = said["namespace"]
+            fields.update(
+                namespace=(int(first), int(second)), options=tuple(said["options"]), unknown=tuple(unknown),
+                duties=tuple(each for each in listed if each in DUTIES),
+            )
+            found = cls(**fields)
+            found.check()
+            return found
+        except Foreign:
+            raise
+        except (TypeError, KeyError, AttributeError, ValueError, OverflowError) as error:
+            raise Foreign(f"{type(error).__name__}: {error}") from None
+
+    def check(self) -> None:
+        """Raises ValueError where a field is not what it has to be."""
+        texts = (self.label, self.device, self.mac, self.owner, self.hostname, self.gateway, self.mtu, self.duid)
+        if not all(isinstance(each, str) for each in (*texts, *self.options, self.boot)):
+            raise ValueError("a text is none")
+        if not isinstance(self.index, int) or not isinstance(self.holder, dict) or not isinstance(self.sent, dict):
+            raise ValueError("the interface, its holder or what is sent is none")
+        bytes.fromhex(self.mac.replace(":", ""))
+        bytes.fromhex(self.duid)
+        for code, value in self.sent.items():
+            if not 0 < int(code) < 255 or len(bytes.fromhex(value)) > 255:
+                raise ValueError(f"option {code} cannot be sent")
+        if not all(isinstance(self.holder.get(each, 1), int) for each in ("pid", "born")):
+            raise ValueError("the holder is no process")
 
     @property
     def gateways(self) -> tuple[str, ...] | None:

@@ -13,6 +13,7 @@ from . import _dhcp_message as dhcp
 from . import _normalize as norm
 from ._errors import PipeworkError
 from ._plan import KernelObject, Key
+from ._strict_json import loads, number
 
 SECONDS_MIN, RENEW_MIN, FOREVER = 10, 3, 0xFFFFFFFF
 ALL = "ff:ff:ff:ff:ff:ff"  # where a server's own MAC address was not heard
@@ -20,6 +21,7 @@ MTU_MIN = 576  # what every host has to take (RFC 791)
 ROUTES_MAX, SERVERS_MAX = 64, 8
 WORD = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 VALUE_MAX = 64  # bytes
+NAME_MAX = 256  # of what a server calls a domain, which is then too long to be one
 NAMED = {
     "requested-address": dhcp.REQUESTED, "lease-time": dhcp.SECONDS, "vendor-class": dhcp.VENDOR,
     "client-id": dhcp.CLIENT,
@@ -110,15 +112,16 @@ class Grant:
         """Whole seconds that it is valid for; None for ever."""
         return None if self.expires is None else int(self.expires - now)
 
-    def pack(self, asked: t.Mapping[str, t.Any], owner: str = "") -> str:
-        """As it is kept in a file, with what was asked for, and the mark of whose it is."""
-        return json.dumps({"asked": asked, "grant": dataclasses.asdict(self), "owner": owner}, sort_keys=True)
+    def pack(self, asked: t.Mapping[str, t.Any], owner: str = "", boot: str = "") -> str:
+        """As it is kept in a file, with what was asked for, the mark of whose it is, and when the host started."""
+        held = {"asked": asked, "grant": dataclasses.asdict(self), "owner": owner, **({"boot": boot} if boot else {})}
+        return json.dumps(held, sort_keys=True)
 
 
 def unpack(text: str) -> tuple[dict[str, t.Any], Grant]:
     """A lease from its file. Raises ValueError for what is none."""
     try:
-        held = json.loads(text)
+        held = loads(text)
         asked, grant = held["asked"], held["grant"]
         expires = grant["expires"]
         found = Grant(
@@ -126,12 +129,12 @@ def unpack(text: str) -> tuple[dict[str, t.Any], Grant]:
             server=norm.address(grant["server"], "lease"),
             server_mac=ALL if grant["server_mac"] == ALL else norm.mac_address(grant["server_mac"]),
             mac=norm.mac_address(grant["mac"]),
-            expires=None if expires is None else float(expires),
+            expires=None if expires is None else number(expires),
             gateway=None if grant["gateway"] is None else norm.address(grant["gateway"], "lease"),
             routes=tuple(_route(to, via) for to, via in grant["routes"]),
             mtu=None if grant["mtu"] is None else norm.mtu(grant["mtu"]),
             dns=tuple(norm.address(each, "lease") for each in grant["dns"]), domain=domain_name(grant["domain"] or ""),
-            **{name: None if grant.get(name) is None else float(grant[name]) for name in ("renews", "rebinds")},
+            **{name: None if grant.get(name) is None else number(grant[name]) for name in ("renews", "rebinds")},
         )
         return {
             "client": str(asked["client"]), "hostname": str(asked["hostname"]),
@@ -151,47 +154,54 @@ def _route(to: t.Any, via: t.Any) -> tuple[str, str | None]:
 
 def granted(message: dhcp.Message, now: float) -> Grant:
     """The lease in an answer. Raises PipeworkError where it is of no use; what is odd beside it is left out."""
-    options = message.options
-    server = _unicast(message.server or b"")
+    wrong = message.wrong(dhcp.SERVER)
+    server = unicast(message.server or b"")
     if server is None:
-        raise PipeworkError("dhcp: a server answers without saying who it is.")
-    mask = options.get(dhcp.MASK, b"")
-    text = socket_text(message.address)
+        raise PipeworkError(f"dhcp: a server answers without saying who it is{f' ({wrong})' if wrong else ''}.")
+    if not message.credible:
+        raise PipeworkError(
+            f"dhcp: the server {server} answers from the MAC address {mac_text(message.sender)}, which no machine has."
+        )
+    wrong = message.wrong(dhcp.MASK)
+    if wrong:
+        raise PipeworkError(f"dhcp: the server {server} sends {wrong}; its answer is not used.")
+    mask, text = message.get(dhcp.MASK), socket_text(message.address)
     try:
         length = ipaddress.IPv4Network(f"0.0.0.0/{socket_text(mask)}").prefixlen if len(mask) == 4 else 0
         address = norm.interface_address(f"{text}/{length or _classful(message.address)}", "dhcp")
-        if _unicast(message.address) is None or address is None:
+        if unicast(message.address) is None or address is None or message.address == message.server:
             raise ValueError
     except (PipeworkError, ValueError):
         raise PipeworkError(
             f"dhcp: the server {server} gives {text} with the mask {socket_text(mask) or 'of no value'}, "
             "which cannot be the address of an interface."
         ) from None
-    seconds = int.from_bytes(options.get(dhcp.SECONDS, b""), "big")
-    if seconds < SECONDS_MIN or len(options[dhcp.SECONDS]) != 4:
-        raise PipeworkError(f"dhcp: the server {server} gives {address} for {seconds} s, which is too short to use it.")
-    routes = _classless(options.get(dhcp.ROUTES), text)
-    routers = [each for each in _unicasts(options.get(dhcp.ROUTER, b"")) if each != text]
+    seconds = message.number(dhcp.SECONDS) or 0
+    if seconds < SECONDS_MIN:
+        wrong = message.wrong(dhcp.SECONDS)
+        time = f"no valid time ({wrong})" if wrong else f"{seconds} s"
+        raise PipeworkError(f"dhcp: the server {server} gives {address} for {time}, which is too short to use it.")
+    routes = _classless(message.get(dhcp.ROUTES), text)
+    routers = [each for each in _unicasts(message.get(dhcp.ROUTER)) if each != text]
     gateway: str | None = routers[0] if routers else None
     if routes is not None:  # then the router does not count
         gateway = next((via for to, via in routes if to == "default"), None)
-    mtu = int.from_bytes(options.get(dhcp.MTU, b""), "big") if len(options.get(dhcp.MTU, b"")) == 2 else 0
+    mtu = message.number(dhcp.MTU) or 0
     return Grant(
-        address=address, server=server, server_mac=mac_text(message.sender), mac=mac_text(message.mac),
+        address=address, server=server, server_mac=mac_text(message.sender) or ALL, mac=mac_text(message.mac),
         expires=None if seconds == FOREVER else now + seconds, gateway=gateway,
         routes=tuple((to, via) for to, via in routes or () if to != "default"),
-        mtu=mtu if mtu >= MTU_MIN else None, dns=tuple(_unicasts(options.get(dhcp.DNS, b""))[:SERVERS_MAX]),
-        domain=domain_name(options.get(dhcp.DOMAIN, b"").rstrip(b"\0").decode("ascii", "replace")),
-        **_moments(options, seconds, now),
+        mtu=mtu if mtu >= MTU_MIN else None, dns=tuple(_unicasts(message.get(dhcp.DNS))[:SERVERS_MAX]),
+        domain=domain_name(message.get(dhcp.DOMAIN)[:NAME_MAX].rstrip(b"\0").decode("ascii", "replace")),
+        **_moments(message, seconds, now),
     )
 
 
-def _moments(options: t.Mapping[int, bytes], seconds: int, now: float) -> dict[str, float | None]:
+def _moments(message: dhcp.Message, seconds: int, now: float) -> dict[str, float | None]:
     """When to ask for more time: as the server says if that makes sense, else after a half and after seven eighths."""
     if seconds == FOREVER:
         return {"renews": None, "rebinds": None}
-    said = [options.get(code, b"") for code in (dhcp.RENEWS, dhcp.REBINDS)]
-    first, second = (int.from_bytes(value, "big") if len(value) == 4 else 0 for value in said)
+    first, second = (message.number(code) or 0 for code in (dhcp.RENEWS, dhcp.REBINDS))
     second = second if 0 < second < seconds else seconds * 7 // 8
     first = first if RENEW_MIN <= first < second else min(seconds // 2, second)
     return {"renews": now + first, "rebinds": now + second}
@@ -210,7 +220,7 @@ def _classful(address: bytes) -> int:
     return 8 if address[0] < 128 else 16 if address[0] < 192 else 24
 
 
-def _unicast(address: bytes) -> str | None:
+def unicast(address: bytes) -> str | None:
     """An address that a machine can have."""
     if len(address) != 4:
         return None
@@ -220,7 +230,7 @@ def _unicast(address: bytes) -> str | None:
 
 
 def _unicasts(value: bytes) -> list[str]:
-    found = (_unicast(value[at:at + 4]) for at in range(0, len(value) - len(value) % 4, 4))
+    found = (unicast(value[at:at + 4]) for at in range(0, len(value) - len(value) % 4, 4))
     return [address for address in found if address is not None]
 
 
@@ -230,14 +240,14 @@ def _classless(value: bytes | None, own: str) -> list[tuple[str, str | None]] | 
         return None
     found: dict[str, str | None] = {}
     at = 0
-    while at < len(value):
+    while at < len(value) and len(found) <= ROUTES_MAX:
         length = value[at]
         octets = (length + 7) // 8
         if length > 32 or at + 1 + octets + 4 > len(value):
             return None
         network = ipaddress.IPv4Network((value[at + 1:at + 1 + octets].ljust(4, b"\0"), length), strict=False)
         via = value[at + 1 + octets:at + 5 + octets]
-        gateway = _unicast(via)
+        gateway = unicast(via)
         at += 5 + octets
         # One by the interface itself may be a route; one of the loopback or to a group is none.
         usable = gateway not in (None, own) or via == dhcp.NOWHERE and length

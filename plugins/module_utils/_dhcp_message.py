@@ -23,8 +23,12 @@ HEADER = struct.Struct("!BBBBIHH4s4s4s4s16s64s128s4s")
 BROADCAST = 0x8000
 CLIENT_PORT, SERVER_PORT = 68, 67
 UDP = 17  # the protocol's number
+FIXED = {  # the only lengths that these have (RFC 2132)
+    MASK: 4, MTU: 2, REQUESTED: 4, SECONDS: 4, OVERLOAD: 1, TYPE: 1, SERVER: 4, MAX_SIZE: 2, RENEWS: 4, REBINDS: 4,
+}
 SIZE_MIN = 300  # some relays and servers drop what is shorter, as BOOTP's messages were not
 ANYWHERE, NOWHERE = b"\xff" * 4, b"\0" * 4
+EVERYBODY = b"\xff" * 6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +48,31 @@ class Message:
 
     @property
     def server(self) -> bytes | None:
-        value = self.options.get(SERVER, b"")
-        return value if len(value) == 4 else None
+        return self.get(SERVER) or None
+
+    @property
+    def credible(self) -> bool:
+        """Whether it comes from where a server can be: no machine sends from the MAC address of a group, or from none.
+
+        Where a program asked and nothing was heard, there is no such address, or that of all."""
+        return self.sender in (b"", EVERYBODY) or not self.sender[0] & 1 and any(self.sender)
+
+    def get(self, code: int) -> bytes:
+        """The value of an option, empty where it is not there, or of a length that it cannot have."""
+        value = self.options.get(code, b"")
+        return value if len(value) == FIXED.get(code, len(value)) else b""
+
+    def number(self, code: int) -> int | None:
+        """That of an option of a fixed length, None where there is none: its length is looked at before its value."""
+        value = self.get(code)
+        return int.from_bytes(value, "big") if value and code in FIXED else None
+
+    def wrong(self, *codes: int) -> str:
+        """Words about the first of these options that is of a length that it cannot have; empty where none is."""
+        for code in codes:
+            if self.options.get(code) and not self.get(code):
+                return f"option {code} in {len(self.options[code])} bytes, where {FIXED[code]} would be right"
+        return ""
 
 
 def encode(kind: int, xid: int, mac: bytes, options: t.Mapping[int, bytes], ours: bytes = NOWHERE) -> bytes:
@@ -71,15 +98,18 @@ def decode(data: bytes) -> Message | None:
     options: dict[int, bytes] = {}
     if not _options(data[HEADER.size:], options):
         return None
-    overload = options.get(OVERLOAD, b"\0")[:1]
+    overload = options.get(OVERLOAD, b"\0")
+    if len(overload) != FIXED[OVERLOAD]:
+        return None
     for bit, field in ((1, file), (2, sname)):
-        if overload and overload[0] & bit and not _options(field, options):
+        if overload[0] & bit and not _options(field, options):
             return None
     return Message(xid, mac[:6], yours, options)
 
 
 def _options(data: bytes, found: dict[int, bytes]) -> bool:
     """Adds options, those in parts put together (RFC 3396). False where they do not fit into their field."""
+    parts: dict[int, list[bytes]] = {}
     at = 0
     while at < len(data) and data[at] != END:
         if data[at] == 0:
@@ -87,8 +117,10 @@ def _options(data: bytes, found: dict[int, bytes]) -> bool:
             continue
         if at + 2 > len(data) or at + 2 + data[at + 1] > len(data):
             return False
-        found[data[at]] = found.get(data[at], b"") + data[at + 2:at + 2 + data[at + 1]]
+        parts.setdefault(data[at], []).append(data[at + 2:at + 2 + data[at + 1]])
         at += 2 + data[at + 1]
+    for code, values in parts.items():
+        found[code] = found.get(code, b"") + b"".join(values)
     return True
 
 
@@ -114,7 +146,7 @@ def unframe(raw: bytes) -> Message | None:
     source, target, length = struct.unpack_from("!HHH", raw, at)
     if (source, target) != (SERVER_PORT, CLIENT_PORT) or length < 8 or at + length > len(raw):
         return None
-    found = decode(raw[at + 8:at + length])
+    found = decode(raw[at + 8:at + length]) if raw[6:12] != EVERYBODY else None
     return None if found is None else dataclasses.replace(found, sender=raw[6:12])
 
 
@@ -128,7 +160,8 @@ def asked(raw: bytes, mac: bytes) -> int | None:
         return None
     options: dict[int, bytes] = {}
     _options(raw[start + HEADER.size:], options)
-    return options.get(TYPE, b"\0")[0]
+    value = options.get(TYPE, b"")
+    return value[0] if len(value) == FIXED[TYPE] else None
 
 
 def _sum(data: bytes) -> int:

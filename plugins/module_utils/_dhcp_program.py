@@ -25,6 +25,7 @@ from ._errors import PipeworkError
 START_SECONDS = 20  # until a program sends something
 SAID_BYTES = 1 << 20  # that a program may say in all
 SAID_LINES = 8  # of a program's last words, in which the one that matters is looked for
+HEARD_MAX = 4096  # frames that are looked at before anything else has its turn
 
 
 class Listener:
@@ -40,7 +41,7 @@ class Listener:
         """All that has come so far."""
         self.sock.setblocking(False)
         with contextlib.suppress(OSError):
-            while True:
+            for _frame in range(HEARD_MAX):
                 raw = self.sock.recv(1 << 16)
                 kind = dhcp.asked(raw, self.mac)
                 if kind in self.sent:
@@ -51,10 +52,10 @@ class Listener:
                     self.senders[message.server] = message.sender
 
     def sender(self, server: str) -> bytes:
-        """The MAC address that a server answered from; that of all where nothing was heard."""
+        """The MAC address that a server answered from; none where nothing was heard."""
         with contextlib.suppress(OSError):
-            return self.senders.get(socket.inet_aton(server), b"\xff" * 6)
-        return b"\xff" * 6
+            return self.senders.get(socket.inet_aton(server), b"")
+        return b""
 
 
 def require(name: str) -> str:

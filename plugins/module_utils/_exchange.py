@@ -12,12 +12,14 @@ import typing as t
 from . import _dhcp6_grant, _dhcp_lease
 from . import _lease_files as files
 from ._dhcp6_lease import Lease6
+from ._dhcp_keep import Record
 from ._dhcp_lease import Lease
 from ._errors import PipeworkError
 from ._netlink import Namespaces
 from ._plan import Failure, Operation
 
 AT_ONCE = 64
+WORDS = 200  # of an error that nobody has foreseen
 
 
 class Place(t.Protocol):
@@ -64,12 +66,15 @@ def exchange(
             try:
                 grant = answer.result()
                 if grant is not None:
-                    files.store(str(lease.owner), lease.KIND, grant.pack(lease.asked, str(lease.owner)))
+                    text = grant.pack(lease.asked, str(lease.owner), files.boot())
+                    files.store(str(lease.owner), lease.KIND, text)
                 else:
                     files.remove(str(lease.owner), lease.KIND)
                 done.append(operation)
             except (PipeworkError, OSError) as error:
                 wrong = operation, error
+            except Exception as error:  # pylint: disable=broad-except  # of one lease, which is no other one's business
+                wrong = operation, _unforeseen(lease, error)
     if files.is_kept():
         from . import _keeping  # which few runs need
 
@@ -81,8 +86,16 @@ def _open(operation: Operation, namespaces: Namespaces, client: Client[P, G]) ->
     """A failure is kept, to be told in its turn."""
     try:
         return client.open(operation.subject, namespaces, operation.action == "delete")
-    except (PipeworkError, OSError) as error:
+    except Exception as error:  # pylint: disable=broad-except
         return error
+
+
+def _unforeseen(lease: Lease | Lease6, error: Exception) -> PipeworkError:
+    protocol = "dhcp" if lease.KIND == Lease.KIND else "dhcp6"
+    return PipeworkError(
+        f"{protocol}: what came of asking for {lease.ns}/{lease.device} could not be understood "
+        f"({type(error).__name__}: {str(error)[:WORDS]}); please report it."
+    )
 
 
 def _one(operation: Operation, place: P | Exception, client: Client[P, G]) -> G | None:
@@ -111,11 +124,22 @@ def _one(operation: Operation, place: P | Exception, client: Client[P, G]) -> G 
 
 
 def _tidy() -> None:
-    """What containers that are gone have left; what is kept, its keeper lets go."""
-    unpack: dict[str, t.Any] = {Lease.KIND: _dhcp_lease.unpack, Lease6.KIND: _dhcp6_grant.unpack}
-    for name in os.listdir(files.FOLDER) if os.path.isdir(files.FOLDER) else ():
+    """What containers that are gone have left; what is kept, its keeper lets go. What is not understood stays."""
+    for name in files.names():
         place = os.path.join(files.FOLDER, name)
-        kept = files.is_kept() and os.path.exists(os.path.join(place, files.KEEP))
-        valid = any(files.load(os.path.join(place, each), unpack[each]) is not None for each in unpack)
-        if not kept and not valid:
-            shutil.rmtree(place, ignore_errors=True)
+        with contextlib.suppress(OSError, ValueError):  # then it may be a living one's
+            record = files.read(os.path.join(place, files.KEEP))
+            if record is not None:
+                Record.unpack(record)
+            kept = record is not None and files.is_kept()
+            if not kept and not (_is_valid(place, Lease.KIND) or _is_valid(place, Lease6.KIND)):
+                shutil.rmtree(place, ignore_errors=True)
+
+
+def _is_valid(place: str, kind: str) -> bool:
+    """Whether a lease there is still granted. Raises OSError, and ValueError for one that is not understood."""
+    text = files.read(os.path.join(place, kind))
+    if text is None:
+        return False
+    left = (_dhcp_lease.unpack if kind == Lease.KIND else _dhcp6_grant.unpack)(text)[1].left(files.clock())
+    return (left is None or left > 0) and files.is_of_this_boot(text)

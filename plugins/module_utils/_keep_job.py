@@ -3,6 +3,7 @@
 """The run that the process which stays begins when a server has said something new, or a lease or address is lost."""
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import typing as t
@@ -32,7 +33,10 @@ class KeepJob:
 
     def __init__(self, names: t.Iterable[str]) -> None:
         texts = [files.read(os.path.join(files.FOLDER, name, files.KEEP)) for name in names]
-        self.records = [Record.unpack(text) for text in texts if text is not None]
+        self.records = []
+        for text in texts:
+            with contextlib.suppress(ValueError):  # one that is not understood is left alone
+                self.records += [Record.unpack(text)] if text is not None else []
         self.places: list[tuple[Record, str]] = []  # and the labels of their open namespaces
 
     def open(self, namespaces: Namespaces) -> None:
@@ -112,14 +116,17 @@ def main() -> None:
     """All at once, and one by one where that fails, so that one cannot stand in the way of others."""
     try:
         run(KeepJob(sys.argv[1:]))
-    except PipeworkError as error:
-        failures = [str(error)] if len(sys.argv) == 2 else list(_one_by_one(sys.argv[1:]))
+    except Exception:  # pylint: disable=broad-except  # which of them it was shows one by one
+        failures = list(_one_by_one(sys.argv[1:]))
         raise SystemExit("\n".join(failures) or 0) from None
 
 
 def _one_by_one(names: t.Iterable[str]) -> t.Iterator[str]:
+    """The names of those that failed, and words."""
     for name in names:
         try:
             run(KeepJob([name]))
         except PipeworkError as error:
-            yield str(error)
+            yield f"{name} {' '.join(str(error).split())}"
+        except Exception as error:  # pylint: disable=broad-except  # of one, which is no other one's business
+            yield f"{name} {' '.join(f'{type(error).__name__}: {error}'.split())}"

@@ -15,19 +15,24 @@ import json
 import os
 import select
 import shutil
+import signal
 import sys
+import time
 import typing as t
 
 from . import _keeper_io as io
 from . import _lease_files as files
-from ._dhcp_keep import token
+from ._dhcp_keep import Foreign, token
 from ._keeper_duty import NEVER, Duty
 from ._keeper_kept import Kept
+from ._keeper_pace import Pace, Trouble
 
 HOME, LOCK = files.KEEPER, "/run/pipework/lock"  # as _run has it
 LONGEST_SLEEP = 60.0
 LOCKED = 0.1  # seconds until the host's lock is tried again
 AFTER_FAILURE = 10.0
+UNSEEN = 5.0  # until that is looked for again which nothing tells of
+RUN_SECONDS = 900.0  # that a run may take, the wait for the host's lock included
 BETWEEN = 1.0  # from the end of a run to the next: no server can keep a host busy with them
 AT_ONCE = 64  # that talk, since each then has two sockets
 WORDS = 300  # of what went wrong
@@ -43,8 +48,14 @@ class Keeper:
         self.leaving: dict[str, str] = {}  # who ended: their files go when the lock is free
         self.changes: set[str] = set()  # what a run has to do,
         self.doing: set[str] = set()  # and what one does
-        self.child: int | None = None
+        self.child: int | None = None  # the process of a run,
+        self.child_fd: int | None = None  # a pidfd of it, if there was one to be had,
+        self.child_until = 0.0  # and when it has taken too long
         self.again = 0.0  # when the next run may start
+        self.paces: dict[str, Pace] = {}
+        self.unpaced: set[str] = set()  # changes of a duty that limits itself
+        self.left_alone: dict[str, str] = {}  # records that are not understood, by their tokens
+        self.troubles: dict[str, Trouble] = {}  # of what is nobody's in particular
         self.stale = True
         self.poll = select.epoll()
         self.handlers: dict[int, t.Callable[[], None]] = {}
@@ -60,54 +71,131 @@ class Keeper:
             self.poll.unregister(fd)
 
     def run(self) -> None:
-        while True:
-            if self.stale:
-                self.rescan()
-            now = files.clock()
-            for each in [each for each in self.kept.values() if each.due <= now]:
-                self.step(each, now)
-            self._remove_left()
-            self._start_run(now)
-            if not self.kept and self._is_over():
-                return
-            if self.stale and self.kept:
-                continue
-            dues = [each.due for each in self.kept.values()]
-            dues += [self.again] if self.changes and self.child is None else []
-            dues += [now + LOCKED] if self.leaving or not self.kept else []
-            ready = self.poll.poll(max(0.0, min([*dues, now + LONGEST_SLEEP]) - files.clock()))
+        while not self._is_over_now():
+            ready: list[tuple[int, int]] = []
+            try:
+                ready = self.poll.poll(max(0.0, self._next() - files.clock()))
+            except OSError:
+                time.sleep(LOCKED)
             for fd, _events in ready:
-                self.handlers.get(fd, lambda: None)()
+                self.attempt("what was heard", self.handlers.get(fd, lambda: None), always=True)
+            if self._trouble("what was heard").count:
+                time.sleep(LOCKED)  # what was not read is there at once again
             if not ready:
-                self.look_for_files()
+                self.attempt("files", self.look_for_files)
+
+    def _is_over_now(self) -> bool:
+        """One round: all that is due."""
+        now = files.clock()
+        if self.stale:
+            self.attempt("records", self.rescan)
+        for each in [each for each in self.kept.values() if each.wakes <= now]:
+            self.step(each, now)
+        self.attempt("who has ended", self._remove_left)
+        if self.child is not None:
+            self.attempt("the run", lambda: self._look_at_run(now), always=True)
+        self.attempt("runs", lambda: self._start_run(now))
+        return not self.kept and bool(self.attempt("the end", self._is_over))
+
+    def _next(self) -> float:
+        """When something is due next."""
+        now = files.clock()
+        dues = [now + LONGEST_SLEEP, *(each.wakes for each in self.kept.values())]
+        dues += [self._trouble("files").until] if self._trouble("files").count else []
+        dues += [self._trouble("records").until] if self.stale else []
+        if self.changes and self.child is None:
+            first = min(self._next_run(name, now) for name in self.changes)
+            dues.append(max(self.again, first, self._trouble("runs").until))
+        if self.child is not None and self.child_fd is None:
+            dues.append(now + UNSEEN)
+        if any(each.process is None and "pid" in each.record.holder for each in self.kept.values()):
+            dues.append(now + UNSEEN)
+        if self.leaving or not self.kept:
+            dues.append(now + (UNSEEN if self.left_alone and not self.leaving else LOCKED))
+        return min(dues)
+
+    def look_again(self) -> None:
+        """Somebody says that there is something new."""
+        self.stale = True
+        self._trouble("records").over()
+
+    # -- what goes wrong
+
+    def attempt(self, what: str, work: t.Callable[[], t.Any], always: bool = False) -> t.Any:
+        """Does something of no attachment's own. What goes wrong is counted and said, and tried again later."""
+        trouble = self._trouble(what)
+        if trouble.until > files.clock() and not always:
+            return None
+        try:
+            result = work()
+        except Exception as error:  # pylint: disable=broad-except  # whatever it is, all others go on
+            trouble.met(in_words(error), files.clock())
+            self._say_troubles()
+            return None
+        if trouble.count:
+            trouble.over()
+            self._say_troubles()
+        return result
+
+    def _trouble(self, what: str) -> Trouble:
+        return self.troubles.setdefault(what, Trouble(LONGEST_SLEEP))
+
+    def _say_troubles(self) -> None:
+        said = {what: {"count": each.total, "error": each.words or None} for what, each in self.troubles.items()
+                if each.total}
+        with contextlib.suppress(OSError):
+            files.write(os.path.join(HOME, "troubles"), json.dumps(said, sort_keys=True))
 
     # -- who there is
 
     def rescan(self) -> None:
-        """Reads all records; those that are as they were go on."""
-        self.stale = False
-        found = dict(files.records())
+        """Reads all records; those that are as they were go on. One that cannot be read now is as it was."""
+        found, unread = {}, {}
+        for name in files.names():
+            try:
+                text = files.read(os.path.join(files.FOLDER, name, files.KEEP))
+            except OSError as error:
+                unread[name] = error
+                continue
+            if text is not None:
+                found[name] = text
         for name in [name for name, each in self.kept.items() if token(found.get(name, "")) != each.token]:
+            if name in unread:
+                continue
             self.drop(self.kept[name])
             if name not in found:
                 self.leaving[name] = NOBODY
+                self.paces.pop(name, None)
+        self.left_alone = {name: text for name, text in self.left_alone.items() if name in found or name in unread}
         for name, text in found.items():
             if name not in self.kept and self.leaving.get(name) != token(text):
-                self._take(name, text)
+                try:
+                    self._take(name, text)
+                except OSError as error:
+                    unread[name] = error
+        self.stale = bool(unread)  # a step may find that it is again
         now = files.clock()
         for each in list(self.kept.values()):
             each.told = ""
             self.step(each, now, anew=True)
+        if unread:
+            raise next(iter(unread.values()))
 
     def _take(self, name: str, text: str) -> None:
+        """Raises OSError where it cannot be known whether the container is there."""
+        if self.left_alone.get(name) == token(text):
+            return
         try:
             each = Kept(name, text)
-        except (ValueError, io.Gone):
-            self.leaving[name] = token(text)
-            with contextlib.suppress(OSError):
-                said = json.dumps({"token": token(text), "state": "gone"})
-                files.write(os.path.join(files.FOLDER, name, files.STATUS), said)
+        except Foreign as error:
+            self.left_alone[name] = token(text)
+            self._say(name, {"token": token(text), "pid": os.getpid(), "state": "not understood", "error": str(error)})
             return
+        except io.Gone:
+            self.leaving[name] = token(text)
+            self._say(name, {"token": token(text), "state": "gone"})
+            return
+        self.left_alone.pop(name, None)
         self.kept[name] = each
         for duty in each.duties:
             duty.opened = functools.partial(self.opened, each, duty)
@@ -116,6 +204,10 @@ class Keeper:
             self.listen_to(each.process, functools.partial(self.ended, each))
         elif "path" in each.record.holder:
             self.files.add(str(each.record.holder["path"]))
+
+    def _say(self, name: str, said: dict[str, t.Any]) -> None:
+        with contextlib.suppress(OSError):
+            files.write(os.path.join(files.FOLDER, name, files.STATUS), json.dumps(said))
 
     def drop(self, each: Kept) -> None:
         """Without a word to anybody."""
@@ -133,29 +225,36 @@ class Keeper:
         self.leaving[each.name] = each.token
 
     def look_for_files(self) -> None:
+        """Whether those are there that nothing else tells of. What cannot be known now is asked again later."""
         self.files.drain()
-        for each in list(self.kept.values()):
-            path = each.record.holder.get("path")
-            if path is not None and not io.leads_to(str(path), each.record.namespace):
+        unknown: OSError | None = None
+        for each in [each for each in self.kept.values() if each.process is None]:
+            try:
+                io.check_holder(each.record)
+            except io.Gone:
                 self.ended(each)
+            except OSError as error:
+                unknown = error
+        if unknown is not None:
+            raise unknown
 
     def _remove_left(self) -> None:
         if self.leaving:
             with io.lock(LOCK) as free:
-                for name, text in self.leaving.items() if free else ():
+                for name, text in list(self.leaving.items()) if free else ():
                     folder = os.path.join(files.FOLDER, name)
                     now = token(files.read(os.path.join(folder, files.KEEP)) or "")
                     if now == text == NOBODY:  # what was said while a run removed the record
                         files.clear(folder, files.STATUS, files.GIVEN_UP)
                     elif now == text:
                         shutil.rmtree(folder, ignore_errors=True)
-                if free:
-                    self.leaving.clear()
+                    del self.leaving[name]
 
     def _is_over(self) -> bool:
         """Nobody is left, and no run is about to bring somebody."""
         with io.lock(LOCK) as free:
-            self.stale = free and any(files.records())
+            there = {name: token(text) for name, text in files.records()} if free else {}
+            self.stale = self.stale or any(self.left_alone.get(name) != text for name, text in there.items())
             if not free or self.stale or self.leaving or self.child is not None:
                 return False
             shutil.rmtree(HOME, ignore_errors=True)
@@ -179,12 +278,16 @@ class Keeper:
         def work(duty: Duty) -> None:
             if duty.pending is None:
                 duty.reload()
-                if duty.due <= now and duty.talks(now) and len(self.talking) >= AT_ONCE:
+                if duty.due <= now and duty.talks(now) and len(self.talking) >= self._at_once():
                     duty.due = now + LOCKED
                 elif duty.due <= now:
                     duty.step(now)
 
         self._with(each, [duty for duty in each.duties if anew or duty.due <= now], work)
+
+    def _at_once(self) -> int:
+        """How many may talk, each with two sockets, and some file descriptors more for a moment."""
+        return max(1, min(AT_ONCE, (io.descriptors() - io.SPARE) // 4))
 
     def heard(self, each: Kept, duty: Duty) -> None:
         now = files.clock()
@@ -194,14 +297,24 @@ class Keeper:
         """One that has trouble does not take the others with it: its next step is a little later."""
         try:
             for duty in duties:
+                if duty.failed.until > files.clock():
+                    continue
                 try:
                     work(duty)
                     self._commit(each, duty)
+                    if duty.failed.count:
+                        duty.failed.over()
+                        duty.trouble = ""
+                except io.Gone:
+                    raise
                 except OSError as error:
-                    duty.trouble = f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror)
+                    duty.trouble = in_words(error)
                     duty.due = files.clock() + AFTER_FAILURE
-            with contextlib.suppress(OSError):
-                each.tell()
+                except Exception as error:  # pylint: disable=broad-except  # whatever it is, all others go on
+                    duty.failed.met(in_words(error), files.clock())
+                    duty.hush()
+                    duty.pending, duty.trouble, duty.due = None, duty.failed.words, duty.failed.until
+            each.tell()
         except io.Gone:
             self.ended(each)
 
@@ -217,34 +330,73 @@ class Keeper:
                 self.stale, duty.pending, duty.due = True, None, NEVER
             elif duty.commit(now):
                 self.changes.add(each.name)
+                self.unpaced |= set() if duty.PACED else {each.name}
+
+    # -- runs
+
+    def _pace(self, name: str) -> Pace:
+        return self.paces.setdefault(name, Pace())
+
+    def _next_run(self, name: str, now: float) -> float:
+        return now if name in self.unpaced else self._pace(name).next(now)
 
     def _start_run(self, now: float) -> None:
         if not self.changes or self.child is not None or now < self.again:
             return
-        self.doing, self.changes = self.changes, set()
+        doing = {name for name in self.changes if self._next_run(name, now) <= now}
+        if not doing:
+            return
         said = os.path.join(HOME, "said")
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         actions = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0), (os.POSIX_SPAWN_OPEN, 1, said, flags, 0o600),
                    (os.POSIX_SPAWN_DUP2, 1, 2)]
-        argv = [sys.executable, "-I", sys.argv[0], *sorted(self.doing)]
-        process = os.posix_spawn(sys.executable, argv, dict(os.environ), file_actions=actions)
-        self.child = os.pidfd_open(process)
-        self.listen_to(self.child, functools.partial(self._end_run, process))
+        argv = [sys.executable, "-I", sys.argv[0], *sorted(doing)]
+        self.child = os.posix_spawn(sys.executable, argv, dict(os.environ), file_actions=actions)
+        self.doing, self.changes, self.child_until = doing, self.changes - doing, now + RUN_SECONDS
+        for name in doing - self.unpaced:
+            self._pace(name).began(now)
+        self.unpaced -= doing
+        with contextlib.suppress(OSError):  # then it is looked for now and then
+            self.child_fd = os.pidfd_open(self.child)
+            self.listen_to(self.child_fd, lambda: None)
 
-    def _end_run(self, process: int) -> None:
-        _pid, status = os.waitpid(process, 0)
-        if self.child is not None:
-            self.forget(self.child)
-            os.close(self.child)
-        self.child = None
-        said = (files.read(os.path.join(HOME, "said")) or "").strip() or "no run was possible"
-        words = said[-WORDS:] if status else ""
+    def _look_at_run(self, now: float) -> None:
+        """Whether the run has ended. One that takes too long is ended, lest all wait for it."""
+        process, status = os.waitpid(t.cast(int, self.child), os.WNOHANG)
+        if process == 0:
+            if now >= self.child_until:
+                os.kill(t.cast(int, self.child), signal.SIGKILL)
+            return
+        fd, self.child, self.child_fd = self.child_fd, None, None
+        if fd is not None:
+            self.forget(fd)
+            os.close(fd)
+        doing, self.doing = self.doing, set()
         now = files.clock()
-        for each in [self.kept[name] for name in self.doing if name in self.kept]:
+        self.again = now + (AFTER_FAILURE if status else BETWEEN)
+        self.changes |= doing if status else set()
+        said = (files.read(os.path.join(HOME, "said")) or "").strip() if status else ""
+        failed = failures(said, doing) if status else {}
+        for each in [self.kept[name] for name in doing if name in self.kept]:
+            words = failed.get(each.name, "")
             for duty in each.duties:
                 duty.trouble = words
+            if not words:
+                self.changes.discard(each.name)
             self.step(each, now, anew=True)
-            if words:
-                self.changes.add(each.name)
-        self.again = now + (AFTER_FAILURE if words else BETWEEN)
-        self.doing = set()
+
+
+def failures(said: str, names: t.Collection[str]) -> dict[str, str]:
+    """What a run says of each that it failed for; of all, where it says nothing of any."""
+    found = {}
+    for line in said.splitlines():
+        name, _space, words = line.partition(" ")
+        if name in names:
+            found[name] = words[-WORDS:]
+    return found or dict.fromkeys(names, said[-WORDS:] or "no run was possible")
+
+
+def in_words(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror)
+    return f"{type(error).__name__}: {error}"[:WORDS]

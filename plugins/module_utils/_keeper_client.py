@@ -17,6 +17,7 @@ BOUND, RENEWING, REBINDING, SELECTING = "bound", "renewing", "rebinding", "selec
 PAUSES = (1.0, 2.0, 4.0)  # seconds that an answer is waited for; then all is let go, to be tried again later
 LATER = 60.0  # the least time between two attempts while there is a lease, unless it would end meanwhile
 WITHOUT = (4.0, 64.0)  # the first and the longest pause between them where there is none
+AGAIN = 10.0  # until a lease is tried to be written again
 AT_A_TIME = 64  # answers that are read before others have their turn
 
 
@@ -42,6 +43,7 @@ class Client(Duty):
         self.pause = WITHOUT[0]
         self.tries, self.xid, self.since = 0, 0, 0.0
         self.offer: t.Any = None
+        self.unsaved, self.save_again = "", 0.0  # a lease that its file does not have yet
 
     # -- what differs
 
@@ -162,28 +164,47 @@ class Client(Duty):
         path = self.path(self.KIND)
         now = files.signature(path)
         if now == self.signature:
+            self.save()
             return False
-        self.signature = now
+        text = files.read(path) or ""
+        self.signature, self.unsaved = now, ""
         try:
-            self.asked, grant = self.unpack(files.read(path) or "")
+            self.asked, grant = self.unpack(text)
+            self.adopt(grant if files.is_of_this_boot(text) else None)
         except ValueError:
             self.adopt(None)
-        else:
-            self.adopt(grant)
         return True
+
+    def save(self) -> None:
+        """Writes what could not be written before: there was no room, say."""
+        if self.unsaved and files.clock() >= self.save_again:
+            self.save_again = files.clock() + AGAIN
+            with contextlib.suppress(OSError):
+                path = self.path(self.KIND)
+                files.write(path, self.unsaved)
+                self.signature, self.unsaved, self.trouble = files.signature(path), "", ""
 
     def commit(self, now: float) -> bool:
         was, found = self.grant, self.pending.grant
         if self.reload():
             return False  # a run has asked by itself meanwhile
-        path = self.path(self.KIND)
+        path, self.trouble = self.path(self.KIND), ""
+        same = found is not None and was is not None and was.same(found)
         if found is not None:
-            files.write(path, found.pack(self.asked or self.first_asked(), self.record.owner))
+            text = found.pack(self.asked or self.first_asked(), self.record.owner, files.boot())
+            try:
+                files.write(path, text)
+                self.unsaved = ""
+            except OSError as error:
+                if not same:
+                    raise  # a run could not read it
+                self.unsaved, self.save_again = text, now + AGAIN
+                self.trouble = f"it is kept in memory: {error.strerror}: {error.filename}"
         elif self.signature is not None:
             os.unlink(path)
-        self.signature, self.trouble = files.signature(path), ""
+        self.signature = files.signature(path)
         self.adopt(found)
-        if found is not None and was is not None and was.same(found):
+        if same:
             try:
                 self.extend(now)
                 return False

@@ -28,6 +28,7 @@ class Defender(Duty):
 
     KIND = LINK_LOCAL
     LASTING = True
+    PACED = False  # RATE_LIMIT
 
     def __init__(self, record: Record, folder: str = "") -> None:
         super().__init__(record, folder)

@@ -9,7 +9,7 @@ import typing as t
 from . import _dhcp_message as dhcp
 from . import _keeper_net as net
 from ._dhcp_keep import LEASE, Record
-from ._dhcp_lease import Grant, granted, unpack
+from ._dhcp_lease import Grant, granted, unicast, unpack
 from ._errors import PipeworkError
 from ._keeper_client import REBINDING, Client
 
@@ -57,7 +57,7 @@ class Client4(Client):
 
     def hear(self, message: dhcp.Message, now: float) -> None:
         asking = self.grant is not None or self.offer is not None
-        if message.kind == dhcp.NAK and asking and self._from_ours(message):
+        if message.kind == dhcp.NAK and asking and message.credible and self._from_ours(message):
             words = message.options.get(dhcp.MESSAGE, b"")[:80].decode("ascii", "replace")
             self.refused(f"the server {socket.inet_ntoa(message.server or dhcp.NOWHERE)} refused it: {words!r}", now)
         elif message.kind == (dhcp.ACK if asking else dhcp.OFFER):
@@ -77,7 +77,7 @@ class Client4(Client):
     def _from_ours(self, message: dhcp.Message) -> bool:
         """From the server that was asked; while rebinding, that is any."""
         if self.state == REBINDING:
-            return message.server is not None
+            return unicast(message.server or b"") is not None
         server = self.offer.server if self.offer else socket.inet_aton(self.grant.server) if self.grant else None
         return message.server == server
 

@@ -10,6 +10,7 @@ import typing as t
 
 from . import _keeper_io as io
 from ._dhcp_keep import Record
+from ._keeper_pace import Trouble
 
 NEVER = float("inf")
 
@@ -22,12 +23,14 @@ class Duty:
 
     KIND = ""  # as records name it, and the status
     LASTING = False  # its sockets are not for an exchange
+    PACED = True  # its runs have a budget; False where it has one by itself
 
     def __init__(self, record: Record, folder: str = "") -> None:
         self.record, self.folder = record, folder
         self.due = 0.0
         self.pending: t.Any = None
         self.trouble = ""  # what stands in its way, in words
+        self.failed = Trouble()  # what nobody has foreseen
         self.sockets: list[socket.socket] = []
         self.opened: t.Callable[[int], None] = lambda _fd: None
         self.closing: t.Callable[[int], None] = lambda _fd: None

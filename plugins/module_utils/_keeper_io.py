@@ -5,14 +5,20 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import os
+import resource
 import time
 import typing as t
 
+from . import _lease_files as files
 from ._dhcp_keep import Record
 
 CLONE_NEWNET = 0x40000000
+GONE = (FileNotFoundError, ProcessLookupError)  # nothing else says that something is not there any more
+NO_MORE = (errno.EMFILE, errno.ENFILE)
+SPARE = 16  # file descriptors that are left for work
 IN_MOVED_FROM, IN_DELETE, IN_ONLYDIR = 0x40, 0x200, 0x1000000
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -63,40 +69,72 @@ class Watch:
 # -- containers
 
 def leads_to(path: str, namespace: tuple[int, int]) -> bool:
+    """Raises OSError where that cannot be known."""
     try:
         status = os.stat(path)
-    except OSError:
+    except GONE:
         return False
     return (status.st_dev, status.st_ino) == tuple(namespace)
 
 
-def open_process(record: Record) -> int | None:
-    """A pidfd of the process that a namespace belongs to; None where it belongs to a file. It holds nothing of it."""
+def check_holder(record: Record) -> None:
+    """Raises Gone where what a namespace belongs to is gone, and OSError where that cannot be known."""
     holder = record.holder
-    if "pid" not in holder:
-        if "path" in holder and not leads_to(str(holder["path"]), record.namespace):
+    if record.boot not in ("", files.boot()):
+        raise Gone
+    if "pid" in holder:
+        try:
+            with open(f"/proc/{holder['pid']}/stat", encoding="utf-8", errors="replace") as handle:
+                fields = handle.read().rpartition(")")[2].split()
+        except GONE:
+            raise Gone from None
+        if fields[0] in ("Z", "X") or int(fields[19]) != holder.get("born"):
             raise Gone
-        return None
+    elif "path" in holder and not leads_to(str(holder["path"]), record.namespace):
+        raise Gone
+
+
+def open_process(record: Record) -> int | None:
+    """A pidfd of the process that a namespace belongs to, which tells of its end. It holds nothing of it.
+
+    None where it belongs to a file, or where the rest of this process's file descriptors is needed for work: then it is
+    looked for its end now and then. Raises Gone, OSError.
+    """
+    fd = None
+    if "pid" in record.holder:
+        try:
+            fd = os.pidfd_open(record.holder["pid"])
+        except GONE:
+            raise Gone from None
+        except OSError as error:
+            if error.errno not in NO_MORE:
+                raise
     try:
-        fd = os.pidfd_open(int(holder["pid"]))
-    except OSError:
-        raise Gone from None
-    with contextlib.suppress(OSError, IndexError):
-        with open(f"/proc/{holder['pid']}/stat", encoding="utf-8", errors="replace") as handle:
-            fields = handle.read().rpartition(")")[2].split()
-        if fields[0] not in ("Z", "X") and int(fields[19]) == holder["born"]:
-            return fd
-    os.close(fd)
-    raise Gone
+        check_holder(record)
+    except BaseException:
+        if fd is not None:
+            os.close(fd)
+        raise
+    if fd is not None and fd >= descriptors() - SPARE:
+        os.close(fd)
+        return None
+    return fd
+
+
+def descriptors() -> int:
+    """How many files this process may have open."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def open_namespace(record: Record) -> int:
-    """Raises Gone where it is another one."""
+    """Raises Gone where it is another one, and OSError where that cannot be known."""
     holder = record.holder
+    if record.boot not in ("", files.boot()):
+        raise Gone
     try:
         path = str(holder.get("path") or f"/proc/{holder.get('pid', 'self')}/ns/net")
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:
+    except GONE:
         raise Gone from None
     status = os.fstat(fd)
     if (status.st_dev, status.st_ino) != tuple(record.namespace):
@@ -107,16 +145,18 @@ def open_namespace(record: Record) -> int:
 
 def inside(record: Record, work: t.Callable[[], t.Any]) -> t.Any:
     """Does something in a container's network namespace and comes back. Nothing of it stays open."""
-    fd = open_namespace(record)
     home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        _enter(fd)
+        fd = open_namespace(record)
         try:
-            return work()
+            _enter(fd)
+            try:
+                return work()
+            finally:
+                _enter(home)
         finally:
-            _enter(home)
+            os.close(fd)
     finally:
-        os.close(fd)
         os.close(home)
 
 

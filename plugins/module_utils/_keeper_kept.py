@@ -15,11 +15,13 @@ from ._keeper_dhcp import Client4
 from ._keeper_dhcp6 import Client6
 from ._keeper_duty import NEVER, Duty
 
+TELL_AGAIN = 2.0  # seconds
+
 KINDS: dict[str, t.Callable[[Record, str], Duty]] = {each.KIND: each for each in (Client4, Client6, Defender)}
 
 
 class Kept:
-    """Raises ValueError for a record that is none, and Gone where the container has ended."""
+    """Raises Foreign for a record that is not understood, Gone where the container has ended, and OSError."""
 
     def __init__(self, name: str, text: str) -> None:
         self.record = Record.unpack(text)
@@ -27,11 +29,17 @@ class Kept:
         self.folder = os.path.join(files.FOLDER, name)
         self.duties = [KINDS[kind](self.record, self.folder) for kind in self.record.duties]
         self.told = ""
+        self.again = NEVER  # when what could not be said is tried again
         self.process = io.open_process(self.record)
 
     @property
     def due(self) -> float:
         return min((duty.due for duty in self.duties), default=NEVER)
+
+    @property
+    def wakes(self) -> float:
+        """When there is something to do for it, or to be said again."""
+        return min(self.due, self.again)
 
     def is_current(self) -> bool:
         """Whether its record is still the one that it was made of."""
@@ -42,10 +50,17 @@ class Kept:
             duty.hush()
 
     def tell(self) -> None:
-        """What others can read about it. Raises OSError."""
+        """What others can read about it. Where that cannot be written, it is tried again."""
         now = files.clock()
         said = {"pid": os.getpid(), "token": self.token, **{duty.KIND: duty.said(now) for duty in self.duties}}
+        failed = sum(duty.failed.total for duty in self.duties)
+        said.update({"failures": failed} if failed else {})
+        said.update({"not_understood": list(self.record.unknown)} if self.record.unknown else {})
         text = json.dumps(said, sort_keys=True)
+        self.again = NEVER
         if text != self.told and os.path.isdir(self.folder):
-            files.write(os.path.join(self.folder, files.STATUS), text)
-            self.told = text
+            try:
+                files.write(os.path.join(self.folder, files.STATUS), text)
+                self.told = text
+            except OSError:
+                self.again = now + TELL_AGAIN

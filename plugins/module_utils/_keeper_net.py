@@ -6,6 +6,7 @@ from __future__ import annotations
 import array
 import contextlib
 import errno
+import fcntl
 import os
 import socket
 import struct
@@ -18,6 +19,7 @@ from ._dhcp_keep import Record
 from ._keeper_io import Gone
 
 ETH_P_IP, SO_ATTACH_FILTER, FOREVER = 0x0800, 26, 0xFFFFFFFF
+SIOCGIFINDEX = 0x8933
 RTM_GETLINK, RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 18, 20, 21, 22
 REQUEST, ACK, REPLACE, CREATE, DUMP, NLMSG_ERROR, NLMSG_DONE = 1, 4, 0x100, 0x400, 0x300, 2, 3
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_CACHEINFO, RT_SCOPE_LINK = 1, 2, 4, 6, 253
@@ -31,11 +33,15 @@ CLIENTS_ONLY = (
 
 def check(record: Record) -> None:
     """Raises Gone where the interface is another one."""
-    try:
-        same = socket.if_nametoindex(record.device) == record.index
-    except OSError:
-        same = False
-    if not same:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        request = struct.pack("16s24x", record.device.encode("utf-8", "surrogateescape"))
+        try:  # if_nametoindex does not say whether there is none, or nothing could be asked
+            index, = struct.unpack_from("=i", fcntl.ioctl(sock, SIOCGIFINDEX, request), 16)
+        except OSError as error:
+            if error.errno != errno.ENODEV:
+                raise
+            raise Gone from None
+    if index != record.index:
         raise Gone
 
 

@@ -43,7 +43,7 @@ def main() -> None:
 
     def look_again() -> None:
         os.read(come, 1 << 10)
-        keeper.stale = True
+        keeper.look_again()
 
     keeper.listen_to(come, look_again)
     try:

@@ -20,23 +20,25 @@ import sys
 import time
 import typing as t
 
-from . import _dhcp, _outlive, _program
+from . import _dhcp, _outlive, _program, _stopped
 from . import _lease_files as files
 from ._dhcp_keep import FROM_SERVER, LEASE, Keep, Record, token
 from ._errors import PipeworkError
 from ._facts import Facts
 from ._netlink import Namespaces
 from ._plan import Operation
+from ._strict_json import loads
 
 HOME = files.KEEPER
 MADE_OF = (  # and its runs
     "_arp", "_as_container", "_blocks", "_defaults", "_dhcp6_grant", "_dhcp6_message", "_dhcp_keep", "_dhcp_lease",
     "_dhcp_message", "_errors", "_guest_files", "_guest_place", "_keep_job", "_keeper", "_keeper_client",
     "_keeper_defence", "_keeper_dhcp", "_keeper_dhcp6", "_keeper_duty", "_keeper_io", "_keeper_kept", "_keeper_net",
-    "_keeper_start", "_layer3",
-    "_lease_files", "_normalize", "_plan", "_resolver", "_resolver_files", "_zeroconf",
+    "_keeper_pace", "_keeper_start", "_layer3", "_lease_files", "_normalize", "_plan", "_resolver", "_resolver_files",
+    "_strict_json", "_zeroconf",
 )
 START_SECONDS = 60
+PAGE = 4096
 ABOUT = "Leases and addresses kept by pipework"
 MAIN = """import sys
 if sys.argv[1:]:
@@ -53,7 +55,7 @@ def observe(
 ) -> None:
     """Adds to the facts who stays with an attachment."""
     folder = files.folder(owner)
-    text = files.read(os.path.join(folder, files.KEEP))
+    text = files.read(os.path.join(folder, files.KEEP))  # an OSError fails the run: it is not known who is there
     there = facts.devices[label].get(device)
     if text is None or there is None:
         return
@@ -92,8 +94,8 @@ def observe_all(namespaces: Namespaces, facts: Facts) -> None:
 
 def _status(folder: str) -> dict[str, t.Any]:
     try:
-        return dict(json.loads(files.read(os.path.join(folder, files.STATUS)) or "{}"))
-    except (ValueError, TypeError):
+        return loads(files.read(os.path.join(folder, files.STATUS)) or "{}")
+    except ValueError:
         return {}
 
 
@@ -112,7 +114,7 @@ def change(
                 files.remove(str(keep.owner), *files.FOR_KEEPING)
                 done.append(operation)
             else:
-                text = _record(keep, namespaces).pack()
+                text = _record(keep, namespaces).pack(files.read(os.path.join(files.folder(str(keep.owner)), files.KEEP)))
                 files.store(str(keep.owner), files.KEEP, text)
                 waiting.append((operation, files.folder(str(keep.owner)), token(text)))
         except (OSError, PipeworkError) as error:
@@ -123,8 +125,9 @@ def change(
         else:
             poke()
     except (OSError, PipeworkError) as error:
-        return waiting[0][0] if waiting else work[0], error
-    end = time.monotonic() + START_SECONDS
+        words = (files.no_room(error) if isinstance(error, OSError) else None) or error
+        return waiting[0][0] if waiting else work[0], words
+    end = files.clock() + START_SECONDS
     for operation, folder, mark in waiting:
         try:
             _wait(folder, mark, end)
@@ -148,19 +151,27 @@ def _record(keep: Keep, namespaces: Namespaces) -> Record:
         namespace=(place.st_dev, place.st_ino), owner=str(keep.owner), holder=dict(keep.holder or {}),
         sent={str(code): value.hex() for code, value in sent.items()}, hostname=keep.hostname or "",
         options=keep.options or (), gateway=keep.gateway or FROM_SERVER, mtu=keep.mtu or FROM_SERVER,
-        duties=keep.duties or (), duid=keep.duid, dns=bool(keep.dns), through=keep.through,
+        duties=keep.duties or (), duid=keep.duid, dns=bool(keep.dns), through=keep.through, boot=files.boot(),
     )
 
 
 def _wait(folder: str, mark: str, end: float) -> None:
-    while time.monotonic() < end:
+    while files.clock() < end:
         said = _status(folder)
         now = running()
         if said.get("token") == mark and said.get("state") == "gone":
             raise PipeworkError("dhcp_keep: the container ended meanwhile")
         if said.get("token") == mark and now is not None and said.get("pid") == now["pid"]:
             return
+        files.room()  # or it could not say so
         time.sleep(0.01)
+    now = running()
+    stopped = _stopped.words(now["pid"]) if now is not None else ""
+    if now is not None and stopped:
+        raise PipeworkError(
+            f"dhcp_keep: the process {now['pid']}, which keeps leases, did not begin with this one within "
+            f"{START_SECONDS} s, since it{stopped}"
+        )
     raise PipeworkError(f"dhcp_keep: the process that stays did not begin within {START_SECONDS} s")
 
 
@@ -170,7 +181,7 @@ def running() -> dict[str, t.Any] | None:
     """Its process ID and its version. It holds the lock for as long as it lives, however it ends."""
     try:
         handle = os.open(os.path.join(HOME, "lock"), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
+    except FileNotFoundError:
         return None
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -197,25 +208,50 @@ def _ensure() -> None:
     if now is not None and now["program"] == program():
         poke()
         return
-    end = time.monotonic() + START_SECONDS
+    sources = dict(_sources())
+    needed = sum(_pages(len(text.encode("utf-8", "surrogateescape"))) for text in sources.values()) + _pages(0) * 4
+    files.room(max(1, needed - _size(HOME)))
+    end = files.clock() + START_SECONDS
     while now is not None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(now["pid"], signal.SIGTERM)
-        if time.monotonic() > end:
-            raise PipeworkError(f"dhcp_keep: the process {now['pid']} does not end")
+        if files.clock() > end:
+            stopped = _stopped.words(now["pid"])
+            raise PipeworkError(
+                f"dhcp_keep: the process {now['pid']}, which keeps leases, does not end"
+                f"{f', since it{stopped}' if stopped else ''}"
+            )
         time.sleep(0.02)
         now = running()
     shutil.rmtree(HOME, ignore_errors=True)
     place = os.path.join(HOME, program())
-    os.makedirs(place, mode=0o700)
-    os.chmod(HOME, 0o700)
-    for name, text in _sources():
-        path = os.path.join(place, name)
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        files.write(path, text)
-    paths = [path for path in sys.path if os.path.isdir(path)]  # what a zip held is gone by then
-    files.write(os.path.join(place, "__main__.py"), MAIN.format(paths=paths))
+    try:
+        os.makedirs(place, mode=0o700)
+        os.chmod(HOME, 0o700)
+        for name, text in sources.items():
+            path = os.path.join(place, name)
+            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+            files.write(path, text)
+        paths = [path for path in sys.path if os.path.isdir(path)]  # what a zip held is gone by then
+        files.write(os.path.join(place, "__main__.py"), MAIN.format(paths=paths))
+    except OSError:
+        shutil.rmtree(HOME, ignore_errors=True)
+        raise
     _start(sys.executable, "-I", "-S", place)
+
+
+def _pages(size: int) -> int:
+    """What a file takes on a tmpfs."""
+    return (size // PAGE + 1) * PAGE
+
+
+def _size(folder: str) -> int:
+    found = 0
+    for place, _folders, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                found += _pages(os.stat(os.path.join(place, name)).st_size)
+    return found
 
 
 def _start(*argv: str) -> None:

@@ -9,12 +9,17 @@ file too: it needs the standard library alone.
 from __future__ import annotations
 
 import contextlib
+import errno
+import functools
 import hashlib
-import json
 import os
 import time
 import typing as t
 
+from ._errors import PipeworkError
+from ._strict_json import loads
+
+RUN = "/run/pipework"
 FOLDER = "/run/pipework/dhcp"
 KEEPER = "/run/pipework/keeper"  # there while that process runs
 KEEP, STATUS, GIVEN_UP = "keep", "status", "given_up"
@@ -28,32 +33,76 @@ def clock() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+@functools.lru_cache(maxsize=1)
+def boot() -> str:
+    """What tells this start of the host from others: times of that clock mean nothing after the next one."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as handle:
+        return handle.read().strip()
+
+
+def is_of_this_boot(text: str) -> bool:
+    """Whether a file is of this start of the host, or of a version that did not say. Raises ValueError."""
+    return bool(loads(text).get("boot", boot()) == boot())
+
+
 def folder(owner: str) -> str:
     """The directory of an attachment, by its mark."""
     return os.path.join(FOLDER, hashlib.sha256(owner.encode("utf-8", "surrogateescape")).hexdigest()[:24])
 
 
 def read(path: str) -> str | None:
+    """None where it is not there. Raises OSError where that cannot be known: a host out of file descriptors, say."""
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), encoding="utf-8") as handle:
-            return handle.read(1 << 16)
-    except (OSError, UnicodeDecodeError):
+        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), "rb") as handle:
+            return handle.read(1 << 16).decode("utf-8", "replace")
+    except FileNotFoundError:
         return None
 
 
 def write(path: str, text: str) -> None:
-    """All of it or nothing."""
+    """All of it or nothing. Raises OSError."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-    with open(os.open(path + ".new", flags, 0o600), "w", encoding="utf-8") as handle:
-        handle.write(text)
-    os.rename(path + ".new", path)
+    try:
+        with open(os.open(path + ".new", flags, 0o600), "w", encoding="utf-8") as handle:
+            handle.write(text)
+        os.rename(path + ".new", path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(path + ".new")
+        raise OSError(error.errno, os.strerror(error.errno or 0), path) from None
+
+
+def no_room(error: OSError) -> PipeworkError | None:
+    """The words for a file system that takes nothing more; None for another trouble."""
+    why = {
+        errno.ENOSPC: "is full", errno.EDQUOT: "is full (a quota)", errno.EROFS: "is mounted read-only",
+    }.get(error.errno or 0)
+    if why is None:
+        return None
+    return PipeworkError(
+        f"{RUN} {why}: {error.filename or RUN} could not be written; room there, or a larger one at /run, would "
+        "be right."
+    )
+
+
+def room(size: int = 1) -> None:
+    """Raises PipeworkError where there is no room for so many bytes in files of ours."""
+    place = os.statvfs(RUN if os.path.isdir(RUN) else "/run")
+    if place.f_flag & os.ST_RDONLY:
+        raise t.cast(PipeworkError, no_room(OSError(errno.EROFS, "", FOLDER)))
+    free = place.f_bavail * place.f_frsize
+    if place.f_blocks and free < size:  # a tmpfs without a limit has no blocks
+        raise PipeworkError(
+            f"{RUN} is full: {size} bytes are needed there, and {free} are free; room there, or a larger one at "
+            "/run, would be right."
+        )
 
 
 def signature(path: str) -> tuple[int, int] | None:
-    """What tells a file from the one that takes its place."""
+    """What tells a file from the one that takes its place. Raises OSError where it is not known whether it is there."""
     try:
         status = os.stat(path)
-    except OSError:
+    except FileNotFoundError:
         return None
     return status.st_ino, status.st_mtime_ns
 
@@ -71,7 +120,10 @@ G = t.TypeVar("G", bound=Granted)
 def load(path: str, unpack: t.Callable[[str], tuple[dict[str, t.Any], G]]) -> tuple[dict[str, t.Any], G] | None:
     """What was asked for and granted; None where there is nothing valid."""
     try:
-        asked, grant = unpack(read(path) or "")
+        text = read(path) or ""
+        asked, grant = unpack(text)
+        if not is_of_this_boot(text):
+            return None
     except ValueError:
         return None
     left = grant.left(clock())
@@ -86,10 +138,17 @@ def held(
 
 
 def store(owner: str, name: str, text: str) -> None:
+    """Raises PipeworkError where there is no room, else OSError."""
     place = folder(owner)
-    os.makedirs(FOLDER, mode=0o700, exist_ok=True)
-    os.makedirs(place, mode=0o700, exist_ok=True)
-    write(os.path.join(place, name), text)
+    try:
+        os.makedirs(FOLDER, mode=0o700, exist_ok=True)
+        os.makedirs(place, mode=0o700, exist_ok=True)
+        write(os.path.join(place, name), text)
+    except OSError as error:
+        for path in (place, FOLDER):  # unless there is something else in it
+            with contextlib.suppress(OSError):
+                os.rmdir(path)
+        raise no_room(error) or error from None
 
 
 def remove(owner: str, *names: str) -> None:
@@ -108,15 +167,15 @@ def clear(place: str, *names: str) -> None:
 
 
 def names() -> list[str]:
-    """Of all folders."""
+    """Of all folders. Raises OSError where they cannot be known."""
     try:
         return os.listdir(FOLDER)
-    except OSError:
+    except FileNotFoundError:
         return []
 
 
 def records() -> t.Iterator[tuple[str, str]]:
-    """Names of folders, and what is to be kept there."""
+    """Names of folders, and what is to be kept there. Raises OSError."""
     for name in names():
         text = read(os.path.join(FOLDER, name, KEEP))
         if text is not None:
@@ -131,7 +190,7 @@ def is_kept(owner: str = "") -> bool:
 def kept(owner: str, duty: str) -> dict[str, t.Any] | None:
     """What is said of one of its leases by who keeps it."""
     try:
-        said = json.loads(read(os.path.join(folder(owner), STATUS)) or "{}")
+        said = loads(read(os.path.join(folder(owner), STATUS)) or "{}")
         return {"pid": said["pid"], **{name: said[duty][name] for name in SAID}}
     except (ValueError, KeyError, TypeError):
         return None
@@ -140,7 +199,7 @@ def kept(owner: str, duty: str) -> dict[str, t.Any] | None:
 def given_up(owner: str) -> list[str]:
     """The link-local addresses that an attachment has left to others, the last one last."""
     try:
-        found = json.loads(read(os.path.join(folder(owner), GIVEN_UP)) or "[]")
+        found = loads('{"all": ' + (read(os.path.join(folder(owner), GIVEN_UP)) or "[]") + "}")["all"]
         return [str(each) for each in found]
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, KeyError):
         return []

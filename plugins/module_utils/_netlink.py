@@ -30,6 +30,8 @@ NLM_F_DUMP_INTR, NLM_F_CAPPED, NLM_F_ACK_TLVS = 0x10, 0x100, 0x200
 NLMSGERR_ATTR_MSG = 1
 MESSAGES_PER_WRITE = 32
 DUMP_TRIES = 20
+RESTLESS_TRIES, RESTLESS_MAX = 3, 6  # dumps of a container, and all that were interrupted, before they are taken so
+RTM_NEWLINK = 16
 RECEIVE_BYTES = 1 << 18
 
 T = t.TypeVar("T")
@@ -124,6 +126,7 @@ class Netns:
         self._namespaces = namespaces
         self._sequence = 0
         self._indexes: dict[str, int] = {}
+        self._restless = 0  # dumps that were interrupted
         self._socket = namespaces.inside(fd, _rtnetlink) if label != HOST else _rtnetlink()
 
     # -- asking
@@ -304,8 +307,13 @@ class Netns:
         return answers
 
     def _dump(self, request: bytes) -> list[bytes]:
-        """A whole dump: one that a change interrupted is repeated."""
-        for _attempt in range(DUMP_TRIES):
+        """A whole dump: one that a change interrupted is repeated.
+
+        Not without an end in a container, which may change its interfaces all the time: what was seen in any of the
+        last dumps counts then. No interface that stays is missing from all of them.
+        """
+        seen: dict[int, bytes] = {}
+        for attempt in range(DUMP_TRIES):
             self._sequence += 1
             packet = bytearray(request)
             struct.pack_into("=I", packet, 8, self._sequence)
@@ -326,7 +334,13 @@ class Netns:
                     else:
                         found.append(raw)
             if not interrupted:
+                self._restless = max(0, self._restless - 1)
                 return found
+            if self.label != HOST:
+                seen.update((_codec.index_of(raw), raw) for raw in found if is_link(raw))
+                self._restless += 1
+                if attempt + 1 >= RESTLESS_TRIES or self._restless > RESTLESS_MAX:
+                    return [*seen.values(), *(raw for raw in found if not is_link(raw))]
         raise PipeworkError(
             f"The interfaces of {self.label} change faster than they can be read ({DUMP_TRIES} dumps were interrupted)."
         )
@@ -340,6 +354,10 @@ class Netns:
                 raise PipeworkError(f"A netlink message of {length} bytes came from the kernel.")
             yield kind, flags, sequence, data[at:at + length]
             at += (length + 3) & ~3
+
+
+def is_link(raw: bytes) -> bool:
+    return bool(struct.unpack_from("=H", raw, 4)[0] == RTM_NEWLINK)
 
 
 def _rtnetlink() -> socket.socket:

@@ -63,6 +63,8 @@ def run(job: Job, check: bool = False, step: Step | None = None) -> dict[str, t.
             plan = reconcile(picture.desired, picture.state)
         except PipeworkError as error:
             raise error if error.undone else PipeworkError(str(error), "Nothing was changed.") from None
+        except OSError as error:  # out of file descriptors or memory, say: what is there could not be known
+            raise PipeworkError(in_words(error), "Nothing was changed.") from error
         before, after = picture, simulate(picture.state, plan)
         if plan and not check:
             after = _change(job, plan, namespaces, step)
@@ -123,6 +125,11 @@ def _change(job: Job, plan: Plan, namespaces: Namespaces, step: Step | None) -> 
         raise PipeworkError(f"The kernel does not show what was set ({left}).", take_back(done, namespaces))
 
 
+def in_words(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    return f"The host could not be looked at: {where}{error.strerror or error}."
+
+
 @contextlib.contextmanager
 def lock() -> t.Iterator[None]:
     """One run at a time on a host."""
@@ -140,13 +147,19 @@ def lock() -> t.Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise PipeworkError(
-                        f"Another run has held {RUN_FOLDER}/lock for {LOCK_SECONDS} s.", "Nothing was changed."
-                    ) from None
+                    raise PipeworkError(_who_holds(handle), "Nothing was changed.") from None
                 time.sleep(0.02)
         yield
     finally:
         os.close(handle)
+
+
+def _who_holds(handle: int) -> str:
+    from . import _stopped  # which few runs need
+
+    pid = _stopped.holder(handle)
+    words = f"Another run has held {RUN_FOLDER}/lock for {LOCK_SECONDS} s"
+    return f"{words}: the process {pid}{_stopped.words(pid)}." if pid is not None else f"{words}."
 
 
 def require_privileges() -> None:
