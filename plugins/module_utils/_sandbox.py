@@ -30,7 +30,8 @@ import typing as t
 CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x02000000, 0x04000000, 0x08000000
 CLONE_NEWPID, CLONE_NEWNET = 0x20000000, 0x40000000
 CLONE_NEW_ANY = 0x7E020000
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
+MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
 MNT_DETACH = 2
 AT_FDCWD, AT_RECURSIVE = -100, 0x8000
 MOUNT_SETATTR = 442
@@ -43,7 +44,7 @@ FIRST_UID, NOBODY = 0x70000000, 65534
 SHOWN = ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr", "etc", "nix", "gnu")
 OWN = ("run", "tmp", "var/lib", "var/db", "var/cache", "var/log", "var/tmp")
 DEVICES = ("null", "zero", "full", "random", "urandom")
-ROOT, PROGRAM = "/run", "run/pipework/program"  # where the new root is made; the program's folder in it
+ROOT, PROGRAM = "/run", "/run/pipework/program"  # where the new root is made; the program's folder in it
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 LIMITS = {
     resource.RLIMIT_CORE: 0, resource.RLIMIT_FSIZE: 1 << 20, resource.RLIMIT_NOFILE: 64, resource.RLIMIT_AS: 256 << 20,
@@ -55,7 +56,8 @@ CANNOT = 126  # the exit status where the program was not started
 # System calls by machine: the number that the filter knows it by, and those that are refused. Many of them need rights
 # that the program has not; then this is a second wall. On other machines there is no filter, and the first one stands.
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-CLONE, SOCKET = {"x86_64": 56, "aarch64": 220}, {"x86_64": 41, "aarch64": 198}
+CLONE = {"x86_64": 56, "aarch64": 220}
+SOCKET = {"x86_64": (41, 53), "aarch64": (198, 199)}  # and socketpair
 CLONE3, X32 = 435, 0x40000000
 REFUSED = {
     "x86_64": {
@@ -140,16 +142,15 @@ def mounts_at(target: str) -> list[str]:
     return [path for path in paths if path == target or path.startswith(target + "/")]
 
 
-def settle(spec: dict[str, t.Any], uid: int) -> None:
+def settle(spec: dict[str, t.Any], program: str, uid: int) -> None:
     """A root of its own. A file that lies among the host's is mounted over the one that is there."""
     mount("none", "/", "none", MS_REC | MS_PRIVATE)
-    shown = {name: os.readlink(f"/{name}") if os.path.islink(f"/{name}") else "" for name in SHOWN if os.path.lexists(f"/{name}")}
-    program = os.path.realpath(spec["argv"][0])
+    shown = {each: os.readlink(f"/{each}") if os.path.islink(f"/{each}") else "" for each in SHOWN}
     mount("tmpfs", ROOT, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=4m,nr_inodes=1k")
     for name, link in shown.items():
         if link:
             os.symlink(link, f"{ROOT}/{name}")
-        else:
+        elif os.path.isdir(f"/{name}"):
             os.mkdir(f"{ROOT}/{name}")
             bind(f"/{name}", f"{ROOT}/{name}", recursive=True)
     for name in ("dev", "proc", "root", "home", "sys", "var", *OWN):
@@ -160,8 +161,8 @@ def settle(spec: dict[str, t.Any], uid: int) -> None:
         bind(f"/dev/{name}", f"{ROOT}/dev/{name}", flags=MS_NOEXEC)
     # By this path no profile of AppArmor knows it: such a profile would keep its hook from running, since with
     # no_new_privs a program cannot be given another one.
-    place(f"{ROOT}/{PROGRAM}/{os.path.basename(spec['argv'][0])}", "", 0o755)
-    bind(program, f"{ROOT}/{PROGRAM}/{os.path.basename(spec['argv'][0])}")
+    place(ROOT + path_of(program), "", 0o755)
+    bind(program, ROOT + path_of(program))
     mount("proc", f"{ROOT}/proc", "proc", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "subset=pid,hidepid=2")
     os.chdir(ROOT)
     call("pivot_root", b".", b".")
@@ -178,6 +179,11 @@ def settle(spec: dict[str, t.Any], uid: int) -> None:
             os.chown(folder, uid, uid)
     os.mkfifo(spec["said"], 0o600)
     os.chown(spec["said"], uid, uid)
+
+
+def path_of(program: str) -> str:
+    """Where the program lies in that root."""
+    return f"{PROGRAM}/{os.path.basename(program)}"
 
 
 def place(path: str, text: str, mode: int) -> None:
@@ -267,22 +273,24 @@ def instructions(machine: str) -> t.Iterator[tuple[int, int, int, int]]:
     yield BPF_JSET, 0, 1, CLONE_NEW_ANY
     yield refuse(errno.EPERM)
     yield BPF_RET, 0, 0, ALLOW
-    yield BPF_JEQ, 0, len(FAMILIES) + 2, SOCKET[machine]
-    yield BPF_LD, 0, 0, AT_ARGUMENT
-    for place_of, family in enumerate(FAMILIES):
-        yield BPF_JEQ, len(FAMILIES) - place_of, 0, family
-    yield refuse(errno.EAFNOSUPPORT)
+    for number in SOCKET[machine]:
+        yield BPF_JEQ, 0, len(FAMILIES) + 3, number
+        yield BPF_LD, 0, 0, AT_ARGUMENT
+        for left, family in zip(range(len(FAMILIES), 0, -1), FAMILIES):
+            yield BPF_JEQ, left, 0, family
+        yield refuse(errno.EAFNOSUPPORT)
+        yield BPF_RET, 0, 0, ALLOW
     yield BPF_RET, 0, 0, ALLOW
 
 
-def become(argv: list[str], uid: int) -> None:
+def become(path: str, argv: list[str], uid: int) -> None:
     """The program."""
     try:
         os.dup2(os.open(os.devnull, os.O_RDWR), 0)
         os.dup2(2, 1)
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))
         restrict(uid)
-        os.execve(f"/{PROGRAM}/{os.path.basename(argv[0])}", argv, ENVIRONMENT)
+        os.execve(path, argv, ENVIRONMENT)
     except OSError as error:
         os.write(2, f"{argv[0]}: {error.strerror or error}\n".encode())
     finally:
@@ -294,11 +302,12 @@ def become(argv: list[str], uid: int) -> None:
 def lead(spec: dict[str, t.Any], uid: int) -> int:
     """The first process of a PID namespace: all others there end with it."""
     end_with_parent()
-    settle(spec, uid)
+    program = os.path.realpath(spec["argv"][0])
+    settle(spec, program, uid)
     fifo = os.open(spec["said"], os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
-        become(spec["argv"], uid)
+        become(path_of(program), spec["argv"], uid)
     ended, data = os.pidfd_open(pid), b""
     while len(data) < SAID_MAX:
         ready = select.select([fifo, ended], [], [])[0]
