@@ -51,6 +51,7 @@ class Namespaces:
         self._home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         self._open: dict[str, Netns] = {}
         self._labels: dict[tuple[int, int], str] = {}
+        self.check = False  # whether a run only says what it would do, and so makes nothing
         self.checks: list[t.Callable[[], None]] = []  # that what was opened is still in use; raise PipeworkError
         self.add(HOST, os.dup(self._home))
 

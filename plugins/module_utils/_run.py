@@ -56,6 +56,7 @@ def run(job: Job, check: bool = False, step: Step | None = None) -> dict[str, t.
     """Does a job, or in check mode says what it would do. ``step`` is called before each operation (see _apply)."""
     require_privileges()
     with lock(), contextlib.closing(Namespaces()) as namespaces:
+        namespaces.check = check
         try:
             job.open(namespaces)
             picture = job.picture(namespaces)
