@@ -35,7 +35,7 @@ def observe(
     devices = {label: namespaces[label].devices() for label in namespaces}
     secret = b""
     if lending or any(holds_nic(device.alias or "") for each in devices.values() for device in each.values()):
-        secret = _secret(make=lending)
+        secret = _secret(make=lending and not namespaces.check)
         devices = {label: dict(_believed(each, secret)) for label, each in devices.items()}
     facts = Facts(devices=devices, host_seed=_host_seed(), secret=secret)
     for label in namespaces:
