@@ -77,6 +77,7 @@ def run(job: Job, check: bool = False, step: Step | None = None) -> dict[str, t.
 
 def _change(job: Job, plan: Plan, namespaces: Namespaces, step: Step | None) -> State:
     """Applies a plan and reads the kernel again, which must then want nothing more; returns the state that it is in."""
+    from . import _marks
     from ._apply import apply, take_back  # which a run that changes nothing does not need
 
     done: Plan = []
@@ -92,6 +93,7 @@ def _change(job: Job, plan: Plan, namespaces: Namespaces, step: Step | None) -> 
                     for still_there in namespaces.checks:
                         still_there()
                     job.finish(plan, namespaces, picture.state)
+                    _marks.end(done, namespaces)
                     return picture.state
         except Exception as error:
             if done:
