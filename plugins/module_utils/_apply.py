@@ -10,7 +10,7 @@ import errno
 import itertools
 import typing as t
 
-from . import _codec
+from . import _codec, _marks
 from ._beside import BESIDE, NEVER_IMPLIED
 from ._detours import second_try
 from ._errors import PipeworkError
@@ -51,6 +51,7 @@ def apply(plan: Plan, namespaces: Namespaces, step: Step | None = None) -> None:
     """
     done: Plan = []
     try:
+        _marks.begin(plan, namespaces)
         for batch in _batches(plan, alone=step is not None):
             if step is not None:
                 step(batch[0])
@@ -144,6 +145,7 @@ def _move_radio(operation: Operation, namespaces: Namespaces, done: Plan) -> Non
     except KernelError as error:
         raise OperationFailed(operation, error) from None
     done.append(operation)
+    _marks.done(operation, namespaces)
 
 
 def _encoder(sort: tuple[str, str]) -> t.Callable[[t.Any, t.Any, Namespaces], list[Request]]:
@@ -188,6 +190,7 @@ def _request(
                 done.append(operation)  # a part of it was done
             if wrong is None:
                 done.append(operation)
+                _marks.done(operation, namespaces)
             else:
                 failures.append(OperationFailed(operation, wrong))
     if failures:

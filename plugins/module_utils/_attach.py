@@ -208,6 +208,8 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
         also = wish.desired.get(wanted.key)
         if isinstance(wanted, Link) and isinstance(also, Link):
             wanted = wanted.over(also)  # one attachment may want more of a bridge than another
+        if isinstance(wanted, Link):
+            wanted = _by_right(wanted, site.link)
         wish.want(wanted, own=not shared)
         if isinstance(wanted, (Port, OvsPort)):
             wish.bridges.add(str(wanted.bridge))
@@ -233,6 +235,15 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
 
         wish.want_all(_bandwidth.of_attachment(item, label, scene.state, wish.desired))
     check_ipv6(item, label, scene)
+
+
+def _by_right(wanted: Link, have: Link | None) -> Link:
+    """With its own name and its mark again, where the container took them away."""
+    if have is None or wanted.key != have.key or wanted.must_replace(have):
+        return wanted
+    return dataclasses.replace(
+        wanted, renamed=None if have.renamed is None else "", marked=None if have.marked is None else True,
+    )
 
 
 def _is_ours(link: Link | None, label: str) -> bool:
@@ -265,6 +276,11 @@ def _absent(target: Target, scene: Scene, wish: Wish) -> None:
     if target.label is None:
         _absent_remains(item.runtime, target.name or str(item.container), item, scene, wish)
     have = scene.link(str(target.label), item.interface)
+    if (target.label, item.interface) in scene.facts.refused:
+        raise item.refuse(f"interface: {scene.facts.refused[str(target.label), item.interface]}")
+    for name, device in scene.facts.devices.get(target.label or HOST, {}).items() if target.label else ():
+        if name != item.interface and target.label != HOST and (device.owner or "").split("|")[0] == target.owner:
+            _remove(str(target.label), name, scene, wish)  # the container has put another one in its place
     if target.label is None or have is None:
         wish.vacated.update(_nic_vlan.ours(scene))  # the container may have died
     elif _is_ours(have, target.label) and (not item.far or have.type in PAIR_TYPES):

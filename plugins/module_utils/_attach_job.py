@@ -64,6 +64,7 @@ class AttachJob:
         self.targets: list[Target] = []
         self.facts: Facts | None = None  # of the last picture
         self.warnings: list[str] = []
+        self.renamed: list[str] = []  # of the first picture
         self.known: _lease_folders.Known = {}
         self.asked: set[str] = set()  # runtimes of which all running containers are known
         self.others: dict[str, tuple[str, t.Any]] = {}  # runtimes and holders of containers that no item is about
@@ -113,8 +114,8 @@ class AttachJob:
         on_host = any(item.runtime == "host" for item in self.items)
         vlans = any(item.vlans is not None for item in self.items if item.state == "present")
         look = functools.partial(
-            observe, namespaces, routes_of_host=lending or on_host, lending=lending, vlans=vlans,
-            rules=self._ruled(namespaces),
+            observe, namespaces, routes_of_host=lending or on_host, vlans=vlans, rules=self._ruled(namespaces),
+            by_right=True,
         )
         facts = look()
         concerned = None if self.purge else {(str(each.label), each.item.interface) for each in self.targets}
@@ -161,7 +162,8 @@ class AttachJob:
         spare, self.warnings = _uppers.unused(_nic_vlan.vacant(wish, facts, state), namespaces)
         for device in spare:
             wish.want(Absent(link_key(HOST, device.name)), own=False)
-        self.warnings += [*told, *_defaults.unused(_defaults.listed(self.targets), state)]
+        self.renamed += facts.renamed if not self.renamed else []
+        self.warnings += [*self.renamed, *facts.refused.values(), *told, *_defaults.unused(_defaults.listed(self.targets), state)]
         _claims.claim(self.targets, facts, state, wish.desired)
         return Picture(state, wish.desired, wish.own)
 

@@ -61,7 +61,7 @@ class BridgeJob:
             moving = [bridge for bridge in self.bridges if bridge.move_addresses and bridge.state == "present"]
             to = {port.name: bridge.name for bridge in moving for port in bridge.ports or ()}
             self._overtaken = overtaken(ranked(facts.rules.get(HOST, ())), to)
-        self.warnings += self._overtaken
+        self.warnings += [*self._overtaken, *facts.refused.values()]
         for bridge in self.bridges:
             for port in bridge.ports or () if bridge.move_addresses and bridge.state == "present" else ():
                 device = facts.host.get(port.name)

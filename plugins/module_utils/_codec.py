@@ -15,7 +15,7 @@ from ._codec_kinds import DECODERS, settings_attrs
 from ._errors import PipeworkError
 from ._model import GROUP, GROUP_DELETE, Address, Device
 from ._normalize import family
-from ._wire import attributes, decode_options
+from ._wire import attributes, decode_options, hardware
 
 try:
     # This part came with 0.7; the version number cannot be relied on.
@@ -136,7 +136,7 @@ def decode_device(raw: bytes) -> Device:
         parent_netnsid=attrs("IFLA_LINK_NETNSID"), alias=_text(attrs("IFLA_IFALIAS")), group=attrs("IFLA_GROUP") or 0,
         settings=settings, infiniband=infiniband, ethernet=message["ifi_type"] == ARPHRD_ETHER,
         running=bool(message["flags"] & IFF_RUNNING), carrier=bool(message["flags"] & IFF_LOWER_UP),
-        port=decode_options(slim) if attrs("IFLA_MASTER") else None,
+        port=decode_options(slim) if attrs("IFLA_MASTER") else None, **hardware(raw),
     )
 
 

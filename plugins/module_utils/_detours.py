@@ -83,6 +83,7 @@ DETOURS: dict[tuple[tuple[str, str], int | None], Detour] = {
     (("link", "create"), errno.EEXIST): _under_another_name,
     (("port", "update"), errno.EBUSY): _while_down,
     (("link", "update"), errno.EBUSY): _while_down,
+    (("renamed", "update"), errno.EBUSY): _while_down,
     (("phys", "update"), errno.EBUSY): _while_down,
     (("nic", "update"), errno.EBUSY): _while_down,
     (("address", "create"), errno.EACCES): _with_ipv6,

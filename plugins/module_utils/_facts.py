@@ -56,7 +56,8 @@ class Facts:
     keeps: list[Keep] = dataclasses.field(default_factory=list)  # the clients that stay
     blocks: list[KernelObject] = dataclasses.field(default_factory=list)  # of ours, in containers' resolv.conf
     unlisted: list[KernelObject] = dataclasses.field(default_factory=list)  # leases of IPv6, link-local addresses
-    secret: bytes = b""  # what seals the aliases of lent NICs; in ``devices`` there are none without that seal
+    refused: dict[End, str] = dataclasses.field(default_factory=dict)  # whose words are not believed, and why
+    renamed: list[str] = dataclasses.field(default_factory=list)  # words about interfaces with a container's names
     rules: dict[str, list[Rule]] = dataclasses.field(default_factory=dict)  # where they may matter
 
     switch: Switch | None = None  # what Open vSwitch has; None: not asked, or it gave no answer
@@ -178,7 +179,8 @@ class Facts:
         return Link(
             label, device.name, type=kind, mac=None if follows else device.mac, mtu=device.mtu, up=device.up,
             owner=owner, parent=parent, settings=device.settings, peer=end.name if end else None,
-            peer_mac=across.mac if across else None, nic=nic,
+            peer_mac=across.mac if across else None, nic=nic, renamed=device.found_as,
+            marked=False if device.unmarked and label != HOST else None,
         )
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import hmac
 import typing as t
 
 from ._normalize import family
@@ -63,6 +62,10 @@ class Device:
     running: bool = False  # its operational state is up, or unknown as of those that have none
     carrier: bool = False  # up, and with a carrier, also while it is not operational yet
     port: dict[str, bool] | None = None  # of a port of a bridge: its options
+    perm: str | None = None  # hardware: the address that it was made with,
+    bus: str | None = None  # and its name on its bus
+    found_as: str | None = None  # the name that a container gave it, where it is known as another
+    unmarked: bool = False  # ours, although the mark that was on it is not there any more
 
     @property
     def owner(self) -> str | None:
@@ -95,6 +98,8 @@ class Link(KernelObject):
     peer: str | None = None  # veth: the name of the host end
     peer_mac: str | None = None  # and its address
     nic: Nic | None = None  # phys, and nic that is not quite home: what to restore
+    renamed: str | None = None  # the name that the container gave it; wanted: "", to have its own again
+    marked: bool | None = None  # False: the container took our mark off
 
     @property
     def name(self) -> str:
@@ -102,6 +107,8 @@ class Link(KernelObject):
 
     @property
     def order_kind(self) -> str:
+        if self.renamed == "":
+            return "renamed"
         if self.type == "veth" and self.ns == HOST and self.peer is None:
             return "stray"  # a host end whose container is not looked at, or gone
         if self.type is None and self.ns == HOST:
@@ -332,7 +339,7 @@ class Nic:
     """What a NIC was on the host, kept in its alias while it is in a container, so that it can come back as it was.
 
     A container with the right to do so can write that alias, and must not decide which name and addresses the host
-    gets: the alias is sealed with a secret that only the host's root knows.
+    gets: _seals says when it is believed.
     """
 
     name: str
@@ -344,42 +351,24 @@ class Nic:
     vf: VirtualFunction | None = None  # of which card it is one, and what that card said about it
     wireless: bool = False
 
-    def pack(self, owner: str, secret: bytes, kind: str | None = None) -> str:
-        """The alias that remembers both the owner and the NIC."""
+    def pack(self, owner: str) -> str:
+        """The text that remembers both the owner and the NIC."""
         state = ("up" if self.up else "down") + "~" * self.wireless + (self.vf.pack() if self.vf else "")
         listed = ",".join(self.addresses)
-        fields = "|".join([escaped(self.name), str(self.mtu), self.mac or "", state, listed, self.alias])
-        return f"{owner}|{_seal(owner, fields, secret, kind)}|{fields}"
+        return "|".join([owner, escaped(self.name), str(self.mtu), self.mac or "", state, listed, self.alias])
 
     @classmethod
-    def unpack(cls, alias: str) -> tuple[str, Nic] | None:
-        """Owner and NIC of an alias whose seal is known to be right, or None where it holds no NIC."""
-        if not holds_nic(alias):
+    def unpack(cls, text: str) -> tuple[str, Nic] | None:
+        """Owner and NIC of a text that is known to be ours, or None where it holds no NIC."""
+        fields = text.split("|", 6)
+        if not text.startswith(MARK) or len(fields) != 7 or not (fields[2].isascii() and fields[2].isdigit()):
             return None
-        owner, _tag, name, mtu, mac, state, addresses, rest = alias.split("|", 7)
+        owner, name, mtu, mac, state, addresses, rest = fields
         listed = tuple(address for address in addresses.split(",") if address)
         state, _slash, packed = state.partition("/")
         vf = VirtualFunction.unpack(packed) if packed else None
         up, wireless = state.startswith("up"), state.endswith("~")
         return owner, cls(unescaped(name), int(mtu), mac or None, up, listed, rest, vf, wireless)
-
-
-def holds_nic(alias: str) -> bool:
-    """Whether an alias has the form that Nic.pack gives it."""
-    fields = alias.split("|", 7)
-    return alias.startswith(MARK) and len(fields) == 8 and fields[3].isascii() and fields[3].isdigit()
-
-
-def sealed(alias: str, secret: bytes, kind: str | None = None) -> bool:
-    """Whether an alias that holds a NIC was written by this host, for an interface of this rtnetlink kind."""
-    owner, tag, fields = alias.split("|", 2)
-    return hmac.compare_digest(tag.encode("utf-8", "surrogateescape"), _seal(owner, fields, secret, kind).encode())
-
-
-def _seal(owner: str, fields: str, secret: bytes, kind: str | None) -> str:
-    # With the kind, since a container can copy its NIC's alias to a veth of its own, but cannot make hardware.
-    text = f"{kind or ''}|{owner}|{fields}".encode("utf-8", "surrogateescape")
-    return hmac.new(secret, text, hashlib.sha256).hexdigest()[:16]
 
 
 class Mark:

@@ -24,6 +24,7 @@ from ._vf_record import VirtualFunction
 
 CLONE_NEWNET = 0x40000000
 LOOPBACK = 1  # the index of lo, in each namespace
+SO_NETNS_COOKIE = 71
 SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK = 270, 10, 11
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLM_F_DUMP_INTR, NLM_F_CAPPED, NLM_F_ACK_TLVS = 0x10, 0x100, 0x200
@@ -129,6 +130,8 @@ class Netns:
         self._indexes: dict[str, int] = {}
         self._restless = 0  # dumps that were interrupted
         self._socket = namespaces.inside(fd, _rtnetlink) if label != HOST else _rtnetlink()
+        self.inode = os.fstat(fd).st_ino
+        self.ident = _ident(self._socket, self.inode)
 
     # -- asking
 
@@ -227,6 +230,10 @@ class Netns:
     def forget(self, name: str) -> None:
         """An interface of this name may have another index now."""
         self._indexes.pop(name, None)
+
+    def name_it(self, name: str, index: int) -> None:
+        """From now on an interface is meant by a name that it does not have, but shall get."""
+        self._indexes[name] = index
 
     # -- telling
 
@@ -368,6 +375,14 @@ def _rtnetlink() -> socket.socket:
     for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK):
         sock.setsockopt(SOL_NETLINK, option, 1)
     return sock
+
+
+def _ident(sock: socket.socket, inode: int) -> str:
+    """What tells a namespace from all others since the host started; before kernel 5.14, from all that there are."""
+    try:
+        return str(struct.unpack("=Q", sock.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8))[0])
+    except OSError:
+        return f"inode{inode}"
 
 
 def error_of(raw: bytes, flags: int) -> KernelError | None:

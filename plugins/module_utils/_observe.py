@@ -3,41 +3,42 @@
 """Reads all open namespaces: one dump of each sort in each."""
 from __future__ import annotations
 
-import dataclasses
 import os
 import typing as t
 
-from . import _dhcp6_grant, _dhcp_lease
+from . import _dhcp6_grant, _dhcp_lease, _marks
 from . import _lease_files as files
 from ._attachment import Attachment
+from ._believed import Kept, believe, rename
 from ._dhcp6_lease import Lease6
 from ._dhcp_lease import Lease
 from ._errors import PipeworkError
 from ._facts import End, Facts
-from ._model import HOST, UNFINISHED, Device, holds_nic, pair_end, sealed
+from ._model import HOST, UNFINISHED, Device, pair_end
 from ._netlink import Namespaces
 from ._source_routing import is_marked
 from ._sysctls import Sysctl, path_of
 
-SECRET = "/run/pipework/secret"
 
 
 def observe(
-    namespaces: Namespaces, routes_of_host: bool = False, lending: bool = False, vlans: bool = False,
-    rules: t.Collection[str] = (),
+    namespaces: Namespaces, routes_of_host: bool = False, vlans: bool = False, rules: t.Collection[str] = (),
+    by_right: bool = False,
 ) -> Facts:
     """What the kernel shows. The host's own routes may be many, and matter only where a NIC or a bridge goes.
 
-    ``lending``: a NIC may be about to move into a container, so that the secret is needed. ``vlans``: a bridge may be
-    about to filter them; where one does so already, they are read anyway. ``rules``: the namespaces where rules of
-    policy routing matter, which they also do where routes of ours stand in tables of their own.
+    ``vlans``: a bridge may be about to filter them; where one does so already, they are read anyway. ``rules``: the
+    namespaces where rules of policy routing matter, which they also do where routes of ours stand in tables of their
+    own. ``by_right``: what a container has renamed is known by the name that we gave it.
     """
-    devices = {label: namespaces[label].devices() for label in namespaces}
-    secret = b""
-    if lending or any(holds_nic(device.alias or "") for each in devices.values() for device in each.values()):
-        secret = _secret(make=lending and not namespaces.check)
-        devices = {label: dict(_believed(each, secret)) for label, each in devices.items()}
-    facts = Facts(devices=devices, host_seed=_host_seed(), secret=secret)
+    facts = Facts(devices={label: namespaces[label].devices() for label in namespaces}, host_seed=_host_seed())
+    for label in namespaces:
+        facts.nsids[label] = namespaces[HOST].nsid(namespaces[label])
+    kept = Kept(_marks.records(), _marks.journal(), _marks.secret())
+    believe(facts, kept, {label: namespaces[label].ident for label in namespaces})
+    for label, name, device in rename(facts) if by_right else ():
+        namespaces[label].name_it(name, device.index)
+        facts.renamed.append(f"{name} in {label} had been renamed to {device.name} there.")
     for label in namespaces:
         names = {device.index: device.name for device in facts.devices[label].values()}
         facts.addresses[label] = namespaces[label].addresses(names) if names else []
@@ -45,7 +46,6 @@ def observe(
             facts.routes[label] = namespaces[label].routes(names)
         if label in rules or any(is_marked(route) for route in facts.routes.get(label, ())):
             facts.rules[label] = namespaces[label].rules()
-        facts.nsids[label] = namespaces[HOST].nsid(namespaces[label])
     facts.pairs = _pairs(namespaces, facts.devices)
     if vlans or any((device.settings or {}).get("vlan_filtering") for device in facts.host.values()):
         facts.vlans = namespaces[HOST].vlans()
@@ -103,40 +103,14 @@ def observe_autoconf(namespaces: Namespaces, facts: Facts, places: t.Iterable[tu
 def observe_sysctls(namespaces: Namespaces, facts: Facts, label: str, device: str, names: t.Sequence[str]) -> None:
     """Adds to the facts the named parameters of an interface. PipeworkError for one that the kernel does not have."""
     there = device in facts.devices[label]
+    real = facts.devices[label][device].found_as or device if there else "lo"
     # The loopback has all that others have, and is everywhere.
-    found = namespaces[label].read_sysctls([path_of(name, device if there else "lo") for name in names])
+    found = namespaces[label].read_sysctls([path_of(name, real) for name in names])
     for name, value in zip(names, found):
         if value is None:
             raise PipeworkError(f"sysctls: this host's kernel has no {name}.")
         if there:
             facts.sysctls.append(Sysctl(label, device, name, value))
-
-
-def _believed(devices: dict[str, Device], secret: bytes) -> t.Iterator[tuple[str, Device]]:
-    """An alias that says what a NIC was is forgotten where this host did not write it."""
-    for name, device in devices.items():
-        forged = holds_nic(device.alias or "") and not (secret and sealed(str(device.alias), secret, device.type))
-        yield name, dataclasses.replace(device, alias=None) if forged else device
-
-
-def _secret(make: bool) -> bytes:
-    """32 random bytes that last until the host starts again, as namespaces do."""
-    try:
-        with open(SECRET, "rb") as handle:
-            return handle.read()
-    except FileNotFoundError:
-        if not make:
-            return b""
-    except OSError as error:
-        raise PipeworkError(f"{SECRET} cannot be read: {error.strerror}.") from None
-    try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-        with open(os.open(SECRET + ".new", flags, 0o600), "wb") as new:
-            new.write(os.urandom(32))
-        os.rename(SECRET + ".new", SECRET)
-        return _secret(make=False)
-    except OSError as error:
-        raise PipeworkError(f"{SECRET} cannot be made: {error.strerror}.") from None
 
 
 def _host_seed() -> str:

@@ -187,6 +187,7 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("stray", "create"),
     ("phys", "create"),
     ("nic", "create"),
+    ("renamed", "update"),  # before what is found by its name
     ("vf", "update"),  # while it is down
     ("sysctl", "create"),  # before the link is up and has addresses
     ("sysctl", "update"),

@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from . import _codec, _codec_fdb, _codec_port, _codec_route, _codec_rule, _codec_vf
+from . import _codec, _codec_fdb, _codec_port, _codec_route, _codec_rule, _codec_vf, _marks
 from ._fdb import FdbEntry
 from ._model import GROUP, HOST, UNFINISHED, Address, Link, Nic, Port, Route, end_key
 from ._moved_address import MovedAddress
@@ -64,7 +64,12 @@ def _update_link(before: Link, after: Link, namespaces: Namespaces) -> list[Requ
         requests.append(_codec.set_link_settings(index, str(after.type), _for_kernel(new, namespaces) or {}))
     fields = [field for field in ("mac", "mtu", "up") if getattr(after, field) != getattr(before, field)]
     change: dict[str, t.Any] = {field: getattr(after, field) for field in fields}
+    real = before.renamed or before.ifname
+    if (before.renamed or "") != (after.renamed or ""):
+        change["name"] = after.renamed or after.ifname
     change.update(_mark(before.owner, after.owner))
+    if change.get("alias") or (after.marked and not before.marked):
+        change["alias"] = _marks.mark(after, namespaces, real) if after.ns != HOST else after.owner
     if change:
         requests.append(_codec.set_link(index, **change))
     return [(after.ns, request) for request in requests]
@@ -93,7 +98,7 @@ def _lend_nic(_before: None, link: Link, namespaces: Namespaces) -> list[Request
     namespaces[HOST].forget(name)
     namespaces[link.ns].forget(link.ifname)
     return [(HOST, _codec.set_link(
-        index, netns=namespaces[link.ns].fd, name=link.ifname, alias=link.owner, mac=link.mac, mtu=link.mtu,
+        index, netns=namespaces[link.ns].fd, name=link.ifname, alias=_marks.lend(link, namespaces), mac=link.mac, mtu=link.mtu,
     ))]
 
 
@@ -104,10 +109,11 @@ def _return_nic(link: Link, _after: None, namespaces: Namespaces) -> list[Reques
     netns.forget(link.ifname)
     namespaces[HOST].forget(nic.name)
     home = None if link.ns == HOST else namespaces[HOST].fd
+    alias = _marks.mark(link, namespaces, link.ifname)  # the container's words stay there
     return [
         (link.ns, _codec.set_link(index, up=False)),
         (link.ns, _codec.set_link(
-            index, netns=home, name=nic.name, mac=nic.mac, mtu=nic.mtu, group=0,
+            index, netns=home, name=nic.name, mac=nic.mac, mtu=nic.mtu, group=0, alias=alias,
         )),
     ]
 
@@ -143,6 +149,8 @@ def _set_port(before: Port | None, after: Port, namespaces: Namespaces) -> list[
     old = before or Port(after.ns, after.guest, local_interface=after.local_interface)
     index = host.index(str(old.local_interface))
     change = _mark(old.owner, after.owner)
+    if change.get("alias"):
+        change["alias"] = _marks.alias_of(after.owner, str(old.local_interface), namespaces)
     change.update({f: getattr(after, f) for f in ("mtu", "up") if getattr(after, f) != getattr(old, f)})
     joins = (after.bridge or "") != (old.bridge or "")
     if joins:
@@ -240,6 +248,7 @@ REQUESTS: dict[tuple[str, str], t.Callable[[t.Any, t.Any, Namespaces], list[Requ
     ("vxlan", "create"): create_link, ("vxlan", "update"): _update_link,
     ("fdb", "create"): _create_fdb, ("fdb", "delete"): _delete_fdb,
     ("bridge", "create"): create_link, ("bridge", "update"): _update_link, ("bridge", "delete"): _delete_bridge,
+    ("renamed", "update"): _update_link,
     ("phys", "create"): _lend_nic, ("phys", "update"): _update_link, ("phys", "delete"): _return_nic,
     ("nic", "create"): _leave_alone, ("nic", "update"): _update_link, ("nic", "delete"): _leave_alone,
     ("vf", "update"): _set_vf,

@@ -101,6 +101,7 @@ def opened(find: t.Callable[[Namespaces], None]) -> t.Iterator[Namespaces]:
 
 def _change(job: Job, plan: Plan, namespaces: Namespaces, step: Step | None) -> State:
     """Applies a plan and reads the kernel again, which must then want nothing more; returns the state that it is in."""
+    from . import _marks
     from ._apply import apply, take_back  # which a run that changes nothing does not need
 
     done: Plan = []
@@ -116,6 +117,7 @@ def _change(job: Job, plan: Plan, namespaces: Namespaces, step: Step | None) -> 
                     for still_there in namespaces.checks:
                         still_there()
                     job.finish(plan, namespaces, picture.state)
+                    _marks.end(done, namespaces)
                     return picture.state
         except Exception as error:
             if done:

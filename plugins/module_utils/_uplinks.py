@@ -20,6 +20,7 @@ from ._moved_address import MovedAddress
 from ._moved_rule import moved, ranked
 from ._ovs_rows import OvsPort, port_row_key
 from ._plan import Absent, KernelObject, State
+from ._seals import SEAL
 from ._uplink_rules import back, marks_of
 from ._vf_record import escaped, unescaped
 
@@ -232,7 +233,7 @@ def _joins(
         marks = tuple(dict.fromkeys([*record.rules, *rules]))
         record = dataclasses.replace(record, addresses=record.addresses + new, rules=marks)
         owner = record.pack()
-        if len(owner.encode("utf-8", "surrogateescape")) > ALIAS_MAX:
+        if len(owner.encode("utf-8", "surrogateescape")) + SEAL > ALIAS_MAX:
             also = f" and rules of policy routing ({len(record.rules)})" if record.rules else ""
             raise bridge.refuse(
                 f"ports: {name} has more addresses ({len(record.addresses)}){also}, or a longer alias, than can be "

@@ -68,6 +68,21 @@ def open_other_ends(halves: t.Sequence[tuple[str, Device]], namespaces: Namespac
     return opened
 
 
+def alive() -> set[int]:
+    """The inode numbers of the network namespaces that a process is in, or that are mounted somewhere."""
+    found: set[int] = set()
+    mounts: set[int] = set()
+    for process in ["self", *(name for name in os.listdir("/proc") if name.isdigit())]:
+        with contextlib.suppress(OSError):
+            found.add(os.stat(f"/proc/{process}/ns/net").st_ino)
+        with contextlib.suppress(OSError):
+            inode = os.stat(f"/proc/{process}/ns/mnt").st_ino
+            if inode not in mounts:
+                mounts.add(inode)
+                found.update(number for number, _path in _mounted(process))
+    return found
+
+
 def _label(path: str) -> str:
     """How operations name such a namespace, as its runtime would."""
     process = path.split("/")[2]

@@ -13,6 +13,7 @@ from . import _vlans
 RTM_GETVLAN = 114
 REQUEST, DUMP = 1, 0x300
 AF_BRIDGE = 7
+IFLA_PERM_ADDRESS, IFLA_PARENT_DEV_NAME = 54, 56
 IFLA_LINK, IFLA_LINK_NETNSID = 5, 37
 IFLA_LINKINFO, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 18, 4, 5
 BRIDGE_VLANDB_ENTRY, BRIDGE_VLANDB_ENTRY_INFO, BRIDGE_VLANDB_ENTRY_RANGE = 1, 1, 2
@@ -36,6 +37,17 @@ def below(link: bytes) -> tuple[int | None, int | None]:
     found = {kind: struct.unpack_from("=i", link, at)[0] for kind, at, _end in attributes(link, 32, len(link))
              if kind in (IFLA_LINK, IFLA_LINK_NETNSID)}
     return found.get(IFLA_LINK), found.get(IFLA_LINK_NETNSID)
+
+
+def hardware(link: bytes) -> dict[str, str]:
+    """The address that a NIC was made with and its name on its bus, of a message about it; nothing of what has none."""
+    found = {}
+    for kind, at, end in attributes(link, 32, len(link)):
+        if kind == IFLA_PERM_ADDRESS:
+            found["perm"] = link[at:end].hex(":")
+        elif kind == IFLA_PARENT_DEV_NAME:
+            found["bus"] = link[at:end].rstrip(b"\0").decode("utf-8", "surrogateescape")
+    return found
 
 
 def decode_options(link: bytes) -> dict[str, bool] | None:

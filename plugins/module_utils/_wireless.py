@@ -9,7 +9,7 @@ import socket
 import struct
 import typing as t
 
-from . import _codec
+from . import _codec, _marks
 from . import _codec_nl80211 as nl80211
 from ._model import HOST, Link, Nic
 from ._netlink import KernelError, Namespaces, Netns, error_of
@@ -91,7 +91,7 @@ def lend(link: Link, namespaces: Namespaces) -> None:
     host, there = namespaces[HOST], namespaces[link.ns]
     index = host.index(nic.name)
     wiphy = _wiphy(host, index)
-    _send(host, _codec.set_link(index, alias=link.owner))
+    _send(host, _codec.set_link(index, alias=_marks.lend(link, namespaces)))
     try:
         _move(wiphy, host, there)
     except KernelError:
@@ -117,7 +117,7 @@ def bring_home(link: Link, namespaces: Namespaces) -> None:
     index = there.index(link.ifname)
     wiphy = _wiphy(there, index)
     _send(there, _codec.set_link(index, up=False))
-    _send(there, _codec.set_link(index, mac=nic.mac, mtu=nic.mtu, group=0))
+    _send(there, _codec.set_link(index, mac=nic.mac, mtu=nic.mtu, group=0, alias=_marks.mark(link, namespaces, link.ifname)))
     _move(wiphy, there, host)
     there.forget(link.ifname)
     host.forget(nic.name)

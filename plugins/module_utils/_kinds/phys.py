@@ -15,6 +15,7 @@ from .._facts import Facts, link_key, port_key
 from .._model import ALIAS_MAX, HOST, UPLINK, Address, Device, Link, Nic
 from .._normalize import broadcast
 from .._plan import Absent, KernelObject
+from .._seals import SEAL
 from .._vf_record import VirtualFunction
 from .._vfs import restored
 
@@ -50,7 +51,7 @@ def moved(
     yield Absent(link_key(HOST, device.name))
     yield Link(
         site.label, item.interface, type="phys", parent=nic.name, mac=item.mac_address, mtu=item.mtu, up=True,
-        owner=_packed(site, nic, device), nic=nic,
+        owner=_packed(site, nic), nic=nic,
     )
 
 
@@ -114,11 +115,11 @@ def _names_of(site: Site) -> list[tuple[int, str]]:
     return sorted((each.index, each.name) for each in site.facts.host.values() if each.index in site.facts.wireless)
 
 
-def _packed(site: Site, nic: Nic, device: Device) -> str:
-    alias = nic.pack(site.owner, site.facts.secret, device.type)
-    if len(alias.encode("utf-8", "surrogateescape")) > ALIAS_MAX:
+def _packed(site: Site, nic: Nic) -> str:
+    text = nic.pack(site.owner)
+    if len(text.encode("utf-8", "surrogateescape")) + SEAL > ALIAS_MAX:
         raise site.item.refuse(
             f"host_interface: {nic.name} has more addresses ({len(nic.addresses)}) than can be kept with it until it "
             "comes home; remove some of them first."
         )
-    return alias
+    return text

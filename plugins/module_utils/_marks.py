@@ -1,0 +1,248 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""What the host keeps under /run about marks that containers can reach: records, a journal of links, the secret.
+
+All of it lasts until the host starts again, as namespaces do; then every NIC is at home, without an alias. Where it was
+removed before, no mark in a container and no sealed alias is believed: they are named, and left alone.
+"""
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import typing as t
+
+from . import _uppers
+from ._errors import PipeworkError
+from ._model import GROUP, GROUP_DELETE, HOST, PAIR_TYPES, STAND_IN, UPLINK, Device, Link, Nic, Port, end_key
+from ._netlink import KernelError, Namespaces
+from ._normalize import hashed_name
+from ._plan import Operation, Plan
+from ._seals import INSIDE, LENT, NONCE, PORT, Place, Record, seal
+
+FOLDER = "/run/pipework/marks"
+JOURNAL = "/run/pipework/links"
+SECRET = "/run/pipework/secret"
+ELSEWHERE_MAX = 32  # records of namespaces that are not open, before it is looked whether those are still there
+JOURNAL_MAX = 20000
+DEVICES = "/sys/class/net"
+
+Entry = tuple[str, str, t.Optional[str]]  # namespace, name and kind of a link that is being made, or goes
+
+
+# -- files
+
+def _write(path: str, data: bytes) -> None:
+    try:
+        os.makedirs(FOLDER, mode=0o700, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+        with open(os.open(f"{path}.new", flags, 0o600), "wb") as handle:
+            handle.write(data)
+        os.rename(f"{path}.new", path)
+    except OSError as error:
+        raise PipeworkError(f"{path} cannot be written: {error.strerror}.") from None
+
+
+def _read(path: str) -> bytes | None:
+    try:
+        with open(path, "rb") as handle:
+            return handle.read()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise PipeworkError(f"{path} cannot be read: {error.strerror}.") from None
+
+
+def secret(make: bool = False) -> bytes:
+    """32 random bytes that last until the host starts again."""
+    found = _read(SECRET)
+    if found is None and make:
+        _write(SECRET, os.urandom(32))
+        found = _read(SECRET)
+    return found or b""
+
+
+def records() -> list[Record]:
+    """All of them. One that is not understood, as that of a newer version, is left alone."""
+    found = []
+    with contextlib.suppress(FileNotFoundError):
+        for name in sorted(os.listdir(FOLDER)):
+            raw = None if name.endswith(".new") else _read(f"{FOLDER}/{name}")
+            with contextlib.suppress(ValueError, TypeError, KeyError):
+                found.append(_unpacked(json.loads(raw or b"")))
+    return found
+
+
+def _unpacked(said: dict[str, t.Any]) -> Record:
+    home = Place(**said["home"]) if said["home"] else None
+    return Record(**{**said, "place": Place(**said["place"]), "home": home})
+
+
+def _path(record: Record) -> str:
+    return f"{FOLDER}/{record.nonce}" if record.nonce else f"{FOLDER}/{record.ns}-{record.place.index}"
+
+
+def _keep(record: Record) -> None:
+    _write(_path(record), json.dumps(dataclasses.asdict(record)).encode())
+
+
+def _drop(record: Record) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(_path(record))
+
+
+# -- marks that are written
+
+def _described(namespaces: Namespaces, label: str, name: str) -> Device:
+    device = namespaces[label].device(name)
+    if device is None:
+        raise PipeworkError(f"{label} has no interface {name} any more.")
+    if device.bus is None and label == HOST:  # kernels before 5.14 do not tell it
+        with contextlib.suppress(OSError):
+            bus = os.path.basename(os.readlink(f"{DEVICES}/{name}/device"))
+            device = dataclasses.replace(device, bus=bus)
+    return device
+
+
+def mark(link: Link, namespaces: Namespaces, real: str) -> str | None:
+    """Records an interface in a container as ours; returns the alias for it."""
+    netns = namespaces[link.ns]
+    if link.type == "phys":
+        return next((each.alias for each in records() if each.sort == LENT and each.text == link.owner), link.owner)
+    if link.owner and link.ns != HOST and link.type != "veth":  # the host's end of a bridge's veth says enough
+        device = _described(namespaces, link.ns, real)
+        _keep(Record(
+            INSIDE, link.owner, link.owner, netns.ident, netns.inode, link.ifname, device.type, Place.of(device),
+            perm=device.perm, bus=device.bus,
+        ))
+    return link.owner
+
+
+def lend(link: Link, namespaces: Namespaces) -> str:
+    """Records a NIC that is about to move into a container; returns the sealed alias for it."""
+    device = _described(namespaces, HOST, t.cast(Nic, link.nic).name)
+    netns, place = namespaces[link.ns], Place.of(device)
+    for each in records():  # what it was before is of no use any more
+        if each.nonce and each.is_of(device) and (each.hardware or place in (each.home, each.place)):
+            _drop(each)
+    record = Record(
+        LENT, str(link.owner), "", netns.ident, netns.inode, link.ifname, device.type, place, home=place,
+        perm=device.perm, bus=device.bus, nonce=os.urandom(NONCE // 2).hex(), settled=False,
+    )
+    record = dataclasses.replace(record, alias=seal(str(link.owner), record, secret(make=True)))
+    _keep(record)
+    return record.alias
+
+
+def port(owner: str, name: str, namespaces: Namespaces) -> str:
+    """Records what a NIC was before it became a port of a bridge; returns the sealed alias for it."""
+    device, host = _described(namespaces, HOST, name), namespaces[HOST]
+    record = Record(
+        PORT, owner, "", host.ident, host.inode, name, device.type, Place.of(device), perm=device.perm,
+        bus=device.bus, nonce=os.urandom(NONCE // 2).hex(),
+    )
+    record = dataclasses.replace(record, alias=seal(owner, record, secret(make=True)))
+    _keep(record)
+    return record.alias
+
+
+def done(operation: Operation, namespaces: Namespaces) -> None:
+    """What is to be kept when a NIC has moved, or is what it was again."""
+    link = operation.subject
+    if not isinstance(link, Link) or link.type not in ("phys", "nic") or operation.action == "delete":
+        return
+    if link.type == "phys" and operation.action == "create":
+        for each in records():
+            if each.sort == LENT and not each.settled and each.text == link.owner:
+                with contextlib.suppress(KernelError):
+                    device = namespaces[link.ns].device(link.ifname)
+                    if device is not None and each.is_of(device):
+                        _keep(dataclasses.replace(each, place=Place.of(device), settled=True))
+    elif link.type == "nic" and operation.action == "update" and link.nic is None:
+        device = namespaces[HOST].device(link.ifname)
+        for each in records():
+            if device is not None and each.sort == LENT and each.is_of(device) and each.home is not None and (
+                    each.hardware or (each.home.lower, each.home.across) == (
+                        device.parent_index, device.parent_netnsid)):
+                _drop(each)
+
+
+# -- links that are being made or go
+
+def journal() -> set[Entry]:
+    """Those that a run had to do with that is under way, or was killed."""
+    with contextlib.suppress(ValueError, TypeError):
+        return {(str(ns), str(name), kind) for ns, name, kind in json.loads(_read(JOURNAL) or b"[]")}
+    return set()
+
+
+def begin(plan: Plan, namespaces: Namespaces) -> None:
+    """A link group alone says nothing, since a container can set it: what is in one of ours has to be listed too."""
+    new = _entries(plan, namespaces)
+    if new:
+        _write(JOURNAL, json.dumps([*sorted(new, key=str), *sorted(journal() - new, key=str)][:JOURNAL_MAX]).encode())
+
+
+def _entries(plan: Plan, namespaces: Namespaces) -> set[Entry]:
+    idents = {label: namespaces[label].ident for label in namespaces}
+    return {(idents[ns], name, kind) for ns, name, kind in _touched(plan) if ns in idents}
+
+
+def _touched(plan: Plan) -> t.Iterator[tuple[str, str, str | None]]:
+    for operation in plan:
+        link = operation.subject
+        if isinstance(link, Port) and link.local_interface:
+            yield HOST, link.local_interface, "veth"
+        if not isinstance(link, Link) or link.type in ("phys", "nic", "internal", None):
+            continue
+        kind = "veth" if link.type in PAIR_TYPES else link.type
+        yield link.ns, link.ifname, kind
+        if link.ns != HOST:
+            yield link.ns, hashed_name(STAND_IN, link.ns, link.ifname), kind
+        if link.type in PAIR_TYPES and link.parent:
+            _link, ns, name = end_key(link.parent)
+            yield ns, name, kind
+        if link.type == "veth" and link.peer:
+            yield HOST, link.peer, kind
+
+
+def end(plan: Plan, namespaces: Namespaces) -> None:
+    """A run has done what it was to do: what it noted on the way, and what it removed, is forgotten."""
+    here = {namespaces[label].ident: label for label in namespaces}
+    listed = journal()
+    if listed:
+        others = listed - _entries(plan, namespaces)
+        rest = {each for each in others if each[0] not in here or _in_a_group(here[each[0]], each, namespaces)}
+        if rest:
+            _write(JOURNAL, json.dumps(sorted(rest, key=str)).encode())
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(JOURNAL)
+    changed = {operation.subject.ns for operation in plan if isinstance(operation.subject, (Link, Port))}
+    kept = records() if changed else []
+    devices: dict[str, list[Device]] = {}
+    for each in kept:
+        label = here.get(each.ns)
+        if each.sort == LENT or label is None or label not in changed:
+            continue
+        there = devices.setdefault(label, list(namespaces[label].devices().values()))
+        found = [device for device in there if each.is_at(device, each.ns)]
+        if not found or (each.sort == PORT and found[0].alias != each.alias):
+            _drop(each)
+    elsewhere = [each for each in kept if each.sort == INSIDE and each.ns not in here]
+    if len(elsewhere) > ELSEWHERE_MAX:
+        alive = _uppers.alive()
+        for each in elsewhere:
+            if each.inode not in alive:
+                _drop(each)
+
+
+def _in_a_group(label: str, entry: Entry, namespaces: Namespaces) -> bool:
+    device = namespaces[label].device(entry[1])
+    return device is not None and device.group in (GROUP, GROUP_DELETE)
+
+
+def alias_of(owner: str | None, name: str, namespaces: Namespaces) -> str:
+    """The alias for an interface of the host."""
+    return port(owner, name, namespaces) if owner and owner.startswith(UPLINK) else owner or ""
