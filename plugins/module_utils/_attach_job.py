@@ -149,6 +149,8 @@ class AttachJob:
         in_scope = (lambda name: scope is None or name in scope) if self.purge else None
         wish, state = compile_wish(self.targets, facts, in_scope)
         self._check_nics(facts, state, wish, namespaces)
+        _claims.refuse_the_hosts(self.targets, facts, state, wish.desired)
+        _claims.refuse_names_twice(self.targets, wish.desired)
         for gone in _spoof_checks.surplus(facts, state, wish.desired):
             wish.want(gone, own=False)
         wish_routing(self.targets, facts, state, wish)

@@ -57,7 +57,7 @@ def test_B19_one_mac_address_once_on_a_nic(wired: Host) -> None:
     assert f"the address of {NIC} itself" in refused(wired, "b", kind="macvlan", mac_address=nic)
 
 
-@pytest.mark.parametrize("upper", ["macvlan", "host", "vlan"])
+@pytest.mark.parametrize("upper", ["macvlan", "host", pytest.param("vlan", marks=pytest.mark.kernel)])
 def test_B19_a_nic_that_carries_others_does_not_move(wired: Host, upper: str) -> None:
     if upper == "macvlan":
         wired.attach("a", host_interface=NIC, kind="macvlan")
@@ -67,8 +67,7 @@ def test_B19_a_nic_that_carries_others_does_not_move(wired: Host, upper: str) ->
         wired.sh("ip", "link", "add", name, "link", NIC, "type", "macvlan", "mode", "bridge")
     else:
         name = f"{NIC}.7"
-        if not wired.ok("ip", "link", "add", name, "link", NIC, "type", "vlan", "id", "7"):
-            pytest.skip("this kernel has no VLANs: the same runs in the kernel lane")
+        wired.sh("ip", "link", "add", name, "link", NIC, "type", "vlan", "id", "7")
     assert name in refused(wired, "b", kind="phys")
 
 
@@ -85,3 +84,50 @@ def test_an_interface_changes_its_mode_in_place(wired: Host) -> None:
     wired.attach("b", host_interface=NIC, kind="macvlan", mode="private")
     assert wired.attach("a", host_interface=NIC, kind="macvlan", mode="vepa")["changed"]
     assert not wired.attach("a", host_interface=NIC, kind="macvlan", mode="vepa")["changed"]
+
+
+# the host's own addresses, and names on the host
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1/24", "2001:db8::1/64"])
+@pytest.mark.parametrize("owner", [NIC, "shim0"])
+def test_B19_the_hosts_own_address_on_the_nic_is_somebodys(wired: Host, owner: str, address: str) -> None:
+    """No probe reaches the NIC from a macvlan on it."""
+    if owner != NIC:
+        wired.batch(f"link add {owner} link {NIC} type macvlan mode bridge\nlink set {owner} up\n")
+    wired.sh("ip", "address", "add", address, "dev", owner)
+    said = refused(wired, "a", kind="macvlan", addresses=[address])
+    assert f"addresses: {address}: the host has that address on {owner}" in said
+    other = address.replace("1/", "2/")
+    assert wired.attach("a", host_interface=NIC, kind="macvlan", addresses=[other])["changed"]
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        [
+            {"container": "a", "host_interface": "br1", "local_interface": "eth76"},
+            {"container": "b", "kind": "veth", "peer": {"runtime": "host", "interface": "eth76"}},
+        ],
+        [
+            {"container": "a", "host_interface": "br1", "local_interface": "br2"},
+            {"container": "b", "host_interface": "br2"},
+        ],
+        [
+            {"container": "a", "host_interface": "br1", "local_interface": "br1"},
+        ],
+        [
+            {"container": "a", "host_interface": "br1", "local_interface": "same"},
+            {"container": "b", "host_interface": "br1", "local_interface": "same"},
+        ],
+    ],
+    ids=["peer on the host", "bridge", "its own bridge", "twice"],
+)
+def test_B19_a_name_on_the_host_is_of_one_interface(host: Host, items: list[dict[str, Any]]) -> None:
+    before = host.snapshot()
+    for check in (True, False):
+        params = {"runtime": "netns", "attachments": [{"runtime": "netns", **item} for item in items]}
+        said = refusal(functools.partial(host.run, check=check, **params)) or ""
+        assert "local_interface: " in said
+        assert "File exists" not in said
+    host.assert_as(before)
