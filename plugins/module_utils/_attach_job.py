@@ -16,6 +16,7 @@ from . import (
     _filter,
     _forwarding,
     _lease_folders,
+    _nic_users,
     _nic_vlan,
     _ovs,
     _resolver,
@@ -151,6 +152,9 @@ class AttachJob:
         scope = None if self.scope is None else {named(name, facts) for name in self.scope}
         in_scope = (lambda name: scope is None or name in scope) if self.purge else None
         wish, state = compile_wish(self.targets, facts, in_scope)
+        self._check_nics(facts, state, wish, namespaces)
+        _claims.refuse_the_hosts(self.targets, facts, state, wish.desired)
+        _claims.refuse_names_twice(self.targets, wish.desired)
         for gone in _spoof_checks.surplus(facts, state, wish.desired):
             wish.want(gone, own=False)
         wish_routing(self.targets, facts, state, wish)
@@ -166,6 +170,16 @@ class AttachJob:
         self.warnings += [*self.renamed, *facts.refused.values(), *told, *_defaults.unused(_defaults.listed(self.targets), state)]
         _claims.claim(self.targets, facts, state, wish.desired)
         return Picture(state, wish.desired, wish.own)
+
+    def _check_nics(self, facts: Facts, state: State, wish: Wish, namespaces: Namespaces) -> None:
+        """What comes to NICs goes with what stands there already, in all namespaces of the host."""
+        coming = _nic_users.newcomers(self.targets, state, wish.desired)
+        if coming:
+            standing = _nic_users.known(facts, state, wish.desired)
+            nics = {facts.host[new.nic].index: new.nic for new in coming if new.nic in facts.host}
+            for where, device in _uppers.standing(nics, _nic_users.UPPERS, namespaces):
+                standing.setdefault(nics[int(device.parent_index or 0)], []).append(_nic_users.elsewhere(where, device))
+            _nic_users.check(coming, standing, facts)
 
     def _observe_keep(self, namespaces: Namespaces, facts: Facts, target: Target) -> None:
         if target.item.dhcp_keep or target.item.link_local or files.is_kept(target.owner):

@@ -12,7 +12,7 @@ import dataclasses
 import typing as t
 
 from ._facts import Facts, link_key, port_key
-from ._model import HOST, PAIR_TYPES, Address, Link, Port, Route
+from ._model import HOST, ON_A_NIC, PAIR_TYPES, Address, Link, Port, Route
 from ._normalize import family
 from ._ovs_rows import OvsPort, port_row_key
 from ._plan import Absent, Desired, Key, State
@@ -53,6 +53,46 @@ def claim(targets: t.Iterable[Target], facts: Facts, state: State, desired: Desi
             spared = dict.fromkeys([*movers.get(_host(wanted), ()), *own])
             desired[key] = dataclasses.replace(wanted, claimed=tuple(spared))
     put_off_routes(desired)
+
+
+def refuse_the_hosts(targets: t.Iterable[Target], facts: Facts, state: State, desired: Desired) -> None:
+    """Refuses addresses of the host itself for what stands on the NIC that has them, which no probe can reach."""
+    for target in targets:
+        item, link = target.item, desired.get(link_key(str(target.label), target.item.interface))
+        if target.label == HOST or not isinstance(link, Link) or link.type not in ON_A_NIC:
+            continue
+        own = _addresses_on(str(link.parent), facts)
+        for each in item.addresses or ():
+            wanted = Address(str(target.label), item.interface, each)
+            if _host(wanted) in own and wanted.key not in state:
+                raise item.refuse(
+                    f"addresses: {each}: the host has that address on {own[_host(wanted)]} itself; choose another one."
+                )
+
+
+def _addresses_on(nic: str, facts: Facts) -> dict[str, str]:
+    """The host's addresses on a NIC and on its own interfaces that stand there, with their names."""
+    index = facts.host[nic].index if nic in facts.host else None
+    names = {nic, *(
+        each.name for each in facts.host.values()
+        if each.type in ON_A_NIC and (each.parent_index, each.parent_netnsid) == (index, None)
+    )}
+    return {_host(each): each.device for each in facts.addresses.get(HOST, ()) if each.device in names}
+
+
+def refuse_names_twice(targets: t.Iterable[Target], desired: Desired) -> None:
+    """Refuses a host end whose name another interface of this run has on the host."""
+    names = {want.ifname: f"{want.type} {want.ifname}" for want in desired.values()
+             if isinstance(want, Link) and want.ns == HOST}
+    for target in targets:
+        port = desired.get(port_key(str(target.label), target.item.interface))
+        if not isinstance(port, Port) or not port.local_interface:
+            continue
+        name, mine = port.local_interface, f"the host end of {target.label}/{target.item.interface}"
+        if names.setdefault(name, mine) != mine:
+            raise target.item.refuse(
+                f"local_interface: {name} would be {mine}, and is {names[name]} in this run; choose another name."
+            )
 
 
 def put_off_routes(desired: Desired) -> None:

@@ -90,15 +90,23 @@ class Namespaces:
 
     def lowers(self, fd: int) -> set[int]:
         """The indexes of the host's interfaces that those of another namespace stand on, which is taken over."""
+        with self._elsewhere(fd) as netns:
+            return netns.lowers(self._open[HOST])
+
+    def uppers(self, fd: int) -> list[Device]:
+        """The interfaces of another namespace that stand on the host's; the namespace is taken over."""
+        with self._elsewhere(fd) as netns:
+            return netns.uppers(self._open[HOST])
+
+    @contextlib.contextmanager
+    def _elsewhere(self, fd: int) -> t.Iterator[Netns]:
         try:
             netns = Netns(self, "elsewhere", fd)
         except OSError:
             os.close(fd)
             raise
-        try:
-            return netns.lowers(self._open[HOST])
-        finally:
-            netns.close()
+        with contextlib.closing(netns):
+            yield netns
 
     def inside(self, fd: int, work: t.Callable[[], T]) -> T:
         """Runs a function in a namespace and comes back."""
@@ -217,6 +225,12 @@ class Netns:
         below = [_wire.below(raw) for raw in self._dump(_codec.dump_links())]
         number = self.nsid(host)  # known by now, if one of them does
         return {index for index, netnsid in below if index and netnsid is not None and netnsid == number}
+
+    def uppers(self, host: Netns) -> list[Device]:
+        """The interfaces of this namespace that stand on another's."""
+        found = [device for device in self.devices().values() if device.parent_netnsid is not None]
+        number = self.nsid(host) if found else None
+        return [device for device in found if device.parent_netnsid == number]
 
     def index(self, name: str) -> int:
         """An interface's index, by its name."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import typing as t
 
 from . import _codec, _codec_fdb, _codec_port, _codec_route, _codec_rule, _codec_vf, _marks
@@ -34,8 +35,14 @@ def create_link(_before: None, link: Link, namespaces: Namespaces) -> list[Reque
     return [(HOST, _codec.new_link(
         link.ifname, str(link.type), mac=link.mac, mtu=link.mtu, settings=_for_kernel(link.settings, namespaces),
         parent=parent, netns=target,
-        peer=link.peer, peer_mac=link.peer_mac,
+        peer=link.peer, peer_mac=link.peer_mac or (_high_mac() if link.type == "veth" else None),
     ))]
+
+
+def _high_mac() -> str:
+    """An address for the host end of a veth pair. A bridge whose own address is not pinned takes the lowest of its
+    ports', and its host is out of reach until the neighbors have learned the new one: no uplink's is above this."""
+    return ":".join(f"{byte:02x}" for byte in b"\xfe" + os.urandom(5))
 
 
 def _for_kernel(settings: dict[str, t.Any] | None, namespaces: Namespaces) -> dict[str, t.Any] | None:

@@ -46,6 +46,19 @@ def unused(devices: t.Sequence[Device], namespaces: Namespaces) -> tuple[list[De
     ]
 
 
+def standing(
+    nics: t.Collection[int], types: t.Collection[str], namespaces: Namespaces,
+) -> t.Iterator[tuple[str, Device]]:
+    """What stands on these interfaces of the host in namespaces that are not open: where, and the interface. One that
+    cannot be looked into is passed over: the kernel has the last word."""
+    for where, path in _elsewhere(namespaces.inodes()) if nics else ():
+        with contextlib.suppress(OSError):
+            if path is not None:
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                found = (each for each in namespaces.uppers(fd) if each.type in types and each.parent_index in nics)
+                yield from ((where.removeprefix("that "), each) for each in found)
+
+
 def open_other_ends(halves: t.Sequence[tuple[str, Device]], namespaces: Namespaces) -> bool:
     """Opens the namespaces in which pairs have their other ends, so that they can be made again if a run fails."""
     wanted = {(label, device.parent_netnsid) for label, device in halves}

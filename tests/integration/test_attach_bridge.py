@@ -419,3 +419,18 @@ def test_P2_a_bridge_that_is_there_may_have_any_name_and_a_new_one_a_plain_one(h
     host.assert_as(before)
     host.sh("ip", "link", "add", odd, "type", "bridge")
     assert host.attach("a", host_interface=odd)["changed"]
+
+
+def test_a_bridge_of_others_keeps_its_mac_address(host: Host) -> None:
+    """One whose address is not pinned has the lowest of its ports': whoever reaches the host by it would lose it."""
+    host.sh("ip", "link", "add", "br0", "type", "bridge")
+    host.sh("ip", "link", "add", "lan0", "address", "fa:ff:ff:ff:ff:fe", "type", "veth", "peer", "name", "lan1")
+    host.batch("link set lan0 master br0\nlink set lan0 up\nlink set lan1 up\nlink set br0 up\n")
+    before = (host.link("br0") or {})["address"]
+    assert before == "fa:ff:ff:ff:ff:fe"
+    items = [{"container": "a", "runtime": "netns", "interface": f"eth{n}"} for n in range(1, 9)]
+    host.run(host_interface="br0", attachments=items)
+    assert (host.link("br0") or {})["address"] == before
+    ends = [link["address"] for link in host.ip("link", "show", "master", "br0") if link["ifname"] != "lan0"]
+    assert len(set(ends)) == 8
+    assert {end[:2] for end in ends} == {"fe"}

@@ -87,12 +87,22 @@ def test_B7_ipvlan_refusals_touch_nothing(nics: list[Nic], make_guest: Callable[
     assert shown(one)["linkinfo"]["info_data"]["mode"] == "l2"
 
 
-def test_B7_macvlan_beside_ipvlan_is_the_kernels_refusal_and_undone(
+def test_B7_B19_what_does_not_go_beside_an_ipvlan_is_refused_beforehand(
     nics: list[Nic], make_guest: Callable[[], Guest]
 ) -> None:
+    """In a run that is not about the first container: the kernel would change its mode without a word."""
     one, other = make_guest(), make_guest()
-    attach(one, host_interface=nics[0].name, kind="ipvlan")
+    attach(one, host_interface=nics[0].name, kind="ipvlan", mode="l2")
     before = (command("ip", "-o", "link"), one.run("ip", "-o", "link"), other.run("ip", "-o", "link"))
-    with pytest.raises(PipeworkError, match="Device or resource busy"):
-        attach(other, host_interface=nics[0].name, kind="macvlan")
+    for options, words in (
+        ({"kind": "macvlan"}, "kind: macvlan is not possible on"),
+        ({"kind": "ipvlan", "mode": "l3"}, "mode: l3 is not possible.* in mode l2"),
+        ({"kind": "phys"}, "would be lost"),
+    ):
+        params = {"container": str(other.pid), "runtime": "pid", "host_interface": nics[0].name, **options}
+        for check in (True, False):
+            with pytest.raises(PipeworkError, match=f"{words}.*Nothing was changed") as refused:
+                run(AttachJob(params), check=check)
+            assert f"pid:{one.pid}/eth1" in str(refused.value)
     assert (command("ip", "-o", "link"), one.run("ip", "-o", "link"), other.run("ip", "-o", "link")) == before
+    assert shown(one)["linkinfo"]["info_data"]["mode"] == "l2"
