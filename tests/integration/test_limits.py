@@ -1,19 +1,19 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
-"""Answers from outside have a time and a size: engines that lie, hang or never end, programs that do, and what they say.
+"""Answers from outside have a time and a size: engines and programs that lie, hang or never end, and what they say.
 
-None of them makes a run hang, grow, or end in a traceback, nor holds it up the runs of others.
+None of them makes a run hang, grow, or end in a traceback, nor does one hold up the runs of others.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import resource
 import signal
 import socket
-import stat
 import threading
 import time
 import typing as t
@@ -27,6 +27,7 @@ from ansible_collections.pipework.containers.plugins.module_utils._attach_job im
 from ansible_collections.pipework.containers.plugins.module_utils._bridge_job import BridgeJob
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 from ansible_collections.pipework.containers.plugins.module_utils._run import lock, run
+from tests.conftest import unavailable
 from tests.integration.lab import MS_BIND, Host, Killed, _mount, wait_for
 
 pytestmark = pytest.mark.root
@@ -132,7 +133,7 @@ LIES: dict[str, Talk] = {
 
 
 class Liar:
-    """An engine on a host that answers paths by a table of their parts; where that has None, it tells the lie of now."""
+    """An engine on a host that answers paths by a table of their parts. Where that has None, it tells the lie of now."""
 
     def __init__(self, host: Host, path: str, table: dict[str, Talk | None], accepts: bool = True) -> None:
         self.host, self.path, self.table = host, path, table
@@ -228,9 +229,7 @@ def asked(host: Host, runtime: str, container: str = "web", job: t.Any = AttachJ
     """A run that is refused, with little time for each answer."""
 
     def work() -> Cost:
-        import docker  # noqa: F401  # what it takes by itself is not counted
-        import http.client  # noqa: F401
-
+        importlib.import_module("docker")  # what it takes by itself is not counted
         _runtimes.SECONDS = SECONDS
         _runtimes.patience = 0.2
         for name in ("docker", "incus"):
@@ -280,9 +279,230 @@ def test_B17_an_engine_that_lies_hangs_or_never_ends_is_one_clear_error(host: Ho
         for lie in lies:
             engine.tell(lie)
             cost = asked(host, "docker")
-            print(lie, cost.seconds, cost.megabytes, cost.words[:150])
             if (at, lie) == ("the list", "[] instead"):
                 assert "docker knows no container 'web'" in cost.words
                 continue
             assert_refused(cost, "Docker does not answer", "docker gives an answer that is not understood", where=lie)
     host.assert_as(before)
+
+
+def test_B17_an_engine_that_takes_no_connection(host: Host) -> None:
+    with lying(host, DOCKER, {}, accepts=False):
+        assert_refused(asked(host, "docker"), "Docker does not answer")
+        assert_refused(asked(host, "auto"), "netns does not know 'web', and Docker does not answer")
+
+
+def test_B17_incus_that_lies_hangs_or_never_ends_is_one_clear_error(host: Host) -> None:
+    with lying(host, INCUS, {"/1.0/instances": None}) as engine:
+        for lie in (
+            "body by letters", "headers by letters", "always to be continued", "chunks without an end", "a huge body",
+            "a compressed one", "nested deeply", "many small values", "not HTTP", "nothing", "[] instead", "{} instead",
+        ):  # fmt: skip
+            engine.tell(lie)
+            assert_refused(asked(host, "incus"), "ncus does not answer at", "is not Incus", where=lie)
+    for value in (7, "text", {}, [7], [[]], [{"name": ["x"]}]):
+        with lying(host, INCUS, {"/1.0/instances": say({"metadata": value})}):
+            assert_refused(asked(host, "incus"), "is no list of instances", "is not understood", where=str(value))
+
+
+def test_B17_a_hundred_containers_that_an_engine_delays_have_one_deadline(host: Host) -> None:
+    """Each answer comes within the time for one."""
+    listed = [{"Id": f"{number:064x}", "Names": [f"/web{number}"]} for number in range(100)]
+
+    def slow(conn: t.Any) -> None:
+        time.sleep(SECONDS / 2)
+        conn.sendall(answer(b'{"Id": "x", "Name": "/web", "State": {"Pid": 0, "Status": "exited"}}'))
+
+    table = {"/version": VERSION, "/containers/json": say(listed), "/json": slow}
+    wanted = [{"container": f"web{number}", "interface": "eth1", "state": "absent"} for number in range(100)]
+    with lying(host, DOCKER, table):
+
+        def work() -> float:
+            _runtimes.SECONDS = SECONDS
+            start = time.monotonic()
+            answers = _runtimes.find_all([("docker", each["container"], None) for each in wanted])
+            assert isinstance(answers[-1], _runtimes.Unavailable), answers[-1]
+            return time.monotonic() - start
+
+        assert host.call(work) < SECONDS + 100 * _runtimes.EACH_SECONDS + MORE
+
+
+# -- the lock
+
+def test_B17_who_waits_for_an_engine_holds_up_nobody(host: Host) -> None:
+    host.sh("ip", "link", "add", "br1", "type", "bridge")
+    for lie in ("says nothing", "body by letters"):
+        with lying(host, DOCKER, {"/version": VERSION, "/containers/json": None}) as engine:
+            engine.tell(lie)
+            hanging = host.start(run, AttachJob({"container": "web", "runtime": "docker", "host_interface": "br1"}))
+            try:
+                wait_for("the question", engine.asked)
+                assert host.attach("a", interface=f"eth{len(lie)}")["changed"]
+                assert os.waitpid(hanging.pid, os.WNOHANG) == (0, 0)  # it still waits
+            finally:
+                os.kill(hanging.pid, signal.SIGKILL)
+                with pytest.raises(Killed):
+                    hanging.wait()
+
+
+def test_B17_a_container_that_was_started_anew_while_the_lock_was_waited_for_is_found_anew(host: Host) -> None:
+    host.sh("ip", "link", "add", "br1", "type", "bridge")
+
+    def hold() -> None:
+        with lock(), open("/run/held", "w", encoding="ascii"):
+            while not os.path.exists("/run/go"):
+                time.sleep(0.02)
+
+    def attach() -> None:
+        found = _runtimes.find_all
+
+        def telling(wanted: t.Any) -> t.Any:
+            answers = found(wanted)
+            with open("/run/found", "a", encoding="ascii") as handle:
+                handle.write("+")
+            return answers
+
+        _runtimes.find_all = telling
+        run(AttachJob({"container": "a", "runtime": "netns", "host_interface": "br1"}))
+
+    holder = host.start(hold)
+    wait_for("the lock", lambda: host.call(os.path.exists, "/run/held"))
+    waiting = host.start(attach)
+    wait_for("a look", lambda: host.call(os.path.exists, "/run/found"))
+    host.end_guest("a")
+    host.add_guests("a")
+    host.sh("touch", "/run/go")
+    holder.wait()
+    waiting.wait()
+    assert host.links("a") == ["eth1"]  # in the new one
+    assert host.sh("cat", "/run/found") == "++"
+
+
+# -- programs
+
+PROGRAMS = {
+    "says nothing": "exec sleep 1000",
+    "ends for nobody": "trap '' TERM INT HUP; while :; do sleep 1; done",
+    "by letters": "while :; do printf '['; sleep 0.05; done",
+    "without an end": "exec yes '[[[[[[[['",
+    "complains without an end": "exec yes >&2",
+    "closes its output and stays": "exec >&- 2>&-; sleep 1000",
+    "with a child that stays": "sleep 1000 & exec sleep 1000",
+    "with a child in a session of its own": "setsid sleep 20 & echo no answer; exit 0",
+    "nested deeply": "head -c 200000 /dev/zero | tr '\\0' '['",
+    "many small values": "echo '['; yes '[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],' | head -c 9000000",
+    "another shape": "echo '[1, {\"a\": null}]'",
+    "objects of another shape": "echo '{\"nftables\": [7], \"headings\": 3, \"data\": {}}'",
+    "not JSON": "printf '\\033]0;x\\007 \\377\\n'",
+    "steers and fails": "printf '\\033]0;x\\007\\302\\2332J\\n' >&2; exit 1",
+    "fails at length": "head -c 1000000 /dev/zero | tr '\\0' x >&2; exit 1",
+}
+
+
+@contextlib.contextmanager
+def instead_of(host: Host, program: str, text: str) -> Iterator[None]:
+    """Another program in its place, on this host."""
+    path = str(_program.which(program))
+
+    def mount() -> None:
+        with open("/run/fake", "w", encoding="utf-8") as handle:
+            handle.write(f"#!/bin/sh\necho $$ >> /run/pids\n{text}\n")
+        os.chmod("/run/fake", 0o755)
+        _mount("/run/fake", os.path.realpath(path), "none", MS_BIND)
+
+    host.call(mount)
+    try:
+        yield
+    finally:
+        host.sh("umount", os.path.realpath(path))
+        host.sh("rm", "-f", "/run/fake", "/run/pids")
+
+
+def left_of(host: Host) -> list[str]:
+    """What still runs of a program's group."""
+    groups = host.sh("cat", "/run/pids").split()
+    found = []
+    for number in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{number}/stat", encoding="utf-8", errors="replace") as handle:
+            words = handle.read().rpartition(")")[2].split()
+            found += [number] if words[2] in groups and words[0] not in "ZX" else []
+    return found
+
+
+def ran(host: Host, work: t.Callable[[], t.Any]) -> Cost:
+    """The same as ``asked`` for anything else."""
+
+    def there() -> Cost:
+        before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+        words = "it was done"
+        try:
+            with _answers.within(SECONDS):
+                work()
+        except PipeworkError as error:
+            words = str(error)
+        after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return Cost(words, time.monotonic() - start, (after - before) / 1024)
+
+    return host.call(there)
+
+
+@pytest.mark.parametrize("program", ["ovs-vsctl", "nft", "podman"])
+def test_B17_a_program_that_hangs_or_never_ends_is_ended_with_all_that_it_started(host: Host, program: str) -> None:
+    if _program.which(program) is None:
+        unavailable(f"{program} is not installed: sudo make setup-system")
+    host.sh("ip", "link", "add", "br1", "type", "bridge")
+    host.sh("mkdir", "-p", "/run/libpod")
+    attachment = {"container": "a", "runtime": "netns", "host_interface": "br2", "kind": "openvswitch"}
+    jobs: dict[str, t.Callable[[], t.Any]] = {
+        "ovs-vsctl": lambda: AttachJob(attachment),
+        "nft": lambda: BridgeJob({"name": "br1", "masquerade": True, "addresses": ["198.18.9.1/24"]}),
+        "podman": lambda: AttachJob({**attachment, "container": "web", "runtime": "podman", "kind": "bridge"}),
+    }
+    before = host.snapshot() if program != "nft" else None
+    for name, text in PROGRAMS.items():
+        with instead_of(host, program, text):
+            cost = ran(host, lambda: run(jobs[program]()))
+            assert not left_of(host), name
+        words = (program, "Open vSwitch does not answer", "Podman does not answer", "Podman gives an answer")
+        assert_refused(cost, *words, where=name)
+    if before is not None:
+        host.assert_as(before)
+
+
+def test_B17_what_a_program_is_told_and_says_comes_through_whole_and_its_children_are_not_waited_for() -> None:
+    text = "ä\udcff line\n" * 200_000
+    assert _program.run(str(_program.which("cat")), text=text).output == text  # more than a pipe holds
+    start = time.monotonic()
+    done = _program.run("/bin/sh", "-c", "sleep 7 & echo $!; echo no >&2; exit 3")
+    assert (done.code, done.said, done.errors) == (3, "no", "no\n")
+    assert time.monotonic() - start < 6
+    os.kill(int(done.output), signal.SIGKILL)  # it was not touched
+    with pytest.raises(_program.NoEnd, match="did not end within"):
+        _program.run(str(_program.which("sleep")), "100", text="x" * 1_000_000, seconds=0.2)
+    with pytest.raises(_program.NoEnd, match="said more than 1000 bytes"):
+        _program.run(str(_program.which("yes")), limit=1000)
+
+
+# -- words that others chose
+
+def test_B17_names_ids_aliases_and_paths_do_not_steer_a_terminal(host: Host) -> None:
+    host.sh("ip", "link", "add", "br1", "type", "bridge")
+    named = {"Id": IDENT, "Name": f"/{STEERING}", "State": {"Status": STEERING, "Pid": 0}}
+    listed = [{"Id": IDENT, "Names": [f"/{STEERING}"]}]
+    table = {"/version": VERSION, "/containers/json": say(listed), "/json": say(named)}
+    given: dict[str, t.Any] = {"runtime": "netns", "host_interface": "br1"}
+    said = []
+    with lying(host, DOCKER, table):
+        said.append(host.module("pipework_attach", {**given, "container": IDENT, "runtime": "docker"}))
+    place = f"/run/{STEERING}"
+    host.call(lambda: os.close(os.open(place, os.O_CREAT)))
+    said.append(host.module("pipework_attach", {**given, "container": place}))
+    host.sh("ip", "link", "add", "br2", "type", "veth", "peer", "name", "br3")
+    host.sh("ip", "link", "set", "br2", "alias", f"pipework:{STEERING}:eth1")
+    said.append(host.module("pipework_attach", {**given, "container": "a", "local_interface": "br2"}))
+    with instead_of(host, "ovs-vsctl", "printf '\\033]0;x\\007\\342\\200\\256\\302\\2332J\\n' >&2; exit 1"):
+        said.append(host.module("pipework_bridge", {"name": "br4", "kind": "openvswitch"}))
+    for each in said:
+        assert each["failed"], each
+        assert "\\x1b]0;x\\x07\\u202e\\x9b2J" in each["msg"], each["msg"]
+        assert each["msg"].isprintable()

@@ -119,7 +119,7 @@ SHOWN_BY = {
     "containerd": "nerdctl ps", "cri": "crictl pods", "nspawn": "machinectl list", "netns": "ip netns list",
 }
 CANDIDATES_SHOWN = 8
-SECONDS = 60.0  # for all that one runtime is asked in one look-up
+SECONDS, EACH_SECONDS = 60.0, 0.1  # for all that one runtime is asked in one look-up, and more for each container
 patience = 3.0  # seconds that containers which are just starting are waited for, all of a run together
 
 
@@ -150,7 +150,7 @@ def at_once() -> None:
 def _ask(name: str, runtime: types.ModuleType, whos: list[Who]) -> list[Answer]:
     """What a runtime says of containers; it has a time for all of them, and nothing that it says is a traceback."""
     try:
-        with _answers.within(SECONDS):
+        with _answers.within(SECONDS + EACH_SECONDS * len(whos)):
             return [_plausible(name, answer) for answer in _asked(runtime, whos)]
     except PipeworkError as error:
         return [error] * len(whos)
