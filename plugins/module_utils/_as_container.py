@@ -171,7 +171,9 @@ class _Child:
             os.kill(self.pid, signal.SIGKILL)
             ended = os.pidfd_open(self.pid)
             try:
-                select.select([ended], [], [], AFTERWARDS)
+                poller = select.poll()  # which any descriptor is good for, unlike select
+                poller.register(ended, select.POLLIN)
+                poller.poll(AFTERWARDS * 1000)
             finally:
                 os.close(ended)
             os.waitpid(self.pid, os.WNOHANG)
