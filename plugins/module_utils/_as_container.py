@@ -303,19 +303,20 @@ def _look_at(who: Who) -> _Found:
     """Raises Unusable."""
     process = f"/proc/{who.pid}"
     opened: list[int] = []
+    users = os.path.exists("/proc/self/ns/user")  # as all kernels have them that are not made for one purpose
+    paths = ("ns/user" if users else "ns/mnt", "ns/mnt")
     try:
-        opened += [os.open(f"{process}/ns/{each}", os.O_RDONLY | os.O_CLOEXEC) for each in ("user", "mnt")]
+        opened += [os.open(f"{process}/{each}", os.O_RDONLY | os.O_CLOEXEC) for each in paths]
         uids, permitted = set(status(who.pid, "Uid")), int(status(who.pid, "CapPrm")[0], 16)
-        zero = _outside(f"{process}/uid_map")
+        zero = _outside(f"{process}/uid_map") if users else None
         opened.append(os.open(f"{process}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
         user, mounts, root = opened
         # All of one moment: who gives rights up, as by a user namespace of its own, does not get them back.
-        same = all(_number(os.stat(f"{process}/{path}")) == _number(os.fstat(fd)) for path, fd in
-                   (("ns/user", user), ("ns/mnt", mounts)))
+        same = all(_number(os.stat(f"{process}/{path}")) == _number(os.fstat(fd)) for path, fd in zip(paths, opened))
         if _number(os.fstat(mounts)) in _numbers(*MOUNTS):
             raise Unfit("it shares the host's files, of which none is written for it")
-        foreign = _number(os.fstat(user)) != _number(os.stat("/proc/self/ns/user"))
-        if not same or not foreign and _owner(mounts) != _number(os.fstat(user)):
+        foreign = users and _number(os.fstat(user)) != _number(os.stat("/proc/self/ns/user"))
+        if not same or users and not foreign and _owner(mounts) != _number(os.fstat(user)):
             raise Unfit("its files cannot be reached: it has just gone into other namespaces")
     except OSError as error:
         if not lives(who.pid, who.born):
@@ -327,7 +328,7 @@ def _look_at(who: Who) -> _Found:
         raise Unfit("its files cannot be reached: its user namespace has no user 0")
     is_root = uids == {zero if foreign else "0"}
     kept = permitted & (1 << CAP_CHOWN | 1 << CAP_DAC_OVERRIDE) if is_root else 0
-    inside = Inside(-1, _numbers(*OF_THE_HOST), is_root, _nobody(foreign))
+    inside = Inside(-1, _numbers(*OF_THE_HOST), is_root, _nobody(foreign) if users else None)
     return _Found(user, mounts, root, foreign, is_root, kept, inside)
 
 
