@@ -20,6 +20,7 @@ import resource
 import select
 import signal
 import struct
+import sys
 import time
 import typing as t
 
@@ -248,6 +249,8 @@ def _serve(out: int, parent: int, questions: t.Sequence[Question]) -> t.NoReturn
             resource.setrlimit(getattr(resource, f"RLIMIT_{kind}"), (most, most))
         seen = [_outcome(functools.partial(_look_at, who)) for who, _path, _work in questions]
         fds = here().fds
+        _leave_groups()
+        _import_no_more()
         for found, (_who, _path, work) in zip(seen, questions):
             if isinstance(found, _Found):
                 code, said = b"=", b""
@@ -350,14 +353,27 @@ def _work_in(found: _Found, parent: int, fds: int, work: Work, last: bool) -> by
             _limit(before, before)
 
 
-def _become(foreign: bool, user: int, mounts: int, root: int) -> None:
+def _leave_groups() -> None:
+    """The host's, which nobody could give up inside."""
     try:
         with open("/proc/self/setgroups", encoding="ascii") as handle:
             may = handle.read().strip() != "deny"
     except FileNotFoundError:  # of a kernel without user namespaces
         may = True
     if may:
-        os.setgroups([])  # the host's, which nobody could give up inside
+        os.setgroups([])
+
+
+def _import_no_more() -> None:
+    """Or Python would look for a module in the container, which then could have it do what it likes."""
+    sys.path.clear()
+    sys.path_hooks.clear()
+    sys.path_importer_cache.clear()
+    sys.meta_path.clear()
+
+
+def _become(foreign: bool, user: int, mounts: int, root: int) -> None:
+    """From here on a path leads into the container."""
     _call("setns", mounts, CLONE_NEWNS)
     if foreign:
         _call("setns", user, CLONE_NEWUSER)

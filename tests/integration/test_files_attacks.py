@@ -319,6 +319,27 @@ def test_B17_of_several_containers_each_gets_what_is_its_own(host: Host) -> None
         assert "belongs to somebody who is not of the container" in said[2] and said[3].startswith(link)
 
 
+def test_B17_no_program_is_taken_from_the_container(host: Host) -> None:
+    """A module of Python that is not loaded yet would be looked for in the container's own folders."""
+
+    def everywhere() -> None:
+        for path in {path for path in sys.path if os.path.isdir(path)}:
+            _mount("none", path, "tmpfs")
+            Path(path, "wave.py").write_text("def evil():\n    pass\n", encoding="ascii")
+
+    def work(_inside: t.Any) -> bytes:
+        import wave
+
+        return b"".join(name.encode() for name in vars(wave))
+
+    with process(host, plain, own_etc, everywhere) as given:
+        pid = int(given["container"])
+        assert "wave" not in sys.modules
+        who = _as_container.Who(pid, start_time(pid))
+        said = refusal(lambda: host.call(_as_container.ask, who, "/etc/hosts", work)) or "it was run"
+        assert "what looked at it was ended before it was done" in said
+
+
 def test_B17_a_user_namespace_without_a_root(host: Host) -> None:
     def begin() -> None:
         local_user()
