@@ -50,15 +50,39 @@ def of_name(name: str) -> Where:
 
 def probe(places: t.Iterable[Where], style: Style) -> None:
     """Finds out whose file systems do not answer, before anybody else has to wait for that."""
-    _as_container.probe(
-        (Who(place.pid, place.born), f"/etc/{style.file}", _reading(place, style, False))
-        for place in dict.fromkeys(places) if place.pid
-    )
+    _as_container.ask_many([_question(place, style, False) for place in dict.fromkeys(places) if place.pid])
 
 
 def seen(place: Where, style: Style, kind: type[OwnBlock], label: str, writing: bool = False) -> list[OwnBlock]:
     """The blocks of ours in a container's file. Raises Unfit, if ``writing`` also where one could not be written."""
-    answer = _look(place, style, _reading(place, style, writing))
+    return _blocks(_look(place, style, _reading(place, style, writing)), kind, label, place)
+
+
+def seen_many(
+    places: t.Mapping[tuple[Where, bool], str], style: Style, kind: type[OwnBlock],
+) -> dict[tuple[Where, bool], list[OwnBlock] | Unusable]:
+    """The same for many at a time, by place and ``writing``, with what would be raised. Given are their labels."""
+    found: dict[tuple[Where, bool], list[OwnBlock] | Unusable] = {}
+    many = [each for each in places if each[0].pid]
+    for key, answer in zip(many, _as_container.ask_many([_question(place, style, w) for place, w in many])):
+        if isinstance(answer, bytes):
+            found[key] = _blocks(answer, kind, places[key], key[0])
+        else:
+            found[key] = answer if isinstance(answer, Unusable) else _unfit(style, answer)
+    for key in places:
+        if key not in found:
+            try:
+                found[key] = seen(key[0], style, kind, places[key], key[1])
+            except Unusable as error:
+                found[key] = error
+    return found
+
+
+def _question(place: Where, style: Style, writing: bool) -> _as_container.Question:
+    return Who(place.pid, place.born), f"/etc/{style.file}", _reading(place, style, writing)
+
+
+def _blocks(answer: bytes, kind: type[OwnBlock], label: str, place: Where) -> list[OwnBlock]:
     content = answer[1:] if answer[:1] == THERE else None
     return [kind(label, name, lines, place, content) for name, lines in read(content or b"").items()]
 
@@ -77,7 +101,11 @@ def _look(place: Where, style: Style, work: _as_container.Work) -> bytes:
     try:
         return _ask(place, style, work)
     except OSError as error:
-        raise Unfit(f"/etc/{style.file} cannot be used: {error.strerror}") from None
+        raise _unfit(style, error) from None
+
+
+def _unfit(style: Style, error: Exception) -> Unfit:
+    return Unfit(f"/etc/{style.file} cannot be used: {getattr(error, 'strerror', None) or error}")
 
 
 def _reading(place: Where, style: Style, writing: bool) -> _as_container.Work:

@@ -25,7 +25,7 @@ class HostsJob:
 
     def open(self, namespaces: Namespaces) -> None:
         self.places = open_guests(self.items, namespaces)
-        _guest_files.probe(self._pids(), HOSTS)
+        _guest_files.probe((where for place in self.places for where in _wheres(place)), HOSTS)
         listed: dict[Key, HostsItem] = {}
         for item, place in zip(self.items, self.places):
             other = listed.setdefault(_key(item, place), item)
@@ -33,22 +33,22 @@ class HostsJob:
                 also = f" (also in {other.where.rstrip(': ')})" if other.where else ""
                 raise item.refuse(f"block: {item.block} of {_label(place)} is listed twice{also}; once would be right.")
 
-    def _pids(self) -> t.Iterator[Where]:
-        for place in self.places:
-            with contextlib.suppress(_guest_files.Unusable):
-                yield _where(place)
-
     def picture(self, _namespaces: Namespaces) -> Picture:
         state: State = {}
         desired: Desired = {}
         looked: set[str] = set()
+        asked = {(where, False): _label(place) for place in self.places for where in _wheres(place)}
+        found = _guest_files.seen_many(asked, HOSTS, Names)
         for item, place in zip(self.items, self.places):
             label, key = _label(place), _key(item, place)
             try:
                 where = _where(place)
                 if label not in looked:
                     looked.add(label)
-                    state.update((block.key, block) for block in _guest_files.seen(where, HOSTS, Names, label))
+                    there = found[where, False]
+                    if isinstance(there, _guest_files.Unusable):
+                        raise there
+                    state.update((block.key, block) for block in there)
                 have = t.cast("Names | None", state.get(key))
                 if (have.lines or () if have else ()) != item.lines:
                     _guest_files.check(where, HOSTS, item.block, item.lines)
@@ -87,3 +87,9 @@ def _where(place: Place) -> Where:
             raise _guest_files.Ended("it is not there any more")
         return _guest_files.of_name(place.name)
     return _guest_files.where(place.runtime, place.holder)
+
+
+def _wheres(place: Place) -> t.Iterator[Where]:
+    """The same, or nothing."""
+    with contextlib.suppress(_guest_files.Unusable):
+        yield _where(place)

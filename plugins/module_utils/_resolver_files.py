@@ -34,29 +34,61 @@ def observe(
     """
     places: dict[str, Where] = {}
     looked: set[str] = set()
-    for target in targets:
-        item = target.item
-        label = target.label or f"netns:{target.name}"  # of a namespace that is gone, the files may be there
-        asked = bool(item.dhcp_dns) and item.state == "present"
-        if item.runtime == "host" or not _resolver.concerns(item, label, facts) or (label in looked and not asked):
+    concerned = [(target, _label(target)) for target in targets if target.item.runtime != "host"]
+    concerned = [(target, label) for target, label in concerned if _resolver.concerns(target.item, label, facts)]
+    found = _read(concerned, others)
+    for target, label in concerned:
+        asked = _asks(target)
+        if label in looked and not asked:
             continue
         try:
-            known = target.label is not None
-            place = _guest_files.where(target.runtime, target.holder) if known else _guest_files.of_name(target.name)
-            found = _guest_files.seen(place, RESOLVER, Resolver, label, writing=asked)
+            place = _where(target)
+            there = found[place, asked]
+            if isinstance(there, _guest_files.Unusable):
+                raise there
         except _guest_files.Unusable as error:
             if asked:
-                raise item.refuse(f"dhcp_dns: {target.name}: {error}.") from None
+                raise target.item.refuse(f"dhcp_dns: {target.name}: {error}.") from None
             continue
         places[label] = place
         if label not in looked:
-            facts.blocks += found
+            facts.blocks += there
             looked.add(label)
     for label, holder in others.items():
         if label not in looked:
             with contextlib.suppress(_guest_files.Unusable):
-                facts.blocks += _guest_files.seen(_guest_files.where(*holder), RESOLVER, Resolver, label)
+                other = found[_guest_files.where(*holder), False]
+                facts.blocks += [] if isinstance(other, _guest_files.Unusable) else other
     return places
+
+
+def _read(
+    concerned: t.Iterable[tuple[Target, str]], others: t.Mapping[str, tuple[str, t.Any]],
+) -> dict[tuple[Where, bool], list[OwnBlock] | _guest_files.Unusable]:
+    """What stands in all of these files, by place and whether it could be written."""
+    asked: dict[tuple[Where, bool], str] = {}
+    for target, label in concerned:
+        with contextlib.suppress(_guest_files.Unusable):
+            asked[_where(target), _asks(target)] = label
+    for label, holder in others.items():
+        with contextlib.suppress(_guest_files.Unusable):
+            asked.setdefault((_guest_files.where(*holder), False), label)
+    return _guest_files.seen_many(asked, RESOLVER, Resolver)
+
+
+def _label(target: Target) -> str:
+    """Of a namespace that is gone, the files may be there."""
+    return target.label or f"netns:{target.name}"
+
+
+def _asks(target: Target) -> bool:
+    return bool(target.item.dhcp_dns) and target.item.state == "present"
+
+
+def _where(target: Target) -> Where:
+    if target.label is None:
+        return _guest_files.of_name(target.name)
+    return _guest_files.where(target.runtime, target.holder)
 
 
 def of_record(holder: t.Mapping[str, t.Any], label: str) -> tuple[Where | None, list[OwnBlock]]:

@@ -194,8 +194,9 @@ options:
         become comments in the file itself, and come back with V(false), the default, and with O(state=absent).
       - It takes three servers, those of O(dhcp) first. A lease without any leaves the file as it is, with a warning.
       - With O(dhcp_keep) the file follows the lease. One attachment of a container can have it.
-      - Refused where the file is not the container's own, is no regular file, has more than 64 KiB or is read-only, and
-        for pods and network namespaces without a name, which have no files.
+      - Refused where the container's own root could not write the file, where it is no regular file, has more than 64
+        KiB or does not answer within three seconds, and for pods and network namespaces without a name, which have no
+        files.
     type: bool
   mac_address:
     description:

@@ -10,8 +10,8 @@ version_added: 0.1.0
 description:
   - Keeps a block of lines in a container's own C(/etc/hosts), between two comments that name it. All other lines stay
     as they are, byte for byte, and when the block goes, the file is as it was.
-  - The container needs no program for it. Its files are reached from the host, and links in them lead nowhere but
-    inside the container.
+  - The container needs no program for it. Its files are read and written by a process that becomes the container's own
+    root and may do no more than that. Links lead nowhere but inside the container.
   - For a named network namespace the file is C(/etc/netns/NAME/hosts), which C(ip netns exec) uses; it is made if it is
     missing, and goes with its last block.
   - Docker and Podman write the file anew when a container starts. The next run brings the block back.

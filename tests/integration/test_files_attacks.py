@@ -24,7 +24,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _as_container
+from ansible_collections.pipework.containers.plugins.module_utils import _as_container, _guest_files
+from ansible_collections.pipework.containers.plugins.module_utils._blocks import HOSTS, Names, Where
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 from ansible_collections.pipework.containers.plugins.module_utils._hosts_job import HostsJob
 from ansible_collections.pipework.containers.plugins.module_utils._runtimes.pid import start_time
@@ -287,6 +288,56 @@ def test_B17_a_container_without_capabilities_gets_none(host: Host) -> None:
         refused(host, given, "/etc/hosts cannot be (read|written): Permission denied")
     with process(host, plain, own_etc, of_other) as given:
         assert names(host, **given)["changed"]
+
+
+def test_B17_of_several_containers_each_gets_what_is_its_own(host: Host) -> None:
+    """One child goes through those that have no user namespace of their own, with each one's rights in turn."""
+
+    def of_other(text: bytes) -> Callable[[], None]:
+        def write() -> None:
+            Path("/etc/hosts").write_bytes(text)
+            os.chmod("/etc/hosts", 0o600)
+            os.chown("/etc/hosts", OTHER, OTHER)
+
+        return write
+
+    kinds = [(plain, of_other(b"1"), without_rights), (plain, of_other(b"2")), (rootless, links_to(SECRET))]
+    kinds += [(plain, links_to(SECRET), local_user), (plain, of_other(b"3")), (plain, of_other(b"4"), without_rights)]
+    with contextlib.ExitStack() as stack:
+        given = [stack.enter_context(process(host, begin, own_etc, *steps)) for begin, *steps in kinds]
+        pids = [int(each["container"]) for each in given]
+        places = {(Where(pid, start_time(pid)), False): str(pid) for pid in pids}
+
+        def look() -> list[str]:
+            found = _guest_files.seen_many(places, HOSTS, Names)
+            said = [found[place] for place in places]
+            return [str(each) if isinstance(each, PipeworkError) else "read" for each in said]
+
+        denied, link = "/etc/hosts cannot be read: Permission denied", "/etc/hosts is a link, which is followed only"
+        said = host.call(look)
+        assert [said[0], said[1], said[4], said[5]] == [denied, "read", "read", denied]
+        assert "belongs to somebody who is not of the container" in said[2] and said[3].startswith(link)
+
+
+def test_B17_no_program_is_taken_from_the_container(host: Host) -> None:
+    """A module of Python that is not loaded yet would be looked for in the container's own folders."""
+
+    def everywhere() -> None:
+        for path in {path for path in sys.path if os.path.isdir(path)}:
+            _mount("none", path, "tmpfs")
+            Path(path, "wave.py").write_text("def evil():\n    pass\n", encoding="ascii")
+
+    def work(_inside: t.Any) -> bytes:
+        import wave
+
+        return b"".join(name.encode() for name in vars(wave))
+
+    with process(host, plain, own_etc, everywhere) as given:
+        pid = int(given["container"])
+        assert "wave" not in sys.modules
+        who = _as_container.Who(pid, start_time(pid))
+        said = refusal(lambda: host.call(_as_container.ask, who, "/etc/hosts", work)) or "it was run"
+        assert "what looked at it was ended before it was done" in said
 
 
 def test_B17_a_user_namespace_without_a_root(host: Host) -> None:
