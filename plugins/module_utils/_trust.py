@@ -128,6 +128,18 @@ def speaker(connection: t.Any, path: str) -> int:
     return uid
 
 
+def engine_on(port: int) -> set[int]:
+    """The users who listen on a TCP port of this host."""
+    found = set()
+    for name in ("tcp", "tcp6"):
+        with open(f"/proc/net/{name}", encoding="ascii") as handle:
+            for line in list(handle)[1:]:
+                words = line.split()
+                if words[3] == "0A" and int(words[1].rpartition(":")[2], 16) == port:  # TCP_LISTEN
+                    found.add(int(words[7]))
+    return found
+
+
 # -- processes
 
 def is_of_host(pid: int) -> bool:

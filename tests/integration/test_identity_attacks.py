@@ -14,6 +14,8 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
+import tempfile
 import threading
 import time
 import typing as t
@@ -22,7 +24,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _runtimes, _trust
+from ansible_collections.pipework.containers.plugins.module_utils import _runtimes, _trust, _wait_job
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 from ansible_collections.pipework.containers.plugins.module_utils._runtimes import docker, lxc, netns, nspawn, pid
 from tests.integration.engines import NET, Deaf, find, need
@@ -295,15 +297,18 @@ def container(number: int, ident: str = IDENT, **more: t.Any) -> dict[str, t.Any
 
 
 def speak_http(
-    path: str, answers: dict[str, t.Any], user: pwd.struct_passwd | None, ready: t.Callable[[], None]
+    path: str | int, answers: dict[str, t.Any], user: pwd.struct_passwd | None, ready: t.Callable[[], None]
 ) -> None:
-    """An engine that says what it likes: an answer by the end of what is asked for."""
+    """An engine that says what it likes, at a path or on a port: an answer by the end of what is asked for."""
     if user is not None:
         become(user)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(path)
+    if isinstance(path, int):
+        listener = socket.create_server(("127.0.0.1", path))
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(path)
     listener.listen()
     ready()
 
@@ -473,6 +478,95 @@ def test_B17_a_control_group_is_known_by_its_whole_name(actors: Actors, name: st
         folder.parent.rmdir()
 
 
+def test_B17_a_local_user_on_the_port_of_docker(host: Host, actors: Actors, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("docker")
+    monkeypatch.delenv("DOCKER_TLS_VERIFY", raising=False)
+    host.sh("ip", "link", "set", "lo", "up")
+    aim = actors.roots()
+    answers = {"/version": {"ApiVersion": "1.41"}, "/containers/json": [container(aim)], "/json": container(aim)}
+    actors.run(lambda ready: speak_http(2375, answers, BOB, ready))
+    for place in ("tcp://127.0.0.1:2375", "tcp://localhost", "tcp://[::ffff:127.0.0.1]:2375"):
+        said = refused(host, aim, runtime="docker", environment={"DOCKER_HOST": place})
+        assert "says docker of the user 'games', but that is not one of" in said or "does not answer" in said
+    said = refused(host, aim, runtime="docker", environment={"DOCKER_HOST": "tcp://192.0.2.1:2376"})
+    assert "DOCKER_HOST is tcp://192.0.2.1:2376, where anybody on the way could answer" in said
+
+
+# -- Podman
+
+
+@pytest.fixture
+def user(host: Host) -> Iterator[pwd.struct_passwd]:
+    """A user whose Podman asks a service, which may be anything."""
+    need("podman", "useradd", "userdel")
+    name = f"pwt{os.getpid()}"
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        subprocess.run(
+            ["useradd", "--create-home", f"--home-dir={folder}/home", "--shell=/bin/false", name],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        try:
+            made = pwd.getpwnam(name)
+            run = f"/run/user/{made.pw_uid}"
+            settings = Path(folder, "home/.config/containers/containers.conf")
+            settings.parent.mkdir(parents=True)
+            settings.write_text(
+                '[engine]\nremote = true\nactive_service = "x"\n'
+                f'[engine.service_destinations.x]\nuri = "unix://{run}/podman.sock"\n', encoding="ascii",
+            )  # fmt: skip
+            subprocess.run(["chown", "-R", name, f"{folder}/home"], check=True)
+            host.sh("install", "-d", "-m", "755", "/run/user")
+            host.sh("install", "-d", "-m", "700", "-o", name, run)
+            host.sh("install", "-d", "-m", "700", "-o", name, f"{run}/libpod")
+            yield made
+        finally:
+            subprocess.run(["userdel", name], check=True, capture_output=True)
+
+
+def fake_podman(actors: Actors, user: pwd.struct_passwd, number: t.Any, ident: t.Any = IDENT) -> None:
+    listed = {"Id": ident, "Names": ["web1"], "Pid": number, "State": "running", "Created": "2026-01-01T00:00:00Z"}
+    path = f"/run/user/{user.pw_uid}/podman.sock"
+    actors.run(lambda ready: speak_http(path, {"/containers/json": [listed]}, user, ready))
+
+
+def test_B17_a_users_podman_names_a_process_of_others(host: Host, user: pwd.struct_passwd, actors: Actors) -> None:
+    # What it says is believed where it is true: a process of its user's, which conmon has started.
+    script = f"import os, subprocess; p = subprocess.Popen({['unshare', '-U', '-r', '-n', 'sleep', '100']!r}); p.wait()"
+
+    def conmon(ready: t.Callable[[], None]) -> None:
+        become(user)
+        words = ["conmon", "-c", script, IDENT]
+        child = subprocess.Popen(words, executable=sys.executable)
+        there = Path(f"/proc/{child.pid}/task/{child.pid}/children")
+        wait_for("its child", lambda: there.read_text(encoding="ascii"))
+        number = int(there.read_text(encoding="ascii"))
+        own = os.readlink("/proc/self/ns/net")
+        wait_for("its namespace", lambda: os.readlink(f"/proc/{number}/ns/net") != own)
+        Path(f"/run/user/{user.pw_uid}/number").write_text(f"{child.pid} {number}", encoding="ascii")
+        ready()
+        signal.pause()
+
+    actors.run(conmon)
+    parent, honest = map(int, host.sh("cat", f"/run/user/{user.pw_uid}/number").split())
+    actors.pids += [parent, honest]
+    fake_podman(actors, user, honest)
+    found = find(host, "podman", "web1", user.pw_name)
+    assert isinstance(found, _runtimes.Found) and (found.pid, found.whose) == (honest, user.pw_uid), found
+    for aim in (actors.roots(), actors.users(EVE)):
+        fake_podman(actors, user, aim)
+        said = refused(host, aim, runtime="podman", runtime_user=user.pw_name)
+        assert f"runs as process {aim}, says Podman, but here that is no process of it" in said
+
+
+def test_B17_a_users_podman_answers_anything(host: Host, user: pwd.struct_passwd, actors: Actors) -> None:
+    aim = actors.roots()
+    for number, ident in ((aim, ""), (aim, "/"), (aim, "b0" * 31), (aim, "0"), (-1, IDENT), (1 << 40, IDENT)):
+        fake_podman(actors, user, number, ident)
+        said = refused(host, aim, runtime="podman", runtime_user=user.pw_name)
+        assert "gives an answer that is no list of containers" in said or "does not answer" in said
+
+
 # -- others
 
 
@@ -563,7 +657,8 @@ def test_P39_no_file_left_to_be_opened_does_not_mean_gone(host: Host, actors: Ac
         assert held is not None
         asked: list[tuple[t.Callable[..., t.Any], tuple[t.Any, ...]]] = [
             (pid.find, (str(aim), None)), (pid.enter, (aim, lambda _pid, _born: True)), (pid.lives, (aim, 1)),
-            (netns.find, ("a", None)), (netns.running, (None,)), (nspawn.running, (None,)),
+            (_wait_job._process, (aim, held)), (netns.find, ("a", None)), (netns.running, (None,)),
+            (nspawn.running, (None,)),
         ]  # fmt: skip
         found = []
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))

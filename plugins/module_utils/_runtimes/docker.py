@@ -128,7 +128,7 @@ def _owner(user: str | None, url: str) -> int:
     """The user whose word the engine's is, by who listens there. Nobody else's is taken for that of a runtime_user."""
     wanted = 0 if user is None else _program.uid_of(user)
     if not url.startswith(("unix://", "http+unix://")):
-        return wanted  # somewhere else, where the task's environment says
+        return _owner_on_network(url)
     path = "/" + url.partition("://")[2].lstrip("/")
     try:
         uid = _trust.engine_at(path, SECONDS)
@@ -142,6 +142,26 @@ def _owner(user: str | None, url: str) -> int:
             f"but {_trust.user_words(uid) if uid else 'root'}'s."
         )
     return uid
+
+
+def _owner_on_network(url: str) -> int:
+    """The same where DOCKER_HOST is no socket: with TLS or ssh it is the one that the task's environment means."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port or 2375
+    except ValueError:
+        return 0  # the SDK will say so in its own words
+    if parts.scheme not in ("tcp", "http") or os.environ.get("DOCKER_TLS_VERIFY"):
+        return 0
+    uids = _trust.engine_on(port)
+    if len(uids) > 1 or (not uids and host not in ("localhost", "127.0.0.1", "::1")):
+        raise Unavailable(
+            f"Docker cannot be asked: DOCKER_HOST is {url}, where anybody on the way could answer; "
+            "the engine's socket (unix://) or DOCKER_TLS_VERIFY=1 would be right."
+        )
+    return uids.pop() if uids else 0
 
 
 def _odd(what: str) -> Unavailable:
