@@ -145,7 +145,7 @@ def engine_on(port: int) -> set[int]:
 def is_of_host(pid: int) -> bool:
     """Whether a process has the PID namespace that the module has: a process of a container has one of its own."""
     try:
-        return pid > 0 and os.path.samestat(os.stat(f"/proc/{pid}/ns/pid"), os.stat("/proc/self/ns/pid"))
+        return pid == 1 or pid > 0 and os.path.samestat(os.stat(f"/proc/{pid}/ns/pid"), os.stat("/proc/self/ns/pid"))
     except (FileNotFoundError, ProcessLookupError):
         return False
 

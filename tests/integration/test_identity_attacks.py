@@ -564,7 +564,7 @@ def test_B17_a_users_podman_answers_anything(host: Host, user: pwd.struct_passwd
     for number, ident in ((aim, ""), (aim, "/"), (aim, "b0" * 31), (aim, "0"), (-1, IDENT), (1 << 40, IDENT)):
         fake_podman(actors, user, number, ident)
         said = refused(host, aim, runtime="podman", runtime_user=user.pw_name)
-        assert "gives an answer that is no list of containers" in said or "does not answer" in said
+        assert "gives an answer that is no list of containers" in said
 
 
 # -- others

@@ -89,6 +89,8 @@ def _refuse_unopened(pid: int, born: int, belongs: t.Callable[[int, int], bool],
     """Of a namespace that may not be opened: refuses it if it is the container's, else it does not matter."""
     try:
         theirs = belongs(pid, born)
+    except (*GONE, ValueError):
+        theirs = False
     except OSError:
         theirs = True
     if theirs:
