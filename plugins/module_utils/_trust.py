@@ -169,13 +169,14 @@ def program_of(pid: int, uid: int) -> str | None:
 # -- namespaces
 
 def owners(fd: int) -> t.Iterator[int]:
-    """The users who made the user namespace that a network namespace belongs to, and those around it."""
+    """The users who made the user namespace that a network namespace belongs to, and those around it, up to the one
+    that the module is in, which is root's. None for one that is not inside of that."""
     import fcntl
 
     try:
         space = fcntl.ioctl(fd, GET_USERNS)
     except OSError as error:
-        if error.errno != errno.EPERM:  # it is none of those that are inside of the module's own
+        if error.errno != errno.EPERM:
             raise
         return
     yield from _owners(space)
@@ -187,12 +188,15 @@ def _owners(space: int) -> t.Iterator[int]:
 
     while True:
         try:
+            if os.path.samestat(os.fstat(space), os.stat("/proc/self/ns/user")):
+                yield 0
+                return
             yield struct.unpack("I", fcntl.ioctl(space, GET_OWNER, struct.pack("I", 0)))[0]
             outer = fcntl.ioctl(space, GET_PARENT)
         except OSError as error:
             if error.errno != errno.EPERM:
                 raise
-            return  # there is nothing outside the first one
+            return  # it is not inside of the module's own
         finally:
             os.close(space)
         space = outer

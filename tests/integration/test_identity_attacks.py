@@ -28,7 +28,7 @@ from ansible_collections.pipework.containers.plugins.module_utils import _runtim
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 from ansible_collections.pipework.containers.plugins.module_utils._runtimes import docker, lxc, netns, nspawn, pid
 from tests.integration.engines import NET, Deaf, find, need
-from tests.integration.lab import NETNS, Host, wait_for
+from tests.integration.lab import NETNS, Host, Work, wait_for
 
 pytestmark = pytest.mark.root
 
@@ -460,6 +460,7 @@ GROUP = next((path for path in GROUPS if (path / "cgroup.procs").exists()), None
     [
         (f"x{IDENT}", False), (f"{IDENT}x", False), (f"pwt-{IDENT}", False), (f"libpod-conmon-{IDENT}.scope", False),
         (f"docker-{IDENT}.scope.d", False), (f"libpod-{IDENT}", True), (f"docker-{IDENT}.scope", True), (IDENT, True),
+        (f"system.slice:docker:{IDENT}", True), (f"a-b.slice:cri-containerd:{IDENT}", True),
     ],
 )  # fmt: skip
 def test_B17_a_control_group_is_known_by_its_whole_name(actors: Actors, name: str, is_its: bool) -> None:
@@ -577,6 +578,29 @@ def test_B17_what_belongs_to_whom(actors: Actors) -> None:
             assert {uid for uid in (0, BOB.pw_uid, EVE.pw_uid) if _trust.belongs_to(fd, uid)} == users
         finally:
             os.close(fd)
+
+
+def test_P39_root_in_a_user_namespace_is_root_of_what_is_in_it() -> None:
+    """As in a container with users of its own, whose user namespace was made by somebody who is nobody there."""
+
+    unshared, mapped = os.pipe(), os.pipe()
+
+    def inside() -> list[bool]:
+        assert ctypes.CDLL(None).unshare(0x10000000) == 0  # CLONE_NEWUSER
+        os.write(unshared[1], b"+")
+        os.read(mapped[0], 1)
+        os.setuid(0)
+        assert ctypes.CDLL(None).unshare(0x40000000) == 0  # CLONE_NEWNET
+        fd = os.open("/proc/self/ns/net", os.O_RDONLY)
+        return [_trust.belongs_to(fd, uid) for uid in (0, 65534, BOB.pw_uid)]
+
+    work = Work(inside)
+    os.read(unshared[0], 1)
+    Path(f"/proc/{work.pid}/uid_map").write_text("0 100000 1", encoding="ascii")
+    os.write(mapped[1], b"+")
+    assert work.wait() == [True, False, False]
+    for fd in (*unshared, *mapped):
+        os.close(fd)
 
 
 def test_B17_a_socket_of_incus_or_containerd_that_a_user_made(host: Host, actors: Actors) -> None:
