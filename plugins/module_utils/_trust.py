@@ -65,7 +65,7 @@ def writers(path: str) -> dict[int, str]:
                     os.close(below)
                     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
                 if entry.st_uid != 0 and status.st_dev != procfs:
-                    found.setdefault(entry.st_uid, os.path.join(place, name))
+                    found.setdefault(entry.st_uid, place)
                 if status.st_dev == procfs:  # such a link is none to a path
                     os.close(below)
                     below = os.open(name, flags & ~os.O_NOFOLLOW, dir_fd=here)
@@ -76,7 +76,8 @@ def writers(path: str) -> dict[int, str]:
                     below = os.open("/", flags) if text.startswith("/") else os.dup(here)
                     name = "/" if text.startswith("/") else "."
             os.close(here)
-            here, place = below, os.path.normpath(os.path.join(place, name))
+            plain = "".join(letter if letter.isprintable() else "?" for letter in name)  # others may have chosen it
+            here, place = below, os.path.normpath(os.path.join(place, plain))
     finally:
         os.close(here)
 

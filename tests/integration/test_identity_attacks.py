@@ -399,6 +399,7 @@ def test_B17_a_users_docker_answers_anything(host: Host, actors: Actors) -> None
     for told in (
         {**right, "Id": "c0" * 32}, {**right, "State": None}, {**right, "State": {"Pid": str(aim)}},
         {**right, "State": {"Pid": True}}, {**right, "State": {"Pid": -1}}, {**right, "State": {"Pid": 1 << 40}},
+        {**right, "State": {"Pid": 0, "Status": "\x1b[2J"}},
         {**right, "Name": "/\x1b[2Jweb1"}, {**right, "Name": 7}, {**right, "Name": "../web1"}, {}, [], 7,
     ):  # fmt: skip
         fake_docker(actors, right, told)  # type: ignore[arg-type]
@@ -652,6 +653,14 @@ def test_B17_a_namespaces_path_in_the_hands_of_a_user(host: Host, actors: Actors
     host.sh("mkdir", "/run/good")
     host.sh("ln", "-s", f"{NETNS}/a", "/run/good/ns")
     assert isinstance(find(host, "netns", "/run/good/ns"), _runtimes.Found)
+    host.sh("mkdir", "/run/bob/\x1b[2J")
+    host.sh("chown", "games", "/run/bob/\x1b[2J")
+    host.sh("ln", "-s", "/run/bob/\x1b[2J/ns", "/run/good/odd")
+    host.sh("ln", "-s", f"{NETNS}/a", "/run/bob/\x1b[2J/ns")
+    host.sh("chown", "root", "/run/bob")
+    said = refused(host, runtime="netns", container="/run/good/odd")
+    assert "can change /run/bob/?[2J (the user 'games')" in said and "\x1b" not in said
+    host.sh("chown", "games", "/run/bob")
     own = actors.users(BOB)
     host.sh("ln", "-sfn", f"/proc/{own}/ns/net", "/run/bob/ns")
     assert isinstance(find(host, "netns", "/run/bob/ns"), _runtimes.Found), "it is the user's own"
