@@ -11,16 +11,17 @@ options:
   container:
     description:
       - The container, by the name or the ID that its runtime knows it by, also a short ID.
-      - For O(runtime=lxc) its name, or the path of its folder where that is not in LXC's usual place;
-        for O(runtime=nspawn) the machine's name.
+      - For O(runtime=lxc) its name, or the path of its folder where that is not in LXC's usual place. No folder on
+        that path may be one that others than root can change, or than O(runtime_user).
+      - For O(runtime=nspawn) the machine's name.
       - For O(runtime=incus) the name of an instance of Incus or LXD on this host, with its project before it
         (V(shop/web1)) unless that is the project default.
       - For O(runtime=containerd) an ID or the name that nerdctl gave, with containerd's namespace before it
         (V(other/web1)) where that is needed. Without it, all are searched but those of Docker and Kubernetes.
       - For O(runtime=cri) a pod of Kubernetes in containerd, with its namespace before it (V(shop/web1)) unless that is
         V(default), or the ID of a pod or of a container in it. CRI-O's pods are not found.
-      - For O(runtime=netns) the name of a network namespace or an absolute path to one,
-        for O(runtime=pid) a process ID.
+      - For O(runtime=netns) the name of a network namespace or an absolute path to one, for O(runtime=pid) a process
+        ID. A path that a user can change leads to namespaces of that user's alone.
       - O(runtime=host) takes none. An item of a list that says so has nothing of the task's O(container).
     type: str
     aliases: [guest]
@@ -34,7 +35,8 @@ options:
     choices: [auto, docker, podman, lxc, incus, containerd, cri, nspawn, netns, pid, host]
   runtime_user:
     description:
-      - The user whose rootless Docker or Podman it is. Root's own containers are meant without it.
+      - The user whose rootless Docker, Podman or LXC it is. Root's own containers are meant without it.
+      - What that user's engine says is believed of network namespaces that belong to that user's user namespaces.
       - With other runtimes it is refused. An item of a list that names such a one has nothing of the task's.
     type: str
 requirements:

@@ -65,7 +65,7 @@ def writers(path: str) -> dict[int, str]:
                     os.close(below)
                     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
                 if entry.st_uid != 0 and status.st_dev != procfs:
-                    found.setdefault(entry.st_uid, os.path.join(place, name))
+                    found.setdefault(entry.st_uid, place)
                 if status.st_dev == procfs:  # such a link is none to a path
                     os.close(below)
                     below = os.open(name, flags & ~os.O_NOFOLLOW, dir_fd=here)
@@ -76,7 +76,8 @@ def writers(path: str) -> dict[int, str]:
                     below = os.open("/", flags) if text.startswith("/") else os.dup(here)
                     name = "/" if text.startswith("/") else "."
             os.close(here)
-            here, place = below, os.path.normpath(os.path.join(place, name))
+            plain = "".join(letter if letter.isprintable() else "?" for letter in name)  # others may have chosen it
+            here, place = below, os.path.normpath(os.path.join(place, plain))
     finally:
         os.close(here)
 
@@ -128,12 +129,24 @@ def speaker(connection: t.Any, path: str) -> int:
     return uid
 
 
+def engine_on(port: int) -> set[int]:
+    """The users who listen on a TCP port of this host."""
+    found = set()
+    for name in ("tcp", "tcp6"):
+        with open(f"/proc/net/{name}", encoding="ascii") as handle:
+            for line in list(handle)[1:]:
+                words = line.split()
+                if words[3] == "0A" and int(words[1].rpartition(":")[2], 16) == port:  # TCP_LISTEN
+                    found.add(int(words[7]))
+    return found
+
+
 # -- processes
 
 def is_of_host(pid: int) -> bool:
     """Whether a process has the PID namespace that the module has: a process of a container has one of its own."""
     try:
-        return pid > 0 and os.path.samestat(os.stat(f"/proc/{pid}/ns/pid"), os.stat("/proc/self/ns/pid"))
+        return pid == 1 or pid > 0 and os.path.samestat(os.stat(f"/proc/{pid}/ns/pid"), os.stat("/proc/self/ns/pid"))
     except (FileNotFoundError, ProcessLookupError):
         return False
 
@@ -157,13 +170,14 @@ def program_of(pid: int, uid: int) -> str | None:
 # -- namespaces
 
 def owners(fd: int) -> t.Iterator[int]:
-    """The users who made the user namespace that a network namespace belongs to, and those around it."""
+    """The users who made the user namespace that a network namespace belongs to, and those around it, up to the one
+    that the module is in, which is root's. None for one that is not inside of that."""
     import fcntl
 
     try:
         space = fcntl.ioctl(fd, GET_USERNS)
     except OSError as error:
-        if error.errno != errno.EPERM:  # it is none of those that are inside of the module's own
+        if error.errno != errno.EPERM:
             raise
         return
     yield from _owners(space)
@@ -175,12 +189,15 @@ def _owners(space: int) -> t.Iterator[int]:
 
     while True:
         try:
+            if os.path.samestat(os.fstat(space), os.stat("/proc/self/ns/user")):
+                yield 0
+                return
             yield struct.unpack("I", fcntl.ioctl(space, GET_OWNER, struct.pack("I", 0)))[0]
             outer = fcntl.ioctl(space, GET_PARENT)
         except OSError as error:
             if error.errno != errno.EPERM:
                 raise
-            return  # there is nothing outside the first one
+            return  # it is not inside of the module's own
         finally:
             os.close(space)
         space = outer

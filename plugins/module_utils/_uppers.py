@@ -8,6 +8,7 @@ all namespaces are looked into that a process is in, or that are mounted; where 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import typing as t
 
@@ -124,7 +125,11 @@ def _elsewhere(seen: set[int]) -> t.Iterator[tuple[str, str | None]]:
                 continue
             mounts.add(inode)
             found = list(_mounted(process))
-        except OSError:  # it went, or its namespace of mounts belongs to somebody else
+        except (*GONE, PermissionError):  # it went, or its namespace of mounts belongs to somebody else
+            continue
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # the kernel says so of one that has just ended
+                yield f"what process {process} has mounted: {error.strerror}", None
             continue
         for inode, path in found:
             if inode not in seen:

@@ -106,9 +106,11 @@ def _process(pid: int, namespace: int) -> int | None:
     """A pidfd of a process, None where it has ended, or is another one by now."""
     try:
         fd = os.pidfd_open(pid)
-    except OSError:
+    except ProcessLookupError:
         return None
-    with contextlib.suppress(OSError):
+    except OSError as error:  # which does not mean that it has ended
+        raise _runtimes.unread(f"process {pid}", error) from None
+    with contextlib.suppress(*_runtimes.GONE):
         if os.path.samestat(os.stat(f"/proc/{pid}/ns/net"), os.fstat(namespace)):
             return fd
     os.close(fd)

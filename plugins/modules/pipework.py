@@ -47,7 +47,7 @@ options:
     type: str
     choices: [auto, docker, podman, lxc, incus, containerd, cri, nspawn, netns, pid, host]
   runtime_user:
-    description: The user whose rootless Docker or Podman it is. Root's own containers are meant without it.
+    description: The user whose rootless Docker, Podman or LXC it is. Root's own containers are meant without it.
     type: str
 seealso:
   - module: pipework.containers.pipework_attach

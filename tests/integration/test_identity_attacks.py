@@ -14,6 +14,8 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
+import tempfile
 import threading
 import time
 import typing as t
@@ -22,11 +24,11 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _runtimes, _trust
+from ansible_collections.pipework.containers.plugins.module_utils import _runtimes, _trust, _wait_job
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 from ansible_collections.pipework.containers.plugins.module_utils._runtimes import docker, lxc, netns, nspawn, pid
 from tests.integration.engines import NET, Deaf, find, need
-from tests.integration.lab import NETNS, Host, wait_for
+from tests.integration.lab import NETNS, Host, Work, wait_for
 
 pytestmark = pytest.mark.root
 
@@ -295,15 +297,18 @@ def container(number: int, ident: str = IDENT, **more: t.Any) -> dict[str, t.Any
 
 
 def speak_http(
-    path: str, answers: dict[str, t.Any], user: pwd.struct_passwd | None, ready: t.Callable[[], None]
+    path: str | int, answers: dict[str, t.Any], user: pwd.struct_passwd | None, ready: t.Callable[[], None]
 ) -> None:
-    """An engine that says what it likes: an answer by the end of what is asked for."""
+    """An engine that says what it likes, at a path or on a port: an answer by the end of what is asked for."""
     if user is not None:
         become(user)
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(path)
+    if isinstance(path, int):
+        listener = socket.create_server(("127.0.0.1", path))
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(path)
     listener.listen()
     ready()
 
@@ -394,6 +399,7 @@ def test_B17_a_users_docker_answers_anything(host: Host, actors: Actors) -> None
     for told in (
         {**right, "Id": "c0" * 32}, {**right, "State": None}, {**right, "State": {"Pid": str(aim)}},
         {**right, "State": {"Pid": True}}, {**right, "State": {"Pid": -1}}, {**right, "State": {"Pid": 1 << 40}},
+        {**right, "State": {"Pid": 0, "Status": "\x1b[2J"}},
         {**right, "Name": "/\x1b[2Jweb1"}, {**right, "Name": 7}, {**right, "Name": "../web1"}, {}, [], 7,
     ):  # fmt: skip
         fake_docker(actors, right, told)  # type: ignore[arg-type]
@@ -455,6 +461,7 @@ GROUP = next((path for path in GROUPS if (path / "cgroup.procs").exists()), None
     [
         (f"x{IDENT}", False), (f"{IDENT}x", False), (f"pwt-{IDENT}", False), (f"libpod-conmon-{IDENT}.scope", False),
         (f"docker-{IDENT}.scope.d", False), (f"libpod-{IDENT}", True), (f"docker-{IDENT}.scope", True), (IDENT, True),
+        (f"system.slice:docker:{IDENT}", True), (f"a-b.slice:cri-containerd:{IDENT}", True),
     ],
 )  # fmt: skip
 def test_B17_a_control_group_is_known_by_its_whole_name(actors: Actors, name: str, is_its: bool) -> None:
@@ -473,6 +480,95 @@ def test_B17_a_control_group_is_known_by_its_whole_name(actors: Actors, name: st
         folder.parent.rmdir()
 
 
+def test_B17_a_local_user_on_the_port_of_docker(host: Host, actors: Actors, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("docker")
+    monkeypatch.delenv("DOCKER_TLS_VERIFY", raising=False)
+    host.sh("ip", "link", "set", "lo", "up")
+    aim = actors.roots()
+    answers = {"/version": {"ApiVersion": "1.41"}, "/containers/json": [container(aim)], "/json": container(aim)}
+    actors.run(lambda ready: speak_http(2375, answers, BOB, ready))
+    for place in ("tcp://127.0.0.1:2375", "tcp://localhost", "tcp://[::ffff:127.0.0.1]:2375"):
+        said = refused(host, aim, runtime="docker", environment={"DOCKER_HOST": place})
+        assert "says docker of the user 'games', but that is not one of" in said or "does not answer" in said
+    said = refused(host, aim, runtime="docker", environment={"DOCKER_HOST": "tcp://192.0.2.1:2376"})
+    assert "DOCKER_HOST is tcp://192.0.2.1:2376, where anybody on the way could answer" in said
+
+
+# -- Podman
+
+
+@pytest.fixture
+def user(host: Host) -> Iterator[pwd.struct_passwd]:
+    """A user whose Podman asks a service, which may be anything."""
+    need("podman", "useradd", "userdel")
+    name = f"pwt{os.getpid()}"
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        subprocess.run(
+            ["useradd", "--create-home", f"--home-dir={folder}/home", "--shell=/bin/false", name],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        try:
+            made = pwd.getpwnam(name)
+            run = f"/run/user/{made.pw_uid}"
+            settings = Path(folder, "home/.config/containers/containers.conf")
+            settings.parent.mkdir(parents=True)
+            settings.write_text(
+                '[engine]\nremote = true\nactive_service = "x"\n'
+                f'[engine.service_destinations.x]\nuri = "unix://{run}/podman.sock"\n', encoding="ascii",
+            )  # fmt: skip
+            subprocess.run(["chown", "-R", name, f"{folder}/home"], check=True)
+            host.sh("install", "-d", "-m", "755", "/run/user")
+            host.sh("install", "-d", "-m", "700", "-o", name, run)
+            host.sh("install", "-d", "-m", "700", "-o", name, f"{run}/libpod")
+            yield made
+        finally:
+            subprocess.run(["userdel", name], check=True, capture_output=True)
+
+
+def fake_podman(actors: Actors, user: pwd.struct_passwd, number: t.Any, ident: t.Any = IDENT) -> None:
+    listed = {"Id": ident, "Names": ["web1"], "Pid": number, "State": "running", "Created": "2026-01-01T00:00:00Z"}
+    path = f"/run/user/{user.pw_uid}/podman.sock"
+    actors.run(lambda ready: speak_http(path, {"/containers/json": [listed]}, user, ready))
+
+
+def test_B17_a_users_podman_names_a_process_of_others(host: Host, user: pwd.struct_passwd, actors: Actors) -> None:
+    # What it says is believed where it is true: a process of its user's, which conmon has started.
+    script = f"import os, subprocess; p = subprocess.Popen({['unshare', '-U', '-r', '-n', 'sleep', '100']!r}); p.wait()"
+
+    def conmon(ready: t.Callable[[], None]) -> None:
+        become(user)
+        words = ["conmon", "-c", script, IDENT]
+        child = subprocess.Popen(words, executable=sys.executable)
+        there = Path(f"/proc/{child.pid}/task/{child.pid}/children")
+        wait_for("its child", lambda: there.read_text(encoding="ascii"))
+        number = int(there.read_text(encoding="ascii"))
+        own = os.readlink("/proc/self/ns/net")
+        wait_for("its namespace", lambda: os.readlink(f"/proc/{number}/ns/net") != own)
+        Path(f"/run/user/{user.pw_uid}/number").write_text(f"{child.pid} {number}", encoding="ascii")
+        ready()
+        signal.pause()
+
+    actors.run(conmon)
+    parent, honest = map(int, host.sh("cat", f"/run/user/{user.pw_uid}/number").split())
+    actors.pids += [parent, honest]
+    fake_podman(actors, user, honest)
+    found = find(host, "podman", "web1", user.pw_name)
+    assert isinstance(found, _runtimes.Found) and (found.pid, found.whose) == (honest, user.pw_uid), found
+    for aim in (actors.roots(), actors.users(EVE)):
+        fake_podman(actors, user, aim)
+        said = refused(host, aim, runtime="podman", runtime_user=user.pw_name)
+        assert f"runs as process {aim}, says Podman, but here that is no process of it" in said
+
+
+def test_B17_a_users_podman_answers_anything(host: Host, user: pwd.struct_passwd, actors: Actors) -> None:
+    aim = actors.roots()
+    for number, ident in ((aim, ""), (aim, "/"), (aim, "b0" * 31), (aim, "0"), (-1, IDENT), (1 << 40, IDENT)):
+        fake_podman(actors, user, number, ident)
+        said = refused(host, aim, runtime="podman", runtime_user=user.pw_name)
+        assert "gives an answer that is no list of containers" in said
+
+
 # -- others
 
 
@@ -483,6 +579,29 @@ def test_B17_what_belongs_to_whom(actors: Actors) -> None:
             assert {uid for uid in (0, BOB.pw_uid, EVE.pw_uid) if _trust.belongs_to(fd, uid)} == users
         finally:
             os.close(fd)
+
+
+def test_P39_root_in_a_user_namespace_is_root_of_what_is_in_it() -> None:
+    """As in a container with users of its own, whose user namespace was made by somebody who is nobody there."""
+
+    unshared, mapped = os.pipe(), os.pipe()
+
+    def inside() -> list[bool]:
+        assert ctypes.CDLL(None).unshare(0x10000000) == 0  # CLONE_NEWUSER
+        os.write(unshared[1], b"+")
+        os.read(mapped[0], 1)
+        os.setuid(0)
+        assert ctypes.CDLL(None).unshare(0x40000000) == 0  # CLONE_NEWNET
+        fd = os.open("/proc/self/ns/net", os.O_RDONLY)
+        return [_trust.belongs_to(fd, uid) for uid in (0, 65534, BOB.pw_uid)]
+
+    work = Work(inside)
+    os.read(unshared[0], 1)
+    Path(f"/proc/{work.pid}/uid_map").write_text("0 100000 1", encoding="ascii")
+    os.write(mapped[1], b"+")
+    assert work.wait() == [True, False, False]
+    for fd in (*unshared, *mapped):
+        os.close(fd)
 
 
 def test_B17_a_socket_of_incus_or_containerd_that_a_user_made(host: Host, actors: Actors) -> None:
@@ -534,6 +653,14 @@ def test_B17_a_namespaces_path_in_the_hands_of_a_user(host: Host, actors: Actors
     host.sh("mkdir", "/run/good")
     host.sh("ln", "-s", f"{NETNS}/a", "/run/good/ns")
     assert isinstance(find(host, "netns", "/run/good/ns"), _runtimes.Found)
+    host.sh("mkdir", "/run/bob/\x1b[2J")
+    host.sh("chown", "games", "/run/bob/\x1b[2J")
+    host.sh("ln", "-s", "/run/bob/\x1b[2J/ns", "/run/good/odd")
+    host.sh("ln", "-s", f"{NETNS}/a", "/run/bob/\x1b[2J/ns")
+    host.sh("chown", "root", "/run/bob")
+    said = refused(host, runtime="netns", container="/run/good/odd")
+    assert "can change /run/bob/?[2J (the user 'games')" in said and "\x1b" not in said
+    host.sh("chown", "games", "/run/bob")
     own = actors.users(BOB)
     host.sh("ln", "-sfn", f"/proc/{own}/ns/net", "/run/bob/ns")
     assert isinstance(find(host, "netns", "/run/bob/ns"), _runtimes.Found), "it is the user's own"
@@ -563,7 +690,8 @@ def test_P39_no_file_left_to_be_opened_does_not_mean_gone(host: Host, actors: Ac
         assert held is not None
         asked: list[tuple[t.Callable[..., t.Any], tuple[t.Any, ...]]] = [
             (pid.find, (str(aim), None)), (pid.enter, (aim, lambda _pid, _born: True)), (pid.lives, (aim, 1)),
-            (netns.find, ("a", None)), (netns.running, (None,)), (nspawn.running, (None,)),
+            (_wait_job._process, (aim, held)), (netns.find, ("a", None)), (netns.running, (None,)),
+            (nspawn.running, (None,)),
         ]  # fmt: skip
         found = []
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -194,3 +196,84 @@ def test_P40_control_groups_of_one_version_alone(version: int) -> None:
             host.attach("a", addresses=[f"{NET}.2/24"])
             assert host.ok("ping", "-c", "1", "-w", "10", f"{NET}.1", ns="a")
             engine.attach("web1", state="absent")
+
+
+def test_P40_container_with_users_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root has started it; LXC gives its folder to its first user."""
+    mapped = "lxc.idmap = u 0 100000 65536\nlxc.idmap = g 0 100000 65536\n"
+    monkeypatch.setattr("tests.integration.test_runtimes_lxc.CONFIGURATION", CONFIGURATION + mapped)
+    monkeypatch.setattr(_runtimes, "patience", 0.5)
+    with contextlib.closing(Lxc()) as engine:
+        engine.folder.chmod(0o755)
+        engine.start("web1")
+        home = f"{engine.home}/web1"
+        engine.host.sh("chmod", "755", engine.home)
+        engine.host.sh("chmod", "770", home)
+        engine.host.sh("chown", "100000:100000", home)
+        assert engine.attach("web1", addresses=[f"{NET}.1/24"])["changed"]
+        assert engine.links("web1") == ["eth1"]
+        engine.host.sh("chown", "99999:99999", home)
+        assert "is no child of an LXC monitor" in engine.refused("web1", addresses=[f"{NET}.1/24"])
+        engine.host.sh("chown", "root:root", home)
+        engine.attach("web1", state="absent")
+
+
+def test_P40_container_of_a_user() -> None:
+    """With runtime_user alone; what root has defined is not the user's, and what the user has defined not root's."""
+    need("lxc-start", "newuidmap", "useradd", "userdel", "setpriv")
+    name = f"pwt{os.getpid()}"
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder.chmod(0o755)
+        subprocess.run(
+            ["useradd", "--create-home", f"--home-dir={folder}/home", "--shell=/bin/false", name],
+            check=True, capture_output=True,
+        )
+        stack.callback(subprocess.run, ["userdel", name], check=True, capture_output=True)
+        user = pwd.getpwnam(name)
+        mapped = [line.split(":") for line in Path("/etc/subuid").read_text(encoding="ascii").splitlines()]
+        first = next((words[1] for words in mapped if words[0] == name), None)
+        host = stack.enter_context(contextlib.closing(Layout(1)))
+        if first is None or not host.ok("test", "-e", f"{GROUPS}/pipework/cgroup.procs"):
+            pytest.skip("no subordinate IDs, or no control groups of version 1")
+        group, run = GROUPS / "pipework" / f"lxc.{name}", f"/run/user/{user.pw_uid}"
+        host.sh("mkdir", str(group))
+        host.sh("chown", "-R", name, str(group))
+        host.sh("install", "-d", "-m", "755", "/run/user")
+        host.sh("install", "-d", "-m", "700", "-o", name, run)
+        engine = stack.enter_context(contextlib.closing(Lxc(host)))
+        engine.folder.chmod(0o755)
+        home = folder / "home/.local/share/lxc/web1"
+        home.mkdir(parents=True)
+        ids = "".join(f"lxc.idmap = {kind} 0 {first} 65536\n" for kind in "ug")
+        (home / "config").write_text(CONFIGURATION.format(root=engine.root, network="empty") + ids, encoding="ascii")
+        (folder / "home").chmod(0o755)
+        subprocess.run(["chown", "-R", name, str(folder / "home")], check=True)
+
+        def lxc_as_user(verb: str, *words: str) -> None:
+            def work() -> None:
+                with open(f"{group}/cgroup.procs", "w", encoding="ascii") as handle:
+                    handle.write(str(os.getpid()))
+                subprocess.run(
+                    ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--init-groups", f"lxc-{verb}",
+                     "--name=web1", *words],
+                    check=True, capture_output=True, cwd="/",
+                    env={"PATH": _program.PATH, "HOME": str(folder / "home"), "XDG_RUNTIME_DIR": run},
+                )
+
+            host.call(work)
+
+        lxc_as_user("start", "--daemon")
+        try:
+            for runtime in ("lxc", "auto"):
+                assert engine.attach("web1", runtime=runtime, runtime_user=name, addresses=[f"{NET}.1/24"])
+            assert engine.attach(str(home), runtime_user=name, state="absent") is not None
+            assert engine.find("web1")[0] == "NoContainer"
+            assert f"can be changed by the user '{name}' (runtime_user says whose" in engine.refused(str(home))
+            assert f"'nobody''s, because {folder}/home can be changed by the user '{name}'" in engine.refused(
+                str(home), runtime_user="nobody"
+            )
+            assert engine.attach("web1", runtime_user=name, state="absent") is not None
+        finally:
+            lxc_as_user("stop", "--kill")
+        assert "'web1' is not running (stopped)" in engine.refused("web1", runtime_user=name)

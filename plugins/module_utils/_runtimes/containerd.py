@@ -85,14 +85,15 @@ def ctr(*argv: str) -> str:
 
 
 def _check_engine(path: str) -> None:
-    """That it is root's own daemon which ctr will ask; ctr itself says where none listens."""
+    """That it is root's own daemon which ctr will ask."""
     try:
         if _trust.engine_at(path, SECONDS) != 0:
             raise _trust.Untrusted(f"what listens at {path} is not believed, because it is not root's")
     except _trust.Untrusted as error:
         raise Unavailable(f"containerd cannot be asked: {error}.") from None
-    except (OSError, ValueError):
-        return
+    except (OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or error
+        raise Unavailable(f"containerd does not answer at {path}: {said}; is it running?") from None
 
 
 def _spaces() -> dict[str, _Space]:

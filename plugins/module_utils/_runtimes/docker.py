@@ -65,7 +65,7 @@ def find_many(wanted: list[Who]) -> list[Answer]:
 
 def running(user: str | None) -> list[str]:
     try:
-        return [each["Id"] for each in _answers.listed(_call(_client(user).containers))] if installed(user) else []
+        return list(_list(_client(user), every=False).names) if installed(user) else []
     except Unavailable as error:
         raise Unavailable(f"runtime: {error}") from None
 
@@ -105,7 +105,8 @@ def _client(user: str | None) -> t.Any:
 def _connect(user: str | None) -> t.Any:
     where: dict[str, t.Any] = {"base_url": f"unix://{_socket(user)}"}
     given = os.environ.get("DOCKER_HOST") if user is None else None
-    _owners[user] = _owner(user, given or where["base_url"])
+    url = given or where["base_url"]
+    owner = _owner(user, url)
     try:
         import docker
     except ImportError as error:
@@ -117,35 +118,61 @@ def _connect(user: str | None) -> t.Any:
     try:
         if user is None:
             where.update(docker.utils.kwargs_from_env())
-        return _answers.call(SECONDS, _client_class(docker.APIClient), **where, version="auto", timeout=SECONDS)
+        client = _answers.call(SECONDS, _client_class(docker.APIClient), **where, version="auto", timeout=SECONDS)
     except Exception as error:  # pylint: disable=broad-except  # the SDK raises what its HTTP library raises
         hint = "is it running, and DOCKER_HOST right?" if given else "is it running?"
-        url = given or where["base_url"]
         raise Unavailable(f"Docker does not answer at {url}: {_reason(error)}; {hint}") from None
+    if owner is None:  # nobody was there before, so that now it may be anybody
+        owner = _owner(user, url)
+    if owner is None:
+        client.close()
+        raise Unavailable(f"Docker does not answer at {url}; is it running?")
+    _owners[user] = owner
+    return client
 
 
 def _client_class(base: t.Any) -> t.Any:
     return type("Client", (_answers.Sized, base), {})
 
 
-def _owner(user: str | None, url: str) -> int:
-    """The user whose word the engine's is, by who listens there. Nobody else's is taken for that of a runtime_user."""
-    wanted = 0 if user is None else _program.uid_of(user)
+def _owner(user: str | None, url: str) -> int | None:
+    """The user whose word the engine's is, by who listens there; None where none does. Nobody else's is taken for that
+    of a runtime_user."""
     if not url.startswith(("unix://", "http+unix://")):
-        return wanted  # somewhere else, where the task's environment says
+        return _owner_on_network(url)
     path = "/" + url.partition("://")[2].lstrip("/")
     try:
         uid = _trust.engine_at(path, SECONDS)
     except (OSError, ValueError):
-        return wanted  # the SDK will say so in its own words
+        return None  # the SDK will say so in its own words
     except _trust.Untrusted as error:
         raise Unavailable(f"Docker cannot be asked: {error}.") from None
-    if user is not None and uid != wanted:
+    if user is not None and uid != _program.uid_of(user):
         raise Unavailable(
             f"Docker of the user {user!r} cannot be asked: what listens at {path} is not the user's, "
             f"but {_trust.user_words(uid) if uid else 'root'}'s."
         )
     return uid
+
+
+def _owner_on_network(url: str) -> int | None:
+    """The same where DOCKER_HOST is no socket: with TLS or ssh it is the one that the task's environment means."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port or 2375
+    except ValueError:
+        return None  # the SDK will say so in its own words
+    if parts.scheme not in ("tcp", "http") or os.environ.get("DOCKER_TLS_VERIFY"):
+        return 0
+    uids = _trust.engine_on(port)
+    if len(uids) > 1 or (not uids and host not in ("localhost", "127.0.0.1", "::1")):
+        raise Unavailable(
+            f"Docker cannot be asked: DOCKER_HOST is {url}, where anybody on the way could answer; "
+            "the engine's socket (unix://) or DOCKER_TLS_VERIFY=1 would be right."
+        )
+    return uids.pop() if uids else None
 
 
 def _odd(what: str) -> Unavailable:
@@ -240,14 +267,16 @@ class _Listing:
     names: dict[str, str]  # by ID
 
 
-def _list(client: t.Any) -> _Listing:
+def _list(client: t.Any, every: bool = True) -> _Listing:
     listing = _Listing({}, {})
     try:
-        for container in _answers.listed(_call(client.containers, all=True)):
+        for container in _answers.listed(_call(client.containers, all=every)):
             ident = container["Id"]
             if not IDENT.fullmatch(ident):
-                raise _odd("a container's ID has 64 hexadecimal digits")
+                raise _odd("no container's ID, which has 64 hexadecimal digits")
             for name in container["Names"] or [ident]:
+                if not all(NAME.fullmatch(part) for part in name.lstrip("/").split("/")):
+                    raise _odd("no container's name")
                 listing.idents[name.lstrip("/")] = ident
                 if "/" not in name.lstrip("/"):  # else it is what a linked container calls it
                     listing.names[ident] = name.lstrip("/")
@@ -285,6 +314,7 @@ def _checked(info: t.Any, ident: str) -> tuple[dict[str, t.Any], str]:
     try:
         state, shown, pid = info["State"], info["Name"].lstrip("/"), info["State"].get("Pid") or 0
         right = info["Id"] == ident and NAME.fullmatch(shown) and type(pid) is int and 0 <= pid < 1 << 31
+        right = right and str(state.get("Status") or "none").isalnum()
     except (KeyError, TypeError, AttributeError):
         right = None
     if not right:

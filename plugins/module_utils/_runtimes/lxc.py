@@ -116,7 +116,7 @@ class _Place(t.NamedTuple):
             except OSError as error:
                 raise Unavailable(f"LXC does not answer: {error.strerror or error}.") from None
             pid, uid = _trust.peer_of(connection)
-        if uid == self.uid and pid and (_trust.is_of_host(pid) or not os.path.exists(f"/proc/{pid}")):
+        if uid == self.uid and pid and (_trust.is_of_host(pid) or not self._listens(pid)):
             return True
         whose = "root in a container" if uid == self.uid == 0 else _trust.user_words(uid) if uid else "root"
         refused = NotRunning(
@@ -132,8 +132,15 @@ class _Place(t.NamedTuple):
         titled = command(pid)[0] == f"{TITLE}{self.folder} {self.name}"
         if program is None or not (program.startswith(PROGRAMS) or titled):
             return False
+        return self._listens(pid)
+
+    def _listens(self, pid: int) -> bool:
+        """Whether a process has the socket that listens."""
         wanted = {f"socket:[{inode}]" for inode in _listening(self.socket_name())}
-        return any(_link(f"/proc/{pid}/fd/{number}") in wanted for number in os.listdir(f"/proc/{pid}/fd"))
+        try:
+            return any(_link(f"/proc/{pid}/fd/{number}") in wanted for number in os.listdir(f"/proc/{pid}/fd"))
+        except GONE:
+            return False
 
     def full_name(self) -> str:
         return self.name if self.folder == _home(self.uid) else f"{self.folder}/{self.name}"

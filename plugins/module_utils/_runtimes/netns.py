@@ -96,5 +96,7 @@ def lasts(name: str, fd: int) -> bool:
     """Whether a name still means the namespace that was opened by it."""
     try:
         return os.path.samestat(os.stat(name if name.startswith("/") else os.path.join(FOLDER, name)), os.fstat(fd))
-    except OSError:
+    except (*GONE, NotADirectoryError):
         return False
+    except OSError as error:
+        raise unread(name, error) from None

@@ -91,6 +91,8 @@ def _refuse_unopened(pid: int, born: int, belongs: t.Callable[[int, int], bool],
     """Of a namespace that may not be opened: refuses it if it is the container's, else it does not matter."""
     try:
         theirs = belongs(pid, born)
+    except (*GONE, ValueError):
+        theirs = False
     except OSError:
         theirs = True
     if theirs:
@@ -112,7 +114,7 @@ def in_group(pid: int, ident: str) -> bool:
 
     By itself, as the last part of an engine's name for it (``docker-ID.scope``, ``libpod-ID``), never as any part.
     """
-    group = re.compile(rf"(?:(?:docker|libpod|nerdctl|containerd|cri-containerd)-|(?:[\w.]+:)+)?{ident}(?:\.scope)?")
+    group = re.compile(rf"(?:(?:docker|libpod|nerdctl|containerd|cri-containerd)-|(?:[\w.-]+:)+)?{ident}(?:\.scope)?")
     with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="surrogateescape") as handle:
         paths = [line.rstrip("\n").split(":", 2)[2] for line in handle]
     return any(group.fullmatch(element) for path in paths for element in path.split("/"))

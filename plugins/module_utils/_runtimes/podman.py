@@ -99,6 +99,8 @@ def _checked(container: Container) -> Container:
         raise ValueError
     if isinstance(names, str) or not all(NAME.fullmatch(name) for name in names):
         raise ValueError
+    if not str(container.get("State") or "none").isalnum():
+        raise ValueError
     return container
 
 
