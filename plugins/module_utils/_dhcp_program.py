@@ -129,7 +129,6 @@ def _follow(process: subprocess.Popen[bytes], seconds: float, listener: Listener
                     continue
                 piece = os.read(key.fd, 1 << 16)
                 said[t.cast(t.Any, key.fileobj)] += piece
-                del said[t.cast(t.Any, key.fileobj)][:-_sandbox.SAID_MAX]  # the last of them matter
                 if not piece:
                     selector.unregister(key.fileobj)
     listener.hear()

@@ -45,13 +45,14 @@ class KernelError(OSError):
 class Namespaces:
     """The open network namespaces of one run, by label. The one the module runs in is ``host``."""
 
+    check = False  # whether the run only says what it would do, and so makes nothing
+
     def __init__(self) -> None:
         _codec.require()
         self._visitor = concurrent.futures.ThreadPoolExecutor(1)  # enters namespaces: the main thread never does
         self._home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         self._open: dict[str, Netns] = {}
         self._labels: dict[tuple[int, int], str] = {}
-        self.check = False  # whether a run only says what it would do, and so makes nothing
         self.checks: list[t.Callable[[], None]] = []  # that what was opened is still in use; raise PipeworkError
         self.add(HOST, os.dup(self._home))
 

@@ -54,9 +54,9 @@ class Job(t.Protocol):
 
 def run(job: Job, check: bool = False, step: Step | None = None) -> dict[str, t.Any]:
     """Does a job, or in check mode says what it would do. ``step`` is called before each operation (see _apply)."""
+    Namespaces.check = check
     require_privileges()
     with lock(), contextlib.closing(Namespaces()) as namespaces:
-        namespaces.check = check
         try:
             job.open(namespaces)
             picture = job.picture(namespaces)
