@@ -27,7 +27,7 @@ import struct
 import sys
 import typing as t
 
-CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x02000000, 0x04000000, 0x08000000
+CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 CLONE_NEWPID, CLONE_NEWNET = 0x20000000, 0x40000000
 CLONE_NEW_ANY = 0x7E020000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
@@ -38,7 +38,8 @@ MOUNT_SETATTR = 442
 PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_SET_SECCOMP, PR_CAPBSET_DROP = 1, 8, 22, 24
 PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, SECCOMP_MODE_FILTER = 38, 47, 2, 2
 CAPABILITY_VERSION = 0x20080522
-KEPT = (10, 13)  # net_bind_service, net_raw: all that udhcpc, dhclient and dhcpcd need to ask
+# net_bind_service, net_raw. With these udhcpc, dhclient and dhcpcd can all ask, and none of them has to be root.
+KEPT = (10, 13)
 # Each process that runs this has user IDs of its own, which the systems that hand out ranges of them leave alone.
 FIRST_UID, NOBODY = 0x70000000, 65534
 SHOWN = ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr", "etc", "nix", "gnu")
@@ -288,7 +289,6 @@ def become(path: str, argv: list[str], uid: int) -> None:
     try:
         os.dup2(os.open(os.devnull, os.O_RDWR), 0)
         os.dup2(2, 1)
-        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
         restrict(uid)
         os.execve(path, argv, ENVIRONMENT)
     except OSError as error:
@@ -330,7 +330,7 @@ def main() -> int:
         handle.write("1000")  # the first to end where memory runs short
     call("setns", spec["netns"], CLONE_NEWNET)
     os.close(spec["netns"])
-    call("unshare", CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP)
+    call("unshare", CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC)
     pid = os.fork()
     if pid == 0:
         os._exit(guarded(lead, spec, uid))
