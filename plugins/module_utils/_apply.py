@@ -58,6 +58,7 @@ def apply(plan: Plan, namespaces: Namespaces, step: Step | None = None) -> None:
             _execute(batch, namespaces, done)
     except BaseException as error:
         taken_back = take_back(done, namespaces)
+        _marks.end(plan, namespaces, failed=True)
         if isinstance(error, Exception):
             known = isinstance(error, (PipeworkError, OSError)) or getattr(error, "expected", False)
             words = getattr(error, "message", str(error))
@@ -87,6 +88,7 @@ def take_back(done: Plan, namespaces: Namespaces) -> str:
             except Exception as error:  # pylint: disable=broad-except  # the others are still to be taken back
                 if getattr(error, "number", None) not in HARMLESS[operation.action]:
                     left.append(str(error).rstrip("."))
+    _marks.end(done, namespaces, failed=True)
     count = sum(not operation.implied for operation in done)
     if left:
         return f"Of {count} operation(s) done before, these could not be taken back: {'; '.join(left)}."

@@ -366,9 +366,12 @@ class Nic:
         owner, name, mtu, mac, state, addresses, rest = fields
         listed = tuple(address for address in addresses.split(",") if address)
         state, _slash, packed = state.partition("/")
-        vf = VirtualFunction.unpack(packed) if packed else None
         up, wireless = state.startswith("up"), state.endswith("~")
-        return owner, cls(unescaped(name), int(mtu), mac or None, up, listed, rest, vf, wireless)
+        try:
+            vf = VirtualFunction.unpack(packed) if packed else None
+            return owner, cls(unescaped(name), int(mtu), mac or None, up, listed, rest, vf, wireless)
+        except (ValueError, TypeError):  # not ours after all
+            return None
 
 
 class Mark:
