@@ -223,9 +223,17 @@ def end(plan: Plan, namespaces: Namespaces, failed: bool = False) -> None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(JOURNAL)
         changed = {operation.subject.ns for operation in plan if isinstance(operation.subject, (Link, Port))}
+        if not plan:  # after a run that was killed
+            changed = set(here.values())
         _forget_gone({ident: label for ident, label in here.items() if label in changed}, set(here), namespaces)
         with contextlib.suppress(FileNotFoundError, OSError):
             os.rmdir(FOLDER)  # if it is empty
+
+
+def tidy(namespaces: Namespaces) -> None:
+    """There is nothing to do, but perhaps a run was killed before."""
+    if os.path.exists(JOURNAL):
+        end([], namespaces)
 
 
 def _forget_gone(changed: dict[str, str], here: set[str], namespaces: Namespaces) -> None:

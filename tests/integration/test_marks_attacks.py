@@ -102,9 +102,7 @@ def test_B17_present_gives_name_and_mark_back(host: Host, kind: str) -> None:
 
 
 def attach_check(host: Host, kind: str) -> dict[str, t.Any]:
-    return host.run(
-        check=True, **{"container": "a", "runtime": "netns", "addresses": [ADDRESS], **KINDS[kind]}
-    )
+    return host.run(check=True, **{"container": "a", "runtime": "netns", "addresses": [ADDRESS], **KINDS[kind]})
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -196,11 +194,21 @@ def test_B17_what_is_written_on_a_nic_that_comes_home_gives_nothing_to_the_host(
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_B17_a_link_group_alone_deletes_nothing(host: Host, group: str) -> None:
-    inside(host, ["link add own0 type bridge", f"link set own0 group {group}", "link add pwt1 type bridge",
-                  f"link set pwt1 group {group}"])
+    inside(
+        host,
+        [
+            "link add own0 type bridge",
+            f"link set own0 group {group}",
+            "link add pwt1 type bridge",
+            f"link set pwt1 group {group}",
+        ],
+    )
     host.sh("ip", "link", "set", "nic1", "group", group)
-    many = [{"container": each, "runtime": "netns", "interface": f"eth{n}", "host_interface": "br1"}
-            for each in ("a", "b") for n in (1, 2)]
+    many = [
+        {"container": each, "runtime": "netns", "interface": f"eth{n}", "host_interface": "br1"}
+        for each in ("a", "b")
+        for n in (1, 2)
+    ]
     host.run(attachments=many)
     assert not host.run(attachments=many)["changed"]
     host.run(attachments=[{**each, "state": "absent"} for each in many])

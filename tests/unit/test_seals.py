@@ -40,7 +40,17 @@ OWNER = "pipework:docker:web1:3f2a9c41d0b7:eth1"
 PERM, OTHER = "52:54:00:00:00:01", "52:54:00:00:00:02"
 NIC = Nic("nic0", 1500, PERM, True, ("192.0.2.1/24",), "uplink|1")
 RECORD = Record(
-    LENT, NIC.pack(OWNER), "", "77", 1, "eth1", None, Place(5, None, None), Place(5, None, None), PERM, "0000:01:00.0",
+    LENT,
+    NIC.pack(OWNER),
+    "",
+    "77",
+    1,
+    "eth1",
+    None,
+    Place(5, None, None),
+    Place(5, None, None),
+    PERM,
+    "0000:01:00.0",
     "0123456789ab",
 )
 RECORD = dataclasses.replace(RECORD, alias=seal(RECORD.text, RECORD, SECRET))
@@ -53,7 +63,7 @@ def device(**fields: object) -> Device:
 
 
 def known(label: str, *devices: Device, records: tuple[Record, ...] = (RECORD,), journal: tuple = ()) -> Facts:
-    facts = Facts({HOST: {}, **{label: {each.name: each for each in devices}}})
+    facts = Facts({HOST: {}, label: {each.name: each for each in devices}})
     believe(facts, Kept(records, journal, SECRET), {HOST: "1", label: "1" if label == HOST else "77"})
     return facts
 
