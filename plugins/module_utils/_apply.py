@@ -58,6 +58,7 @@ def apply(plan: Plan, namespaces: Namespaces, step: Step | None = None) -> None:
             _execute(batch, namespaces, done)
     except BaseException as error:
         taken_back = take_back(done, namespaces)
+        _marks.end(plan, namespaces, failed=True)
         if isinstance(error, Exception):
             known = isinstance(error, (PipeworkError, OSError)) or getattr(error, "expected", False)
             words = getattr(error, "message", str(error))
@@ -87,6 +88,7 @@ def take_back(done: Plan, namespaces: Namespaces) -> str:
             except Exception as error:  # pylint: disable=broad-except  # the others are still to be taken back
                 if getattr(error, "number", None) not in HARMLESS[operation.action]:
                     left.append(str(error).rstrip("."))
+    _marks.end(done, namespaces, failed=True)
     count = sum(not operation.implied for operation in done)
     if left:
         return f"Of {count} operation(s) done before, these could not be taken back: {'; '.join(left)}."
@@ -215,14 +217,25 @@ def _delete_links(work: Plan, namespaces: Namespaces, done: Plan) -> None:
         if not pairs:
             continue
         send = namespaces[ns].send
-        last = _codec.delete_group() if len(pairs) > 1 else _codec.delete_link(pairs[0][1])
-        grouping = [_codec.set_link(index, group=GROUP_DELETE) for _operation, index in pairs]
-        errors = send(grouping) if len(pairs) > 1 else []
-        wrong = next((error for error in errors if error is not None and error.errno not in GONE), None)
-        if wrong is not None:
-            send([_codec.set_link(index, group=0) for _operation, index in pairs])
-        else:
-            wrong = next((error for error in send([last]) if error is not None and error.errno not in GONE), None)
+        indexes = {index for _operation, index in pairs}
+        wrong = None
+        if len(indexes) == 1 or not _grouped(indexes, ns, namespaces):
+            errors = send([_codec.delete_link(index) for index in sorted(indexes)])
+            wrong = next((error for error in errors if error is not None and error.errno not in GONE), None)
         if wrong is not None:
             raise OperationFailed(pairs[0][0], wrong)
         done.extend(operation for operation, _index in pairs)
+
+
+def _grouped(indexes: set[int], ns: str, namespaces: Namespaces) -> bool:
+    """Deletes many of the host's interfaces together, where the group has these alone: others can be put into it."""
+    if ns != HOST:
+        return False  # a container reaches its own
+    send = namespaces[ns].send
+    errors = send([_codec.set_link(index, group=GROUP_DELETE) for index in sorted(indexes)])
+    members = {device.index for device in namespaces[ns].devices().values() if device.group == GROUP_DELETE}
+    alone = members <= indexes and not any(error is not None and error.errno not in GONE for error in errors)
+    if alone and send([_codec.delete_group()])[0] is None:
+        return True
+    send([_codec.set_link(index, group=0) for index in sorted(indexes)])
+    return False

@@ -16,10 +16,8 @@ from ._layer3 import check_ipv6, default_back, layer3
 from ._leases import wanted_dhcp
 from ._model import (
     HOST,
-    OWNER_AUTO,
     PAIR_TYPES,
     PROTOCOL,
-    STAND_IN,
     TABLE_KEPT,
     UNFINISHED,
     Device,
@@ -36,6 +34,7 @@ from ._model import (
 from ._normalize import family
 from ._ovs_rows import OvsBridge, OvsPort
 from ._plan import Absent, Desired, KernelObject, Key, State
+from ._remains import by_right, collect_unfinished
 from ._rooms import check_rooms, collect_bridges
 from ._sysctls import Sysctl
 
@@ -129,7 +128,7 @@ def compile_wish(
             _absent(target, scene, wish)
     if purge is not None:
         _purge(scene, wish, purge)
-    _collect_unfinished(scene, wish)
+    collect_unfinished(scene, wish)
     for key in wish.parted - set(wish.desired):
         for gone in (key, *(item.key for item in scene.carried[key])):
             if gone not in wish.desired:
@@ -209,7 +208,7 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
         if isinstance(wanted, Link) and isinstance(also, Link):
             wanted = wanted.over(also)  # one attachment may want more of a bridge than another
         if isinstance(wanted, Link):
-            wanted = _by_right(wanted, site.link)
+            wanted = by_right(wanted, site.link)
         wish.want(wanted, own=not shared)
         if isinstance(wanted, (Port, OvsPort)):
             wish.bridges.add(str(wanted.bridge))
@@ -235,15 +234,6 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
 
         wish.want_all(_bandwidth.of_attachment(item, label, scene.state, wish.desired))
     check_ipv6(item, label, scene)
-
-
-def _by_right(wanted: Link, have: Link | None) -> Link:
-    """With its own name and its mark again, where the container took them away."""
-    if have is None or wanted.key != have.key or wanted.must_replace(have):
-        return wanted
-    return dataclasses.replace(
-        wanted, renamed=None if have.renamed is None else "", marked=None if have.marked is None else True,
-    )
 
 
 def _is_ours(link: Link | None, label: str) -> bool:
@@ -363,23 +353,3 @@ def _purge(scene: Scene, wish: Wish, in_scope: t.Callable[[str], bool]) -> None:
             _remove(link.ns, link.ifname, scene, wish)
             if stands_on:
                 wish.left.add(stands_on)
-
-
-def _collect_unfinished(scene: Scene, wish: Wish) -> None:
-    """What a killed run left on the host. No other run is under way, since this one holds the host's lock."""
-    for link in [item for item in scene.state.values() if isinstance(item, Link) and item.ns != HOST]:
-        if link.owner == UNFINISHED and link.ifname.startswith(STAND_IN) and link.key not in wish.desired:
-            wish.want(Absent(link.key))
-    ports = {device.master for device in scene.facts.host.values()}
-    wish.left.update(device.name for device in scene.marked[OWNER_AUTO] if device.index not in ports)
-    wish.left.update(device.name for device in scene.marked[UNFINISHED] if device.type == "bridge")
-    wanted = {item.local_interface for item in wish.desired.values() if isinstance(item, Port)}
-    ends = {item.local_interface: item.carrier for item in scene.state.values() if isinstance(item, Port)}
-    for device in scene.marked[UNFINISHED]:
-        if device.type == "vlan":
-            wish.vacated.add(device.name)  # if it is not in use
-            continue
-        # Of a pair whose far end is known, that is what has to go: its host end goes with it.
-        key = ends.get(device.name) or link_key(HOST, device.name)
-        if device.name not in wanted and key not in wish.desired:
-            wish.want(Absent(key))

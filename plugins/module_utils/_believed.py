@@ -32,7 +32,8 @@ def believe(facts: Facts, kept: Kept, idents: t.Mapping[str, str]) -> None:
     for label, devices in facts.devices.items():
         for name, device in devices.items():
             devices[name] = _known(facts, kept, label, device, idents[label])
-    facts.by_index = {device.index: device for device in facts.host.values()}
+        if label == HOST:  # which comes first
+            facts.by_index = {device.index: device for device in facts.host.values()}
 
 
 def _known(facts: Facts, kept: Kept, label: str, device: Device, ident: str) -> Device:
@@ -45,6 +46,9 @@ def _known(facts: Facts, kept: Kept, label: str, device: Device, ident: str) -> 
     if said is None:
         return device
     what = claims(said)
+    end = facts.host_end(label, device) if label != HOST else None
+    if end is not None and end.owner:
+        return device if what is None else dataclasses.replace(device, alias=None)
     if what is None and not _needs_a_record(label, device):
         return device
     if label == HOST or what is not None:

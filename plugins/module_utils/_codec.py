@@ -128,6 +128,7 @@ def decode_device(raw: bytes) -> Device:
         data = info.get_attr("IFLA_INFO_DATA")
         settings = DECODERS[kind](data) if data is not None else {}
     infiniband = message["ifi_type"] == ARPHRD_INFINIBAND
+    perm, bus = hardware(raw)
     return Device(
         index=message["index"], name=_text(attrs("IFLA_IFNAME")), type=kind,
         mac=None if infiniband else attrs("IFLA_ADDRESS"),
@@ -136,7 +137,7 @@ def decode_device(raw: bytes) -> Device:
         parent_netnsid=attrs("IFLA_LINK_NETNSID"), alias=_text(attrs("IFLA_IFALIAS")), group=attrs("IFLA_GROUP") or 0,
         settings=settings, infiniband=infiniband, ethernet=message["ifi_type"] == ARPHRD_ETHER,
         running=bool(message["flags"] & IFF_RUNNING), carrier=bool(message["flags"] & IFF_LOWER_UP),
-        port=decode_options(slim) if attrs("IFLA_MASTER") else None, **hardware(raw),
+        port=decode_options(slim) if attrs("IFLA_MASTER") else None, perm=perm, bus=bus,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import typing as t
@@ -24,7 +25,7 @@ from ._seals import INSIDE, LENT, NONCE, PORT, Place, Record, seal
 FOLDER = "/run/pipework/marks"
 JOURNAL = "/run/pipework/links"
 SECRET = "/run/pipework/secret"
-ELSEWHERE_MAX = 32  # records of namespaces that are not open, before it is looked whether those are still there
+ELSEWHERE_MAX = 64  # namespaces that are not open, of which a run looks whether they are the ones that are recorded
 JOURNAL_MAX = 20000
 DEVICES = "/sys/class/net"
 
@@ -80,7 +81,9 @@ def _unpacked(said: dict[str, t.Any]) -> Record:
 
 
 def _path(record: Record) -> str:
-    return f"{FOLDER}/{record.nonce}" if record.nonce else f"{FOLDER}/{record.ns}-{record.place.index}"
+    # The same each time, so that what is taken back leaves what was there before.
+    about = (record.sort, record.name if record.sort == PORT else record.text, record.ns)
+    return f"{FOLDER}/{hashlib.sha256(repr(about).encode()).hexdigest()[:32]}"
 
 
 def _keep(record: Record) -> None:
@@ -207,35 +210,53 @@ def _touched(plan: Plan) -> t.Iterator[tuple[str, str, str | None]]:
             yield HOST, link.peer, kind
 
 
-def end(plan: Plan, namespaces: Namespaces) -> None:
-    """A run has done what it was to do: what it noted on the way, and what it removed, is forgotten."""
-    here = {namespaces[label].ident: label for label in namespaces}
-    listed = journal()
-    if listed:
-        others = listed - _entries(plan, namespaces)
+def end(plan: Plan, namespaces: Namespaces, failed: bool = False) -> None:
+    """A run has done what it was to do, or has taken it back: what it noted on the way and removed is forgotten."""
+    with contextlib.suppress(OSError, PipeworkError):
+        here = {namespaces[label].ident: label for label in namespaces}
+        listed = journal()
+        others = listed - (set() if failed else _entries(plan, namespaces))
         rest = {each for each in others if each[0] not in here or _in_a_group(here[each[0]], each, namespaces)}
-        if rest:
+        if rest != listed:
             _write(JOURNAL, json.dumps(sorted(rest, key=str)).encode())
-        else:
+        if not rest:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(JOURNAL)
-    changed = {operation.subject.ns for operation in plan if isinstance(operation.subject, (Link, Port))}
+        changed = {operation.subject.ns for operation in plan if isinstance(operation.subject, (Link, Port))}
+        if not plan:  # after a run that was killed
+            changed = set(here.values())
+        _forget_gone({ident: label for ident, label in here.items() if label in changed}, set(here), namespaces)
+        with contextlib.suppress(FileNotFoundError, OSError):
+            os.rmdir(FOLDER)  # if it is empty
+
+
+def tidy(namespaces: Namespaces) -> None:
+    """There is nothing to do, but perhaps a run was killed before."""
+    if os.path.exists(JOURNAL):
+        end([], namespaces)
+
+
+def _forget_gone(changed: dict[str, str], here: set[str], namespaces: Namespaces) -> None:
+    """Drops the records of interfaces that are not there any more, of those whose namespaces were changed or ended."""
     kept = records() if changed else []
     devices: dict[str, list[Device]] = {}
     for each in kept:
-        label = here.get(each.ns)
-        if each.sort == LENT or label is None or label not in changed:
+        if each.sort == LENT or each.ns not in changed:
             continue
-        there = devices.setdefault(label, list(namespaces[label].devices().values()))
-        found = [device for device in there if each.is_at(device, each.ns)]
+        label = changed[each.ns]
+        if label not in devices:
+            devices[label] = list(namespaces[label].devices().values())
+        found = [device for device in devices[label] if each.is_at(device, each.ns)]
         if not found or (each.sort == PORT and found[0].alias != each.alias):
             _drop(each)
     elsewhere = [each for each in kept if each.sort == INSIDE and each.ns not in here]
-    if len(elsewhere) > ELSEWHERE_MAX:
-        alive = _uppers.alive()
-        for each in elsewhere:
-            if each.inode not in alive:
-                _drop(each)
+    alive = _uppers.alive({each.inode for each in elsewhere}) if elsewhere else {}
+    for number, each in enumerate(elsewhere):
+        path = alive.get(each.inode, "")
+        if path is None or (path and number >= ELSEWHERE_MAX):
+            continue
+        if not path or namespaces.ident_of(path) not in (each.ns, None):  # or the number is another one's by now
+            _drop(each)
 
 
 def _in_a_group(label: str, entry: Entry, namespaces: Namespaces) -> bool:

@@ -36,8 +36,7 @@ TABLE_KEPT = 0x7077  # where the default route waits that ours replaced; no rule
 PAIR_TYPES = ("pair", "peer")  # the ends of a veth pair between two containers
 FIXED_SETTINGS = ("pkey", "vni", "port", "family", "device")  # which the kernel cannot change in place
 ON_A_NIC = ("macvlan", "macvtap", "ipvlan")  # the types that stand on a NIC of the host
-BRIDGE_PORTS_MAX = 1023
-ALIAS_MAX = 255
+BRIDGE_PORTS_MAX, ALIAS_MAX = 1023, 255
 VALID_JITTER, IDENT = 5, 12  # seconds by which the kernel and a lease may differ; how much of an ID a mark holds
 
 
@@ -366,9 +365,12 @@ class Nic:
         owner, name, mtu, mac, state, addresses, rest = fields
         listed = tuple(address for address in addresses.split(",") if address)
         state, _slash, packed = state.partition("/")
-        vf = VirtualFunction.unpack(packed) if packed else None
-        up, wireless = state.startswith("up"), state.endswith("~")
-        return owner, cls(unescaped(name), int(mtu), mac or None, up, listed, rest, vf, wireless)
+        try:
+            vf = VirtualFunction.unpack(packed) if packed else None
+            up, wireless = state.startswith("up"), state.endswith("~")
+            return owner, cls(unescaped(name), int(mtu), mac or None, up, listed, rest, vf, wireless)
+        except (ValueError, TypeError):  # not ours after all
+            return None
 
 
 class Mark:

@@ -109,6 +109,15 @@ class Namespaces:
         with contextlib.closing(netns):
             yield netns
 
+    def ident_of(self, path: str) -> str | None:
+        """What tells a namespace that is not open from all others; None where it cannot be entered."""
+        try:
+            netns = Netns(self, "elsewhere", os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError:
+            return None
+        netns.close()
+        return netns.ident
+
     def inside(self, fd: int, work: t.Callable[[], T]) -> T:
         """Runs a function in a namespace and comes back."""
         def visit() -> T:

@@ -20,7 +20,6 @@ from ._source_routing import is_marked
 from ._sysctls import Sysctl, path_of
 
 
-
 def observe(
     namespaces: Namespaces, routes_of_host: bool = False, vlans: bool = False, rules: t.Collection[str] = (),
     by_right: bool = False,

@@ -105,7 +105,8 @@ def _lend_nic(_before: None, link: Link, namespaces: Namespaces) -> list[Request
     namespaces[HOST].forget(name)
     namespaces[link.ns].forget(link.ifname)
     return [(HOST, _codec.set_link(
-        index, netns=namespaces[link.ns].fd, name=link.ifname, alias=_marks.lend(link, namespaces), mac=link.mac, mtu=link.mtu,
+        index, netns=namespaces[link.ns].fd, name=link.ifname, alias=_marks.lend(link, namespaces), mac=link.mac,
+        mtu=link.mtu,
     ))]
 
 

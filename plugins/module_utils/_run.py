@@ -15,6 +15,7 @@ import time
 import typing as t
 
 from ._errors import PipeworkError
+from ._marks import end, tidy
 from ._netlink import Namespaces
 from ._plan import Desired, Key, Plan, State, reconcile, simulate, view
 
@@ -69,6 +70,8 @@ def run(job: Job, check: bool = False, step: Step | None = None) -> dict[str, t.
         before, after = picture, simulate(picture.state, plan)
         if plan and not check:
             after = _change(job, plan, namespaces, step)
+        elif not check:
+            tidy(namespaces)
         keys = before.shown | {operation.key for operation in plan}
         return {
             "changed": bool(plan),
@@ -101,7 +104,6 @@ def opened(find: t.Callable[[Namespaces], None]) -> t.Iterator[Namespaces]:
 
 def _change(job: Job, plan: Plan, namespaces: Namespaces, step: Step | None) -> State:
     """Applies a plan and reads the kernel again, which must then want nothing more; returns the state that it is in."""
-    from . import _marks
     from ._apply import apply, take_back  # which a run that changes nothing does not need
 
     done: Plan = []
@@ -117,7 +119,7 @@ def _change(job: Job, plan: Plan, namespaces: Namespaces, step: Step | None) -> 
                     for still_there in namespaces.checks:
                         still_there()
                     job.finish(plan, namespaces, picture.state)
-                    _marks.end(done, namespaces)
+                    end(done, namespaces)
                     return picture.state
         except Exception as error:
             if done:

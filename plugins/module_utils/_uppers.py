@@ -82,18 +82,22 @@ def open_other_ends(halves: t.Sequence[tuple[str, Device]], namespaces: Namespac
     return opened
 
 
-def alive() -> set[int]:
-    """The inode numbers of the network namespaces that a process is in, or that are mounted somewhere."""
-    found: set[int] = set()
+def alive(inodes: t.Collection[int]) -> dict[int, str | None]:
+    """Which of these network namespaces a process is in, or are mounted somewhere; and a path to each, if there is."""
+    found: dict[int, str | None] = {}
     mounts: set[int] = set()
     for process in ["self", *(name for name in os.listdir("/proc") if name.isdigit())]:
         with contextlib.suppress(OSError):
-            found.add(os.stat(f"/proc/{process}/ns/net").st_ino)
+            inode = os.stat(f"/proc/{process}/ns/net").st_ino
+            if inode in inodes:
+                found[inode] = f"/proc/{process}/ns/net"
         with contextlib.suppress(OSError):
             inode = os.stat(f"/proc/{process}/ns/mnt").st_ino
             if inode not in mounts:
                 mounts.add(inode)
-                found.update(number for number, _path in _mounted(process))
+                for number, path in _mounted(process):
+                    if number in inodes:
+                        found.setdefault(number, path if process == "self" else None)
     return found
 
 

@@ -39,15 +39,15 @@ def below(link: bytes) -> tuple[int | None, int | None]:
     return found.get(IFLA_LINK), found.get(IFLA_LINK_NETNSID)
 
 
-def hardware(link: bytes) -> dict[str, str]:
-    """The address that a NIC was made with and its name on its bus, of a message about it; nothing of what has none."""
-    found = {}
+def hardware(link: bytes) -> tuple[str | None, str | None]:
+    """The address that a NIC was made with and its name on its bus, of a message about it; None for what has none."""
+    perm = bus = None
     for kind, at, end in attributes(link, 32, len(link)):
         if kind == IFLA_PERM_ADDRESS:
-            found["perm"] = link[at:end].hex(":")
+            perm = link[at:end].hex(":")
         elif kind == IFLA_PARENT_DEV_NAME:
-            found["bus"] = link[at:end].rstrip(b"\0").decode("utf-8", "surrogateescape")
-    return found
+            bus = link[at:end].rstrip(b"\0").decode("utf-8", "surrogateescape")
+    return perm, bus
 
 
 def decode_options(link: bytes) -> dict[str, bool] | None:

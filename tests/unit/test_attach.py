@@ -40,7 +40,6 @@ from ansible_collections.pipework.containers.plugins.module_utils._plan import (
 )
 from ansible_collections.pipework.containers.plugins.module_utils._vfs import Card
 
-SECRET = b"s"
 IDENT = "3f2a9c41d0b7"
 
 
@@ -109,7 +108,7 @@ class World:
         devices = {label: {device.name: device for device in each} for label, each in self.devices.items()}
         nsids = {label: number or None for number, label in enumerate(self.devices)}
         return Facts(
-            devices, self.addresses, self.routes, nsids, host_seed="seed", secret=SECRET, cards=self.cards,
+            devices, self.addresses, self.routes, nsids, host_seed="seed", cards=self.cards,
             wireless=self.wireless,
         )
 
@@ -671,7 +670,7 @@ def lent(where: str = "docker:web1", name: str = "eth1", **fields: Any) -> World
     """eth2 is in the container, or thrown back to the host under ``name``."""
     world = simple()
     nic = Nic("eth2", 9000, "52:54:00:00:00:02", True, ("10.0.0.2/24", "2001:db8::2/64"), "uplink")
-    alias = nic.pack(owner("docker:web1"), SECRET)
+    alias = nic.pack(owner("docker:web1"))
     world.inside(where, name, None, mac="52:54:00:00:00:02", alias=alias, **{"mtu": 9000, **fields})
     return world
 
@@ -690,7 +689,7 @@ def test_P15_a_nic_moves_into_a_container_and_is_remembered() -> None:
     ]
     made = created(plan, "link")
     nic = Nic("eth2", 9000, "52:54:00:00:00:02", True, ("10.0.0.2/24",), "uplink")
-    assert getattr(made, "owner", None) == nic.pack(owner("docker:web1"), SECRET)
+    assert getattr(made, "owner", None) == nic.pack(owner("docker:web1"))
 
 
 def test_P16_a_wireless_nic_is_remembered_as_such() -> None:
@@ -699,7 +698,7 @@ def test_P16_a_wireless_nic_is_remembered_as_such() -> None:
     alias = str(getattr(created(plan_of(world, {**NIC, "host_interface": "wlan0"}), "link"), "owner", None))
     kept = Nic.unpack(alias)
     assert kept is not None and kept[1].wireless and kept[1].up
-    assert Nic.unpack(kept[1].pack("pipework:pid:1:1:eth1", SECRET)) == ("pipework:pid:1:1:eth1", kept[1])
+    assert Nic.unpack(kept[1].pack("pipework:pid:1:1:eth1")) == ("pipework:pid:1:1:eth1", kept[1])
 
 
 def test_P16_a_wireless_nic_with_several_interfaces_is_refused() -> None:

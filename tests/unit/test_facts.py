@@ -108,7 +108,7 @@ def test_kinds_of_links_on_the_host() -> None:
             BR1,
             device(5, "eth0"),
             device(6, "eth0m", "macvlan", parent_index=5),
-            device(7, "dev7", alias=nic.pack(OWNER, b"")),
+            device(7, "dev7", alias=nic.pack(OWNER)),
             device(8, "mv0", "macvlan", parent_index=5, alias="pipework:host:host:1:mv0", settings={"mode": "vepa"}),
             device(9, "dummy0", "dummy"),
         ],

@@ -26,16 +26,13 @@ from ansible_collections.pipework.containers.plugins.module_utils._model import 
     Port,
     Route,
     default_route,
-    holds_nic,
     name_token,
     owner_fields,
     owner_matches,
     owner_of,
-    sealed,
 )
 from ansible_collections.pipework.containers.plugins.module_utils._normalize import NAME_MAX
 
-SECRET = b"only root knows it"
 RUNTIMES = st.sampled_from(("docker", "netns", "pid", "host"))
 CONTAINERS = st.text(min_size=1, max_size=80) | st.sampled_from(
     ("web1", "/run/netns/a b", "a:b", "a|b", "#x", "é", "%7C")
@@ -135,32 +132,19 @@ def test_the_owner_of_an_interface_is_its_alias_or_its_group() -> None:
 @given(NICS, RUNTIMES, CONTAINERS, INTERFACES)
 def test_P15_the_alias_remembers_the_nic(nic: Nic, runtime: str, container: str, interface: str) -> None:
     owner = owner_of(runtime, container, "3f2a9c41d0b7", interface)
-    alias = nic.pack(owner, SECRET)
-    assert Nic.unpack(alias) == (owner, nic)
-    assert sealed(alias, SECRET)
-    assert owner_matches(alias, runtime, container, interface)
+    text = nic.pack(owner)
+    assert Nic.unpack(text) == (owner, nic)
+    assert owner_matches(text, runtime, container, interface)
 
 
-@given(NICS, st.data())
-def test_B14_an_alias_that_a_container_has_changed_is_not_believed(nic: Nic, data: st.DataObject) -> None:
-    alias = nic.pack(owner_of("docker", "web1", "1", "eth1"), SECRET)
-    place = data.draw(st.integers(0, len(alias) - 1))
-    letter = data.draw(st.characters(codec="utf-8"))
-    changed = alias[:place] + letter + alias[place + 1 :]
-    if changed != alias and holds_nic(changed):
-        assert not sealed(changed, SECRET)
-    assert not sealed(alias, b"another secret")
-
-
-@given(st.text() | st.text("|:0a²\udcff").map(lambda text: MARK + text))
-@example("pipework:|\udcff|a|1||||")
+@given(st.text() | st.text("|:/~0a²\udcff").map(lambda text: MARK + text))
+@example("pipework:|\udcff|1|||||")
+@example("pipework:|a|1||up/x/y/z|||")
+@example("pipework:|a|" + "9" * 5000 + "||up|||")
 def test_B14_any_alias_can_be_looked_at(alias: str) -> None:
-    """Without a NIC in it, or with one whose seal is then found to be wrong: never an exception."""
-    if holds_nic(alias):
-        assert Nic.unpack(alias) is not None
-        assert not sealed(alias, SECRET)
-    else:
-        assert Nic.unpack(alias) is None
+    """With or without a NIC in it: never an exception."""
+    found = Nic.unpack(alias)
+    assert found is None or alias.startswith(MARK)
 
 
 # objects

@@ -15,7 +15,7 @@ from ansible_collections.pipework.containers.plugins.module_utils._errors import
 from ansible_collections.pipework.containers.plugins.module_utils._model import HOST, Nic
 from ansible_collections.pipework.containers.plugins.module_utils._vf_record import VirtualFunction
 from ansible_collections.pipework.containers.plugins.module_utils._vfs import Card, Function, Vf
-from tests.unit.test_attach import SECRET, World, lines, owner
+from tests.unit.test_attach import World, lines, owner
 
 OWN = "52:54:00:00:00:07"
 FULL = VirtualFunction("eth0", 3, OWN, 10, 2, True)
@@ -39,7 +39,7 @@ def plan_lines(world: World, cards: dict[str, Card], **options: Any) -> list[str
 @pytest.mark.parametrize("vf", [FULL, VirtualFunction("a|b%", 0), VirtualFunction("eth0", 63, "", 0, 0, False)])
 def test_P15_a_function_is_kept_with_its_nic(vf: VirtualFunction) -> None:
     nic = Nic("eth7", 1500, OWN, False, ("10.0.0.1/24",), "my|alias", vf)
-    assert Nic.unpack(nic.pack("pipework:docker:web1:1:eth1", SECRET)) == ("pipework:docker:web1:1:eth1", nic)
+    assert Nic.unpack(nic.pack("pipework:docker:web1:1:eth1")) == ("pipework:docker:web1:1:eth1", nic)
 
 
 @pytest.mark.parametrize(("options", "words"), [
@@ -94,7 +94,7 @@ def test_P15_absent_frees_the_address_before_the_function_comes_home() -> None:
     world, cards = world_of(Function(VirtualFunction("eth0", 3, "02:00:00:00:00:01", 10, 0, False)))
     del world.devices[HOST][1]
     nic = Nic("eth7", 1500, OWN, False, vf=VirtualFunction("eth0", 3, "", 0, 0, True))
-    world.inside("docker:web1", "eth1", mac="02:00:00:00:00:01", alias=nic.pack(owner("docker:web1"), SECRET))
+    world.inside("docker:web1", "eth1", mac="02:00:00:00:00:01", alias=nic.pack(owner("docker:web1")))
     expected = [
         "delete vf_address eth0 vf 3",
         "delete link docker:web1/eth1",
@@ -108,7 +108,7 @@ def test_P15_absent_frees_the_address_before_the_function_comes_home() -> None:
 def test_B7_the_next_container_gets_nothing_that_a_dead_one_left() -> None:
     nic = Nic("eth7", 1500, OWN, False, vf=VirtualFunction("eth0", 3, "", 0, 0, True))
     left = Function(VirtualFunction("eth0", 3, "02:00:00:00:00:01", 10, 0, False), "eth7", "igbvf")
-    world, cards = world_of(left, alias=nic.pack(owner("docker:old"), SECRET))
+    world, cards = world_of(left, alias=nic.pack(owner("docker:old")))
     found = plan_lines(world, cards)
     assert "delete vf_address eth0 vf 3" in found
     assert "update vf eth0 vf 3: spoof_check False -> True, vlan 10 -> 0" in found
