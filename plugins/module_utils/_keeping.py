@@ -106,6 +106,7 @@ def change(
     """Those who come, go on in another way, or go. Returns one that failed, and why."""
     wrong = None
     waiting: list[tuple[Operation, str, str]] = []
+    before: dict[int, str | None] = {}  # the records in whose place others came
     for operation in work:
         keep = t.cast(Keep, operation.subject)
         try:
@@ -113,7 +114,8 @@ def change(
                 files.remove(str(keep.owner), *files.FOR_KEEPING)
                 done.append(operation)
             else:
-                text = _record(keep, namespaces).pack(files.read(os.path.join(files.folder(str(keep.owner)), files.KEEP)))
+                old = before[id(operation)] = files.read(os.path.join(files.folder(str(keep.owner)), files.KEEP))
+                text = _record(keep, namespaces).pack(old)
                 files.store(str(keep.owner), files.KEEP, text)
                 waiting.append((operation, files.folder(str(keep.owner)), token(text)))
         except (OSError, PipeworkError) as error:
@@ -125,6 +127,8 @@ def change(
             poke()
     except (OSError, PipeworkError) as error:
         words = (files.no_room(error) if isinstance(error, OSError) else None) or error
+        for operation, _folder, _mark in waiting:
+            _put_back(operation, before[id(operation)])
         return waiting[0][0] if waiting else work[0], words
     end = files.clock() + START_SECONDS
     for operation, folder, mark in waiting:
@@ -133,7 +137,18 @@ def change(
             done.append(operation)
         except PipeworkError as error:
             wrong = operation, error
+            _put_back(operation, before[id(operation)])
     return wrong
+
+
+def _put_back(operation: Operation, text: str | None) -> None:
+    """The record of one that did not begin, as it was before."""
+    owner = str(t.cast(Keep, operation.subject).owner)
+    with contextlib.suppress(OSError, PipeworkError):
+        if text is None:
+            files.remove(owner, *files.FOR_KEEPING)
+        else:
+            files.store(owner, files.KEEP, text)
 
 
 def _record(keep: Keep, namespaces: Namespaces) -> Record:
