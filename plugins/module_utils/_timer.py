@@ -196,7 +196,7 @@ def read(path: str) -> dict[str, t.Any]:
 
 
 def act_once(path: str, token: str, record: dict[str, t.Any]) -> bool:
-    """What the process is for, under the host's lock. Raises OSError where nothing was done, so that it can be again."""
+    """What the process is for, under the host's lock. Raises OSError where nothing could be done."""
     with open(record["lock"], "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if read(path)["token"] == token:

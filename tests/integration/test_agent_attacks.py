@@ -101,9 +101,9 @@ def wake(host: Host) -> int:
 def test_B17_an_over_long_lease_time_fails_one_item_with_clear_words(agent: Host) -> None:
     agent.batch(f"link set stays mtu {BIG}\nlink set br1 mtu {BIG}\n")
     before = agent.snapshot()
-    with playing(agent, both({dhcp.SECONDS: b"\x09" * 1800})):
-        with pytest.raises(PipeworkError, match="option 51 in 1800 bytes, where 4 would be right") as told:
-            agent.attach("a", dhcp="builtin", dhcp_timeout=2, mtu=BIG)
+    words = "option 51 in 1800 bytes, where 4 would be right"
+    with playing(agent, both({dhcp.SECONDS: b"\x09" * 1800})), pytest.raises(PipeworkError, match=words) as told:
+        agent.attach("a", dhcp="builtin", dhcp_timeout=2, mtu=BIG)
     assert "no server gave an address" in str(told.value) and "ValueError" not in str(told.value)
     agent.assert_as({**before, "run": agent.snapshot()["run"]})
 
@@ -163,9 +163,9 @@ OFFERS = {dhcp.DISCOVER: dhcp.OFFER, dhcp.REQUEST: dhcp.ACK}
 
 def test_B17_an_answer_from_the_mac_address_of_a_group_is_no_lease(agent: Host) -> None:
     before = agent.snapshot()
-    with raw_playing(agent, GROUP_MAC, OFFERS):
-        with pytest.raises(PipeworkError, match="01:00:5e:00:00:01, which no machine has"):
-            agent.attach("a", dhcp="builtin", dhcp_timeout=2)
+    words = "01:00:5e:00:00:01, which no machine has"
+    with raw_playing(agent, GROUP_MAC, OFFERS), pytest.raises(PipeworkError, match=words):
+        agent.attach("a", dhcp="builtin", dhcp_timeout=2)
     agent.assert_as({**before, "run": agent.snapshot()["run"]})
     with raw_playing(agent, bytes.fromhex("0200000005fe"), OFFERS):  # from a machine's, the same is one
         assert lease_of(agent.attach("a", **BUILTIN))["address"] == "10.5.0.7/24"

@@ -51,6 +51,14 @@ def packet(options: dict[int, bytes], sender: bytes = SERVER_MAC) -> bytes:
     return bytes(framed)
 
 
+def granted(message: dhcp.Message) -> tuple[_dhcp_lease.Grant | None, str]:
+    """A lease, or the one error that there may be."""
+    try:
+        return _dhcp_lease.granted(message, 0), ""
+    except PipeworkError as error:
+        return None, str(error)
+
+
 @pytest.mark.parametrize("code", range(1, 255))
 def test_B17_each_option_of_dhcp_in_each_length_is_a_lease_or_one_clear_error(code: int) -> None:
     for length in LENGTHS if code in READ else SOME:
@@ -59,10 +67,9 @@ def test_B17_each_option_of_dhcp_in_each_length_is_a_lease_or_one_clear_error(co
             if message is None:
                 assert code == dhcp.OVERLOAD
                 continue
-            try:
-                grant = _dhcp_lease.granted(message, 0)
-            except PipeworkError as error:
-                assert len(str(error)) < 300 and code in (*NEEDED, dhcp.MASK)
+            grant, words = granted(message)
+            if grant is None:
+                assert 0 < len(words) < 300 and code in (*NEEDED, dhcp.MASK)
             else:
                 asked = {"client": "builtin", "hostname": "a", "options": []}
                 assert _dhcp_lease.unpack(grant.pack(asked))[1] == grant
@@ -118,7 +125,7 @@ def test_B17_each_option_of_dhcpv6_in_each_length_too(code: int) -> None:
 @pytest.mark.parametrize("text", ["[" * 60000, "9" * 6000, "NaN", '{"grant": 1e999}', "[]", "null", ""])
 def test_B17_what_is_no_file_of_a_lease(text: str) -> None:
     for unpack in (_dhcp_lease.unpack, _dhcp6_grant.unpack, Record.unpack):
-        with pytest.raises(ValueError, match=".*"):
+        with pytest.raises(ValueError, match=r".*"):
             unpack(text)
 
 
