@@ -96,7 +96,10 @@ def _elsewhere(seen: set[int]) -> t.Iterator[tuple[str, str | None]]:
                 continue
             mounts.add(inode)
             found = list(_mounted(process))
-        except OSError:  # it went, or its namespace of mounts belongs to somebody else
+        except (*GONE, PermissionError):  # it went, or its namespace of mounts belongs to somebody else
+            continue
+        except OSError as error:
+            yield f"what process {process} has mounted: {error.strerror}", None
             continue
         for inode, path in found:
             if inode not in seen:
