@@ -14,7 +14,8 @@ import signal
 import sys
 import typing as t
 
-from . import _outlive, _program, _timer
+from . import _lease_files, _outlive, _program, _timer
+from ._strict_json import loads
 
 RUN_FOLDER = "/run/pipework"  # the same as _run's
 FOLDER = os.path.join(RUN_FOLDER, "timers")
@@ -32,13 +33,14 @@ def _script(path: str) -> str:
 
 
 def read(path: str) -> Record | None:
-    """A record whose process runs."""
+    """A record whose process runs. Raises OSError where that cannot be known."""
     try:
         with open(path, encoding="ascii") as handle:
-            record = dict(json.load(handle))
-    except (OSError, ValueError):
+            record = loads(handle.read())
+        runs = _started(int(record["pid"])) == record["started"] != ""
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-    return record if _started(record["pid"]) == record["started"] != "" else None
+    return record if runs and record.get("boot", _lease_files.boot()) == _lease_files.boot() else None
 
 
 def stop(path: str, forget: bool = True) -> None:
@@ -59,6 +61,7 @@ def start(path: str, record: Record, name: str, about: str) -> None:
     _write(script, inspect.getsource(_timer))  # the process removes it when it has read it
     record = {
         **record, "lock": os.path.join(RUN_FOLDER, "lock"), "token": os.urandom(8).hex(), "pid": 0, "started": "",
+        "boot": _lease_files.boot(),
     }
     _write(path, json.dumps(record))
     pid = _program.detach(sys.executable, "-I", "-S", script, path)
@@ -72,10 +75,10 @@ def left(record: Record | None) -> float:
 
 
 def _write(path: str, text: str) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-    with open(os.open(path + ".new", flags, 0o600), "w", encoding="utf-8") as handle:
-        handle.write(text)
-    os.rename(path + ".new", path)
+    try:
+        _lease_files.write(path, text)
+    except OSError as error:
+        raise _lease_files.no_room(error) or error from None
 
 
 def _started(pid: int) -> str:
@@ -83,6 +86,6 @@ def _started(pid: int) -> str:
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as handle:
             words = handle.read().rpartition(")")[2].split()
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         return ""
     return "" if words[0] == "Z" else words[19]

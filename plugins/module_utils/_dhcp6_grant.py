@@ -114,7 +114,7 @@ def granted(message: dhcp6.Message, iaid: bytes, now: float, own: str | None = N
 
 def _refuse(value: bytes) -> None:
     if len(value) == 1:
-        raise PipeworkError("dhcp6: the server sends a status in 1 byte, where 2 would be right; its answer is not used.")
+        raise PipeworkError("dhcp6: the server sends a status in 1 byte, where 2 would be right; it is not used.")
     code, words = dhcp6.status(value)
     if code != dhcp6.SUCCESS:
         final = code in (dhcp6.NO_ADDRESS, dhcp6.NO_BINDING, dhcp6.NOT_ON_LINK)

@@ -15,8 +15,6 @@ import json
 import os
 import select
 import shutil
-import signal
-import sys
 import time
 import typing as t
 
@@ -25,17 +23,13 @@ from . import _lease_files as files
 from ._dhcp_keep import Foreign, token
 from ._keeper_duty import NEVER, Duty
 from ._keeper_kept import Kept
-from ._keeper_pace import Pace, Trouble
+from ._keeper_pace import Trouble
+from ._keeper_runs import AFTER_FAILURE, UNSEEN, WORDS, Runs
 
 HOME, LOCK = files.KEEPER, "/run/pipework/lock"  # as _run has it
 LONGEST_SLEEP = 60.0
 LOCKED = 0.1  # seconds until the host's lock is tried again
-AFTER_FAILURE = 10.0
-UNSEEN = 5.0  # until that is looked for again which nothing tells of
-RUN_SECONDS = 900.0  # that a run may take, the wait for the host's lock included
-BETWEEN = 1.0  # from the end of a run to the next: no server can keep a host busy with them
 AT_ONCE = 64  # that talk, since each then has two sockets
-WORDS = 300  # of what went wrong
 NOBODY = token("")
 
 
@@ -46,14 +40,7 @@ class Keeper:
         self.kept: dict[str, Kept] = {}
         self.talking: set[int] = set()  # by the sockets of exchanges
         self.leaving: dict[str, str] = {}  # who ended: their files go when the lock is free
-        self.changes: set[str] = set()  # what a run has to do,
-        self.doing: set[str] = set()  # and what one does
-        self.child: int | None = None  # the process of a run,
-        self.child_fd: int | None = None  # a pidfd of it, if there was one to be had,
-        self.child_until = 0.0  # and when it has taken too long
-        self.again = 0.0  # when the next run may start
-        self.paces: dict[str, Pace] = {}
-        self.unpaced: set[str] = set()  # changes of a duty that limits itself
+        self.runs = Runs(lambda fd: self.listen_to(fd, lambda: None), self.forget)
         self.left_alone: dict[str, str] = {}  # records that are not understood, by their tokens
         self.troubles: dict[str, Trouble] = {}  # of what is nobody's in particular
         self.stale = True
@@ -92,9 +79,9 @@ class Keeper:
         for each in [each for each in self.kept.values() if each.wakes <= now]:
             self.step(each, now)
         self.attempt("who has ended", self._remove_left)
-        if self.child is not None:
-            self.attempt("the run", lambda: self._look_at_run(now), always=True)
-        self.attempt("runs", lambda: self._start_run(now))
+        if self.runs.child is not None:
+            self.attempt("the run", self._look_at_run, always=True)
+        self.attempt("runs", lambda: self.runs.start(now))
         return not self.kept and bool(self.attempt("the end", self._is_over))
 
     def _next(self) -> float:
@@ -103,11 +90,8 @@ class Keeper:
         dues = [now + LONGEST_SLEEP, *(each.wakes for each in self.kept.values())]
         dues += [self._trouble("files").until] if self._trouble("files").count else []
         dues += [self._trouble("records").until] if self.stale else []
-        if self.changes and self.child is None:
-            first = min(self._next_run(name, now) for name in self.changes)
-            dues.append(max(self.again, first, self._trouble("runs").until))
-        if self.child is not None and self.child_fd is None:
-            dues.append(now + UNSEEN)
+        run = self.runs.due(now)
+        dues += [] if run is None else [max(run, self._trouble("runs").until)]
         if any(each.process is None and "pid" in each.record.holder for each in self.kept.values()):
             dues.append(now + UNSEEN)
         if self.leaving or not self.kept:
@@ -165,7 +149,7 @@ class Keeper:
             self.drop(self.kept[name])
             if name not in found:
                 self.leaving[name] = NOBODY
-                self.paces.pop(name, None)
+                self.runs.paces.pop(name, None)
         self.left_alone = {name: text for name, text in self.left_alone.items() if name in found or name in unread}
         for name, text in found.items():
             if name not in self.kept and self.leaving.get(name) != token(text):
@@ -217,7 +201,7 @@ class Keeper:
             os.close(each.process)
             each.process = None
         self.kept.pop(each.name, None)
-        self.changes.discard(each.name)
+        self.runs.drop(each.name)
 
     def ended(self, each: Kept) -> None:
         """Its container is no more: at once nothing of it is held."""
@@ -255,7 +239,7 @@ class Keeper:
         with io.lock(LOCK) as free:
             there = {name: token(text) for name, text in files.records()} if free else {}
             self.stale = self.stale or any(self.left_alone.get(name) != text for name, text in there.items())
-            if not free or self.stale or self.leaving or self.child is not None:
+            if not free or self.stale or self.leaving or self.runs.child is not None:
                 return False
             shutil.rmtree(HOME, ignore_errors=True)
             with contextlib.suppress(OSError):
@@ -329,71 +313,18 @@ class Keeper:
             elif not each.is_current():
                 self.stale, duty.pending, duty.due = True, None, NEVER
             elif duty.commit(now):
-                self.changes.add(each.name)
-                self.unpaced |= set() if duty.PACED else {each.name}
+                self.runs.want(each.name, duty.PACED)
 
-    # -- runs
-
-    def _pace(self, name: str) -> Pace:
-        return self.paces.setdefault(name, Pace())
-
-    def _next_run(self, name: str, now: float) -> float:
-        return now if name in self.unpaced else self._pace(name).next(now)
-
-    def _start_run(self, now: float) -> None:
-        if not self.changes or self.child is not None or now < self.again:
-            return
-        doing = {name for name in self.changes if self._next_run(name, now) <= now}
-        if not doing:
-            return
-        said = os.path.join(HOME, "said")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        actions = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0), (os.POSIX_SPAWN_OPEN, 1, said, flags, 0o600),
-                   (os.POSIX_SPAWN_DUP2, 1, 2)]
-        argv = [sys.executable, "-I", sys.argv[0], *sorted(doing)]
-        self.child = os.posix_spawn(sys.executable, argv, dict(os.environ), file_actions=actions)
-        self.doing, self.changes, self.child_until = doing, self.changes - doing, now + RUN_SECONDS
-        for name in doing - self.unpaced:
-            self._pace(name).began(now)
-        self.unpaced -= doing
-        with contextlib.suppress(OSError):  # then it is looked for now and then
-            self.child_fd = os.pidfd_open(self.child)
-            self.listen_to(self.child_fd, lambda: None)
-
-    def _look_at_run(self, now: float) -> None:
-        """Whether the run has ended. One that takes too long is ended, lest all wait for it."""
-        process, status = os.waitpid(t.cast(int, self.child), os.WNOHANG)
-        if process == 0:
-            if now >= self.child_until:
-                os.kill(t.cast(int, self.child), signal.SIGKILL)
-            return
-        fd, self.child, self.child_fd = self.child_fd, None, None
-        if fd is not None:
-            self.forget(fd)
-            os.close(fd)
-        doing, self.doing = self.doing, set()
-        now = files.clock()
-        self.again = now + (AFTER_FAILURE if status else BETWEEN)
-        self.changes |= doing if status else set()
-        said = (files.read(os.path.join(HOME, "said")) or "").strip() if status else ""
-        failed = failures(said, doing) if status else {}
-        for each in [self.kept[name] for name in doing if name in self.kept]:
-            words = failed.get(each.name, "")
+    def _look_at_run(self) -> None:
+        found = self.runs.look(files.clock())
+        for name, words in (found or {}).items():
+            each = self.kept.get(name)
+            if each is None:
+                self.runs.drop(name)
+                continue
             for duty in each.duties:
                 duty.trouble = words
-            if not words:
-                self.changes.discard(each.name)
-            self.step(each, now, anew=True)
-
-
-def failures(said: str, names: t.Collection[str]) -> dict[str, str]:
-    """What a run says of each that it failed for; of all, where it says nothing of any."""
-    found = {}
-    for line in said.splitlines():
-        name, _space, words = line.partition(" ")
-        if name in names:
-            found[name] = words[-WORDS:]
-    return found or dict.fromkeys(names, said[-WORDS:] or "no run was possible")
+            self.step(each, files.clock(), anew=True)
 
 
 def in_words(error: Exception) -> str:

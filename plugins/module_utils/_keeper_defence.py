@@ -19,6 +19,7 @@ from ._keeper_client import AT_A_TIME
 from ._keeper_duty import NEVER, Duty
 
 DEFEND_INTERVAL, MAX_CONFLICTS, RATE_LIMIT = 10.0, 10, 60.0  # seconds, addresses, seconds (RFC 3927, 9)
+OWN_SECONDS = 10.0  # or a container that says so all the time would have them read for each frame
 REMEMBERED = 5  # addresses that were given up, and are not tried again
 DEFENDING, WITHOUT = "defending", "without an address"
 
@@ -38,6 +39,8 @@ class Defender(Duty):
         self.defended: float | None = None  # and was told
         self.lost, self.resume = 0, 0.0
         self.heard = ""
+        self.own: set[str] = set()  # MAC addresses of the container's interfaces, as they were a moment ago
+        self.own_until = 0.0
 
     def _look(self) -> str | None:
         found: str | None = self.inside(net.link_local)
@@ -77,7 +80,10 @@ class Defender(Duty):
             self.reload()
 
     def _meet(self, rival: str, now: float) -> None:
-        if rival in self.inside(net.macs):  # the container itself, through an interface that may be new
+        if rival in self.own and now < self.own_until:
+            return
+        self.own, self.own_until = self.inside(net.macs), now + OWN_SECONDS
+        if rival in self.own:  # the container itself, through an interface that may be new
             return
         self.heard = f"{rival} says that {self.address} is its own"
         again = self.seen is not None and now - self.seen < DEFEND_INTERVAL

@@ -34,8 +34,8 @@ MADE_OF = (  # and its runs
     "_arp", "_as_container", "_blocks", "_defaults", "_dhcp6_grant", "_dhcp6_message", "_dhcp_keep", "_dhcp_lease",
     "_dhcp_message", "_errors", "_guest_files", "_guest_place", "_keep_job", "_keeper", "_keeper_client",
     "_keeper_defence", "_keeper_dhcp", "_keeper_dhcp6", "_keeper_duty", "_keeper_io", "_keeper_kept", "_keeper_net",
-    "_keeper_pace", "_keeper_start", "_layer3", "_lease_files", "_normalize", "_plan", "_resolver", "_resolver_files",
-    "_strict_json", "_zeroconf",
+    "_keeper_pace", "_keeper_runs", "_keeper_start", "_layer3", "_lease_files", "_normalize", "_plan", "_resolver",
+    "_resolver_files", "_strict_json", "_zeroconf",
 )
 START_SECONDS = 60
 PAGE = 4096
@@ -107,6 +107,7 @@ def change(
     """Those who come, go on in another way, or go. Returns one that failed, and why."""
     wrong = None
     waiting: list[tuple[Operation, str, str]] = []
+    before: dict[int, str | None] = {}  # the records in whose place others came
     for operation in work:
         keep = t.cast(Keep, operation.subject)
         try:
@@ -114,7 +115,8 @@ def change(
                 files.remove(str(keep.owner), *files.FOR_KEEPING)
                 done.append(operation)
             else:
-                text = _record(keep, namespaces).pack(files.read(os.path.join(files.folder(str(keep.owner)), files.KEEP)))
+                old = before[id(operation)] = files.read(os.path.join(files.folder(str(keep.owner)), files.KEEP))
+                text = _record(keep, namespaces).pack(old)
                 files.store(str(keep.owner), files.KEEP, text)
                 waiting.append((operation, files.folder(str(keep.owner)), token(text)))
         except (OSError, PipeworkError) as error:
@@ -126,6 +128,8 @@ def change(
             poke()
     except (OSError, PipeworkError) as error:
         words = (files.no_room(error) if isinstance(error, OSError) else None) or error
+        for operation, _folder, _mark in waiting:
+            _put_back(operation, before[id(operation)])
         return waiting[0][0] if waiting else work[0], words
     end = files.clock() + START_SECONDS
     for operation, folder, mark in waiting:
@@ -134,7 +138,18 @@ def change(
             done.append(operation)
         except PipeworkError as error:
             wrong = operation, error
+            _put_back(operation, before[id(operation)])
     return wrong
+
+
+def _put_back(operation: Operation, text: str | None) -> None:
+    """The record of one that did not begin, as it was before."""
+    owner = str(t.cast(Keep, operation.subject).owner)
+    with contextlib.suppress(OSError, PipeworkError):
+        if text is None:
+            files.remove(owner, *files.FOR_KEEPING)
+        else:
+            files.store(owner, files.KEEP, text)
 
 
 def _record(keep: Keep, namespaces: Namespaces) -> Record:

@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 import shutil
 import typing as t
 
 from . import _lease_files as files
+from ._errors import PipeworkError
 from ._model import HOST, IDENT, MARK, Device, name_token, owner_fields, owner_matches
 from ._plan import Failure, KernelObject, Plan
+from ._strict_json import loads
 
 if t.TYPE_CHECKING:
     from ._attach import Target
@@ -51,7 +52,7 @@ def change(work: Plan, done: Plan) -> Failure:
             else:
                 for name, text in left.texts:
                     files.store(left.owner, name, text)
-        except OSError as error:
+        except (OSError, PipeworkError) as error:
             return operation, error
         done.append(operation)
     return None
@@ -138,7 +139,7 @@ def _content(name: str) -> tuple[dict[str, str], str]:
     texts = {each: text for each, text in read.items() if text is not None}
     for text in texts.values():
         with contextlib.suppress(ValueError, TypeError, AttributeError):
-            owner = json.loads(text).get("owner")
+            owner = loads(text).get("owner")
             if isinstance(owner, str) and files.folder(owner) == place:
                 return texts, owner
     return texts, ""
@@ -148,7 +149,7 @@ def _network(texts: t.Mapping[str, str]) -> str:
     """The host's interface that a lease was asked for through."""
     for text in texts.values():
         with contextlib.suppress(ValueError, TypeError, AttributeError, KeyError):
-            return str(json.loads(text)["asked"]["through"]).partition(" ")[0]
+            return str(loads(text)["asked"]["through"]).partition(" ")[0]
     return ""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
+import functools
 import os
 import signal
 import time
@@ -55,6 +56,21 @@ class Job(t.Protocol):
         """What is to be done after the state has been verified."""
 
 
+def _told(work: t.Callable[..., dict[str, t.Any]]) -> t.Callable[..., dict[str, t.Any]]:
+    """Out of file descriptors or memory, say: then it is not known what is there, which is one clear error."""
+    @functools.wraps(work)
+    def wrapped(*args: t.Any, **more: t.Any) -> dict[str, t.Any]:
+        try:
+            return work(*args, **more)
+        except OSError as error:  # what was changed before is told by another one
+            where = f"{error.filename}: " if error.filename else ""
+            words = f"The host could not be looked at: {where}{error.strerror or error}."
+            raise PipeworkError(words, "Nothing was changed.") from error
+
+    return wrapped
+
+
+@_told
 def run(job: Job, check: bool = False, step: Step | None = None) -> dict[str, t.Any]:
     """Does a job, or in check mode says what it would do. ``step`` is called before each operation (see _apply)."""
     require_privileges()
@@ -65,8 +81,6 @@ def run(job: Job, check: bool = False, step: Step | None = None) -> dict[str, t.
             plan = reconcile(picture.desired, picture.state)
         except PipeworkError as error:
             raise error if error.undone else PipeworkError(str(error), "Nothing was changed.") from None
-        except OSError as error:  # out of file descriptors or memory, say: what is there could not be known
-            raise PipeworkError(in_words(error), "Nothing was changed.") from error
         before, after = picture, simulate(picture.state, plan)
         if plan and not check:
             after = _change(job, plan, namespaces, step)
@@ -128,11 +142,6 @@ def _change(job: Job, plan: Plan, namespaces: Namespaces, step: Step | None) -> 
         shown = [(operation, operation.public()) for operation in todo[:5]]
         left = "; ".join(f"{operation}: {public['before']} instead of {public['after']}" for operation, public in shown)
         raise PipeworkError(f"The kernel does not show what was set ({left}).", take_back(done, namespaces))
-
-
-def in_words(error: OSError) -> str:
-    where = f"{error.filename}: " if error.filename else ""
-    return f"The host could not be looked at: {where}{error.strerror or error}."
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ NLMSG_DONE, SO_ATTACH_FILTER, CLONE_NEWNET = 3, 26, 0x40000000
 ANSWER = 2.0  # seconds: a kernel that does not tell does not answer either
 FIRST = (1, 2)  # numbers in their own namespace; a small init may be the first
 FORGET = 10.0  # seconds
+REMEMBERED = 4096  # pairs of namespaces
 # A runtime says a little later than its container's first program that the container runs.
 LATER = (0.05, 0.15, 0.35, 0.75, 1.5, 3.0)  # seconds
 
@@ -108,8 +109,12 @@ def _is_first(data: bytes, seen: dict[tuple[int, int], float]) -> bool:
             return False
         with open(f"/proc/{process}/status", "rb") as status:
             number = next((line.split()[-1] for line in status if line.startswith(b"NStgid:")), b"0")
-    except OSError:  # it has ended
+    except (FileNotFoundError, ProcessLookupError):  # it has ended
         return False
+    except OSError:  # which does not say so: looked for once too often is better
+        return True
+    if len(seen) > REMEMBERED:
+        seen.clear()
     now = time.monotonic()
     before, seen[net, pid] = seen.get((net, pid)), now
     return int(number) in FIRST or before is None or now - before > FORGET

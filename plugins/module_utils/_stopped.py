@@ -6,12 +6,12 @@ from __future__ import annotations
 import contextlib
 import os
 
-STOPPED = ("T", "t")  # by a signal, or by a debugger
+STOPPED = (b"T", b"t")  # by a signal, or by a debugger
 
 
 def is_stopped(pid: int) -> bool:
-    with contextlib.suppress(OSError, IndexError), open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-        return file.read().rpartition(")")[2].split()[0] in STOPPED
+    with contextlib.suppress(OSError, IndexError), open(f"/proc/{pid}/stat", "rb") as file:
+        return file.read().rpartition(b")")[2].split()[0] in STOPPED
     return False
 
 

@@ -26,6 +26,8 @@ NLMSG_ERROR, NLMSG_DONE = 2, 3
 RTM_GETQDISC, REQUEST, ACK, DUMP = 38, 1, 4, 0x300
 ROOT = 0xFFFFFFFF
 LONGEST_SLEEP = 60.0
+TRIES = 20  # after troubles, one after the other: a quarter of an hour
+GONE = (FileNotFoundError, ProcessLookupError)  # nothing else says that something is not there any more
 
 
 def now() -> float:
@@ -96,14 +98,22 @@ def places() -> t.Iterator[str]:
 
 
 def open_namespace(device: int, inode: int) -> int | None:
-    """None where it is gone."""
+    """None where it is gone. Raises OSError where that cannot be known: a host out of file descriptors, say."""
+    unsure: OSError | None = None
     for path in places():
-        with contextlib.suppress(OSError):
+        try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            status = os.fstat(fd)
-            if (status.st_dev, status.st_ino) == (device, inode):
-                return fd
-            os.close(fd)
+        except GONE:
+            continue
+        except OSError as error:
+            unsure = error
+            continue
+        status = os.fstat(fd)
+        if (status.st_dev, status.st_ino) == (device, inode):
+            return fd
+        os.close(fd)
+    if unsure is not None:
+        raise unsure
     return None
 
 
@@ -154,31 +164,45 @@ def end(record: dict[str, t.Any]) -> None:
 def main(path: str) -> None:
     with contextlib.suppress(OSError):
         os.unlink(sys.argv[0])
-    with open(path, encoding="ascii") as handle:
-        token = json.load(handle)["token"]
-    while True:
+    token = None
+    troubles = 0
+    while troubles < TRIES:  # of which each comes later than the one before
         try:
-            with open(path, encoding="ascii") as handle:
-                record = json.load(handle)
-        except (OSError, ValueError):
+            if token is None:
+                token = read(path)["token"]
+            record = read(path)
+            if record["token"] != token:
+                return  # another one has taken over
+            left = record["deadline"] - now()
+            if left > 0:
+                time.sleep(min(left, LONGEST_SLEEP))  # which does not count while the host is suspended: looked at anew
+                fd = open_namespace(*record["namespace"])
+                if fd is not None:
+                    os.close(fd)
+                    troubles = 0
+                    continue
+            if act_once(path, token, record):
+                return
+        except (FileNotFoundError, ValueError):
             return  # taken back
-        if record["token"] != token:
-            return  # another one has taken over
-        left = record["deadline"] - now()
-        if left <= 0:
-            break
-        time.sleep(min(left, LONGEST_SLEEP))
-        fd = open_namespace(*record["namespace"])
-        if fd is None:
-            break  # with its container
-        os.close(fd)
+        except OSError:  # not known, not to be done now: later, lest a change stays that was to be for a time
+            troubles += 1
+            time.sleep(min(2.0 ** troubles, LONGEST_SLEEP))
+
+
+def read(path: str) -> dict[str, t.Any]:
+    with open(path, encoding="ascii") as handle:
+        return dict(json.load(handle))
+
+
+def act_once(path: str, token: str, record: dict[str, t.Any]) -> bool:
+    """What the process is for, under the host's lock. Raises OSError where nothing could be done."""
     with open(record["lock"], "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with open(path, encoding="ascii") as handle:
-            if json.load(handle)["token"] != token:
-                return
-        os.unlink(path)
-        end(record)
+        if read(path)["token"] == token:
+            end(record)
+            os.unlink(path)
+    return True
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def _attr(kind: int, value: bytes) -> bytes:
 
 
 def _flap(count: int) -> None:
-    indexes = [index for _number, index in sorted((int(name[1:]), index) for index, name in socket.if_nameindex() if name[0] == "f")]
+    indexes = sorted(index for index, name in socket.if_nameindex() if name.startswith("f"))
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as sock:
         sock.bind((0, 0))
         os.close(os.open(READY, os.O_CREAT))
