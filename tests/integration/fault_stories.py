@@ -298,7 +298,7 @@ HERE_AND_NOW = [
         prepare=bare_segment, guests=("a",), first=2,
     ),
     Story(
-        "commands", {"commands": ["br1 -i eth1 netns:a 10.1.0.1/24@10.1.0.254 06:00:00:00:00:0a"]},
+        "commands", {"runtime": "netns", "commands": ["br1 a 10.1.0.1/24@10.1.0.254 06:00:00:00:00:0a"]},
         not_in_a(), "link cu, port c, address c, route c", job=CommandsJob, guests=("a",), phases=("new",),
     ),
 ]
