@@ -22,7 +22,7 @@ from ansible_collections.pipework.containers.plugins.module_utils._shim_job impo
 from ansible_collections.pipework.containers.plugins.module_utils._tc_job import TcJob
 from ansible_collections.pipework.containers.plugins.module_utils._vxlan_job import VxlanJob
 from tests.integration import keeping, test_dhcp6_keep, test_dhcp_keep
-from tests.integration.disturbed import Story, files
+from tests.integration.disturbed import Story, covered, files
 from tests.integration.files import private_etc
 from tests.integration.lab import Host, Params, wait_for
 from tests.integration.test_dhcp import server
@@ -302,3 +302,52 @@ HERE_AND_NOW = [
         not_in_a(), "link cu, port c, address c, route c", job=CommandsJob, guests=("a",), phases=("new",),
     ),
 ]
+
+# The kernel lane (User-Mode Linux), for what other kernels may lack.
+IN_UML = [
+    Story(
+        "ipvlan", in_a(host_interface="nic0", kind="ipvlan", mac_address=None, **BOTH), not_in_a(),
+        "link cud, address cd",
+        changed=in_a(host_interface="nic0", kind="ipvlan", mac_address=None, addresses=["10.1.0.7/24"], mtu=1300),
+        prepare=card, attaches=("ipvlan",),
+    ),
+    Story(
+        "dummy", in_a(host_interface="dummy0", addresses=["10.3.0.1/32"]), not_in_a(), "link cud, address cd",
+        changed=in_a(host_interface="dummy0", addresses=["10.3.0.2/32"], mtu=1300), guests=("a",), attaches=("dummy",),
+    ),
+    Story(
+        "vlan", in_a(host_interface="nic0", vlan=10, kind="macvlan", addresses=["10.1.0.1/24"]), not_in_a(),
+        "link cud, address cd",
+        changed=in_a(host_interface="nic0", vlan=20, kind="macvlan", addresses=["10.1.0.1/24"]), prepare=card,
+    ),
+]  # fmt: skip
+
+
+class Elsewhere(t.NamedTuple):
+    """A test of its own that fails and kills a run at every operation, in a lane with the card that it needs."""
+
+    lane: str
+    path: str
+    test: str
+    covers: str
+    attaches: tuple[str, ...] = ()
+
+    @property
+    def operations(self) -> frozenset[tuple[str, str]]:
+        return covered(self.covers)
+
+
+ELSEWHERE = [
+    Elsewhere(
+        "qemu", "tests/kernel/test_sriov.py", "test_B4_killed_and_failed_runs_lose_nothing_of_a_function",
+        "vf u, vf_address c", ("sriov",),
+    ),
+    Elsewhere(
+        "qemu", "tests/kernel/test_wireless.py", "test_B4_killed_and_failed_runs_lose_nothing_of_a_wireless_nic",
+        "link cud", ("phys",),
+    ),
+]  # fmt: skip
+
+# Rows of the plan's order that no run has by itself.
+NEVER: frozenset[tuple[str, str]] = frozenset()
+NO_RUN = ("_wait_job", "_keep_job")  # waits; runs by itself, with the plan of attachments that it knows
