@@ -37,19 +37,26 @@ def filtered(host: Host, _stack: contextlib.ExitStack) -> None:
     host.sh("nft", "-f", "-", text=CLOSED)
 
 
-def card(host: Host, _stack: contextlib.ExitStack) -> None:
-    """A NIC with addresses, routes and rules, whose cable ends in b."""
+def idle_card(host: Host, _stack: contextlib.ExitStack) -> None:
+    """A NIC with addresses, whose cable ends in b."""
     host.batch("""
         link add nic0 address 06:00:00:00:01:00 mtu 1450 type veth peer name nic0 mtu 1450 netns b
         link set nic0 up alias uplink
         address add 203.0.113.9/24 brd + dev nic0
         address add 10.77.0.1/32 dev nic0
         address add fd08::9/64 dev nic0
+    """)
+    host.batch("link set nic0 up\naddress add 203.0.113.254/24 dev nic0\naddress add fd08::fe/64 dev nic0", ns="b")
+
+
+def card(host: Host, stack: contextlib.ExitStack) -> None:
+    """The same with routes and rules."""
+    idle_card(host, stack)
+    host.batch("""
         route add default via 203.0.113.254 src 203.0.113.9
         route add 10.52.0.0/16 table 77 nexthop via 203.0.113.253 nexthop via 203.0.113.254
         rule add iif nic0 lookup 77 priority 500
     """)
-    host.batch("link set nic0 up\naddress add 203.0.113.254/24 dev nic0\naddress add fd08::fe/64 dev nic0", ns="b")
 
 
 def own_etc_and_card(host: Host, stack: contextlib.ExitStack) -> None:
@@ -181,7 +188,11 @@ HERE_AND_NOW = [
         not_in_a(), "link cud, address cd, route cd, sysctl cu",
         changed=in_a(host_interface="nic0", kind="phys", mac_address="06:00:00:00:00:1a", addresses=["203.0.113.4/24"],
                      sysctls={"net.ipv4.conf.IFNAME.arp_ignore": 2}),
-        prepare=card, attaches=("phys",),
+        prepare=idle_card, attaches=("phys",),
+    ),
+    Story(  # the routes through it do not come home with a NIC, but they do when its leaving is taken back
+        "phys_with_routes", in_a(host_interface="nic0", kind="phys", addresses=["203.0.113.3/24"]),
+        not_in_a(), "link cu, address cd, route d", prepare=card, kills=False, phases=("new",),
     ),
     Story(
         "veth", {**HERE, "kind": "veth", "addresses": ["10.1.0.1/24"], "gateway": ["10.1.0.2"],
@@ -283,7 +294,7 @@ HERE_AND_NOW = [
         "mirror", {**HERE, "mirror": {"to_container": "b", "to_interface": "eth1"}}, {**HERE, "state": "absent"},
         "qdisc cd, tc_filter cd",
         changed={**HERE, "mirror": {"to_container": "b", "to_interface": "eth1", "direction": "egress"}},
-        job=TcJob, prepare=on_a_bus,
+        job=TcJob, prepare=on_a_bus, bare=False,  # an empty clsact may be anybody's
     ),
     Story(
         "lease", in_a(**LEASED, dhcp_dns=True, dhcp_keep=True), not_in_a(),
