@@ -43,7 +43,7 @@ from ._leases import grant_of
 from ._model import HOST, OWNER_BRIDGE, TABLE_MAIN, Address, Link, Nic, Port, Route, default_metric
 from ._names import read_names
 from ._netlink import Namespaces
-from ._observe import observe, observe_autoconf, observe_leases, observe_sysctls
+from ._observe import observe, observe_autoconf, observe_leases, observe_own_sysctls, observe_sysctls
 from ._observe_cards import observe_cards
 from ._plan import Absent, Plan, State
 from ._rooms import staying_ports
@@ -220,6 +220,16 @@ class AttachJob:
                     observe_sysctls(namespaces, facts, target.label, item.interface, names)
                 except PipeworkError as error:
                     raise item.refuse(str(error)) from None
+        observe_own_sysctls(namespaces, facts, [
+            (target.label, target.item.interface) for target in self.targets
+            if target.label is not None and target.item.state == "absent"
+        ])
+        if self.purge:
+            listed = {(target.label, target.item.interface) for target in self.targets}
+            observe_own_sysctls(namespaces, facts, [
+                (label, name) for label, devices in facts.devices.items() for name, device in devices.items()
+                if device.owner and label != HOST and (label, name) not in listed
+            ])
 
     def _observe_queues(self, facts: Facts, namespaces: Namespaces) -> None:
         """Those that a bandwidth may stand in the way of, and those that come back when a deletion is undone."""

@@ -42,7 +42,8 @@ def wanted(bridge: Bridge, facts: Facts, state: State) -> t.Iterator[KernelObjec
     if known is None and bridge.name in switch.ports:
         raise bridge.refuse(f"name: {bridge.name} is a port of {switch.ports[bridge.name].bridge} in Open vSwitch.")
     yield _row(bridge, known, facts)
-    yield Link(HOST, bridge.name, type="internal", up=True)
+    # To give its request for an MTU back does not give the interface its old one; that is an operation of its own.
+    yield Link(HOST, bridge.name, type="internal", up=True, mtu=bridge.mtu if known is not None else None)
     yield from addresses_of(bridge, facts, known is None or known.owner in OURS)
     yield from _tunnels(bridge, switch)
     yield from uplinks(bridge, facts, state, switched=True)

@@ -275,7 +275,10 @@ class Route(KernelObject):
 
     @property
     def carrier(self) -> Key | None:
-        return ("link", self.ns, self.device) if self.device else None
+        # One of several hops goes with the interface where all of them lead through it.
+        ways = {self.device} if self.device else {hop.device for hop in self.nexthops or ()}
+        device = ways.pop() if len(ways) == 1 else None
+        return ("link", self.ns, device) if device else None
 
     def over(self, observed: KernelObject) -> KernelObject:
         """Another way is another route: what the old one carried along (source, metrics, hops) is of no use to it."""

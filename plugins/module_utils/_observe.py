@@ -17,7 +17,7 @@ from ._facts import End, Facts
 from ._model import HOST, UNFINISHED, Device, pair_end
 from ._netlink import Namespaces
 from ._source_routing import is_marked
-from ._sysctls import Sysctl, path_of
+from ._sysctls import KNOWN, PLACEHOLDER, Sysctl, path_of
 
 
 def observe(
@@ -110,6 +110,39 @@ def observe_sysctls(namespaces: Namespaces, facts: Facts, label: str, device: st
             raise PipeworkError(f"sysctls: this host's kernel has no {name}.")
         if there:
             facts.sysctls.append(Sysctl(label, device, name, value))
+
+
+def observe_own_sysctls(namespaces: Namespaces, facts: Facts, places: t.Iterable[tuple[str, str]]) -> None:
+    """Adds the parameters of interfaces that go, where they differ from a new one's: they come back with it."""
+    for label, device in places:
+        if device in facts.devices.get(label, ()):
+            found = namespaces[label].inside(lambda there=device: list(changed_parameters(there)))  # type: ignore[misc]
+            facts.sysctls += [Sysctl(label, device, name, value) for name, value in found]
+
+
+def changed_parameters(device: str) -> t.Iterator[tuple[str, str]]:
+    """Names and values of those that are not as on a new interface, in the network where one is."""
+    for name in KNOWN:
+        folder, new = path_of(name, ""), "default" if name.endswith("conf") else "lo"
+        try:
+            files_there = os.listdir(f"/proc/sys/{folder}/{device}")
+        except OSError:
+            continue  # without IPv6 or MPLS
+        for each in sorted(files_there):
+            if each == "mtu" or f"{each}_ms" in files_there:
+                continue  # the interface's own, and those that are there twice
+            value = _parameter(f"/proc/sys/{folder}/{device}/{each}")
+            if value and value != _parameter(f"/proc/sys/{folder}/{new}/{each}"):
+                yield f"{name}.{PLACEHOLDER}.{each}", value
+
+
+def _parameter(path: str) -> str:
+    """Its value, nothing where there is none or it cannot be set."""
+    try:
+        with open(path, encoding="ascii") as handle:
+            return handle.read().strip() if os.fstat(handle.fileno()).st_mode & 0o200 else ""
+    except OSError:
+        return ""
 
 
 def _host_seed() -> str:

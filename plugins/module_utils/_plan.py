@@ -174,7 +174,6 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("nic", "delete"),  # leaves for a container, or
     ("phys", "delete"),  # comes home
     ("ovs_first", "create"),  # its interface is the host's
-    ("ovs_first", "update"),
     ("internal", "create"),
     ("bridge", "create"),
     ("uplink", "create"),
@@ -192,6 +191,7 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("sysctl", "create"),  # before the link is up and has addresses
     ("sysctl", "update"),
     ("internal", "update"),
+    ("ovs_first", "update"),  # which, taken back, leaves the interface its MTU
     ("vlan", "update"),
     ("vxlan", "update"),
     ("fdb", "create"),

@@ -22,7 +22,7 @@ from ansible_collections.pipework.containers.plugins.module_utils._shim_job impo
 from ansible_collections.pipework.containers.plugins.module_utils._tc_job import TcJob
 from ansible_collections.pipework.containers.plugins.module_utils._vxlan_job import VxlanJob
 from tests.integration import keeping, test_dhcp6_keep, test_dhcp_keep
-from tests.integration.disturbed import Story, files
+from tests.integration.disturbed import Story, covered, files
 from tests.integration.files import private_etc
 from tests.integration.lab import Host, Params, wait_for
 from tests.integration.test_dhcp import server
@@ -37,19 +37,26 @@ def filtered(host: Host, _stack: contextlib.ExitStack) -> None:
     host.sh("nft", "-f", "-", text=CLOSED)
 
 
-def card(host: Host, _stack: contextlib.ExitStack) -> None:
-    """A NIC with addresses, routes and rules, whose cable ends in b."""
+def idle_card(host: Host, _stack: contextlib.ExitStack) -> None:
+    """A NIC with addresses, whose cable ends in b."""
     host.batch("""
         link add nic0 address 06:00:00:00:01:00 mtu 1450 type veth peer name nic0 mtu 1450 netns b
         link set nic0 up alias uplink
         address add 203.0.113.9/24 brd + dev nic0
         address add 10.77.0.1/32 dev nic0
         address add fd08::9/64 dev nic0
+    """)
+    host.batch("link set nic0 up\naddress add 203.0.113.254/24 dev nic0\naddress add fd08::fe/64 dev nic0", ns="b")
+
+
+def card(host: Host, stack: contextlib.ExitStack) -> None:
+    """The same with routes and rules."""
+    idle_card(host, stack)
+    host.batch("""
         route add default via 203.0.113.254 src 203.0.113.9
         route add 10.52.0.0/16 table 77 nexthop via 203.0.113.253 nexthop via 203.0.113.254
         rule add iif nic0 lookup 77 priority 500
     """)
-    host.batch("link set nic0 up\naddress add 203.0.113.254/24 dev nic0\naddress add fd08::fe/64 dev nic0", ns="b")
 
 
 def own_etc_and_card(host: Host, stack: contextlib.ExitStack) -> None:
@@ -181,7 +188,11 @@ HERE_AND_NOW = [
         not_in_a(), "link cud, address cd, route cd, sysctl cu",
         changed=in_a(host_interface="nic0", kind="phys", mac_address="06:00:00:00:00:1a", addresses=["203.0.113.4/24"],
                      sysctls={"net.ipv4.conf.IFNAME.arp_ignore": 2}),
-        prepare=card, attaches=("phys",),
+        prepare=idle_card, attaches=("phys",),
+    ),
+    Story(  # the routes through it do not come home with a NIC, but they do when its leaving is taken back
+        "phys_with_routes", in_a(host_interface="nic0", kind="phys", addresses=["203.0.113.3/24"]),
+        not_in_a(), "link cu, address cd, route d", prepare=card, kills=False, phases=("new",),
     ),
     Story(
         "veth", {**HERE, "kind": "veth", "addresses": ["10.1.0.1/24"], "gateway": ["10.1.0.2"],
@@ -283,7 +294,7 @@ HERE_AND_NOW = [
         "mirror", {**HERE, "mirror": {"to_container": "b", "to_interface": "eth1"}}, {**HERE, "state": "absent"},
         "qdisc cd, tc_filter cd",
         changed={**HERE, "mirror": {"to_container": "b", "to_interface": "eth1", "direction": "egress"}},
-        job=TcJob, prepare=on_a_bus,
+        job=TcJob, prepare=on_a_bus, bare=False,  # an empty clsact may be anybody's
     ),
     Story(
         "lease", in_a(**LEASED, dhcp_dns=True, dhcp_keep=True), not_in_a(),
@@ -298,7 +309,56 @@ HERE_AND_NOW = [
         prepare=bare_segment, guests=("a",), first=2,
     ),
     Story(
-        "commands", {"commands": ["br1 -i eth1 netns:a 10.1.0.1/24@10.1.0.254 06:00:00:00:00:0a"]},
+        "commands", {"runtime": "netns", "commands": ["br1 a 10.1.0.1/24@10.1.0.254 06:00:00:00:00:0a"]},
         not_in_a(), "link cu, port c, address c, route c", job=CommandsJob, guests=("a",), phases=("new",),
     ),
 ]
+
+# The kernel lane (User-Mode Linux), for what other kernels may lack.
+IN_UML = [
+    Story(
+        "ipvlan", in_a(host_interface="nic0", kind="ipvlan", mac_address=None, **BOTH), not_in_a(),
+        "link cud, address cd",
+        changed=in_a(host_interface="nic0", kind="ipvlan", mac_address=None, addresses=["10.1.0.7/24"], mtu=1300),
+        prepare=card, attaches=("ipvlan",),
+    ),
+    Story(
+        "dummy", in_a(host_interface="dummy0", addresses=["10.3.0.1/32"]), not_in_a(), "link cud, address cd",
+        changed=in_a(host_interface="dummy0", addresses=["10.3.0.2/32"], mtu=1300), guests=("a",), attaches=("dummy",),
+    ),
+    Story(
+        "vlan", in_a(host_interface="nic0", vlan=10, kind="macvlan", addresses=["10.1.0.1/24"]), not_in_a(),
+        "link cud, address cd",
+        changed=in_a(host_interface="nic0", vlan=20, kind="macvlan", addresses=["10.1.0.1/24"]), prepare=card,
+    ),
+]  # fmt: skip
+
+
+class Elsewhere(t.NamedTuple):
+    """A test of its own that fails and kills a run at every operation, in a lane with the card that it needs."""
+
+    lane: str
+    path: str
+    test: str
+    covers: str
+    attaches: tuple[str, ...] = ()
+
+    @property
+    def operations(self) -> frozenset[tuple[str, str]]:
+        return covered(self.covers)
+
+
+ELSEWHERE = [
+    Elsewhere(
+        "qemu", "tests/kernel/test_sriov.py", "test_B4_killed_and_failed_runs_lose_nothing_of_a_function",
+        "vf u, vf_address c", ("sriov",),
+    ),
+    Elsewhere(
+        "qemu", "tests/kernel/test_wireless.py", "test_B4_killed_and_failed_runs_lose_nothing_of_a_wireless_nic",
+        "link cud", ("phys",),
+    ),
+]  # fmt: skip
+
+# Rows of the plan's order that no run has by itself.
+NEVER: frozenset[tuple[str, str]] = frozenset()
+NO_RUN = ("_wait_job", "_keep_job")  # waits; runs by itself, with the plan of attachments that it knows
