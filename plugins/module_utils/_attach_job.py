@@ -95,7 +95,7 @@ class AttachJob:
             for runtime in _runtimes.AUTO if user is None else _runtimes.OF_USERS:
                 asked = _runtimes.runtime_of(runtime)
                 if asked.installed(user):
-                    wanted += [(runtime, name, user) for name in asked.running(user)]
+                    wanted += [(runtime, name, user) for name in _runtimes.running(asked, user)]
                     self.asked.update(() if user else (runtime,))
         for (runtime, _name, _user), answer in zip(wanted, _runtimes.find_all(wanted)):
             if isinstance(answer, _runtimes.Found):

@@ -15,6 +15,7 @@ import sys
 import typing as t
 
 from . import _outlive, _program, _timer
+from ._errors import ODD
 
 RUN_FOLDER = "/run/pipework"  # the same as _run's
 FOLDER = os.path.join(RUN_FOLDER, "timers")
@@ -36,9 +37,9 @@ def read(path: str) -> Record | None:
     try:
         with open(path, encoding="ascii") as handle:
             record = dict(json.load(handle))
-    except (OSError, ValueError):
+        return record if _started(int(record["pid"])) == record["started"] != "" else None
+    except (OSError, *ODD):
         return None
-    return record if _started(record["pid"]) == record["started"] != "" else None
 
 
 def stop(path: str, forget: bool = True) -> None:

@@ -12,8 +12,8 @@ import typing as t
 
 from . import _dhcp6_message as dhcp6
 from . import _normalize as norm
-from ._dhcp_lease import SERVERS_MAX, domain_name
-from ._errors import PipeworkError
+from ._dhcp_lease import SERVERS_MAX, domain_name, moment
+from ._errors import ODD, PipeworkError
 
 SECONDS_MIN, RENEW_MIN, FOREVER = 10, 3, 0xFFFFFFFF
 DUID_UUID = b"\0\4"
@@ -55,7 +55,7 @@ def unpack(text: str) -> tuple[dict[str, t.Any], Grant6]:
     try:
         held = json.loads(text)
         asked, grant = held["asked"], held["grant"]
-        times = [None if grant[name] is None else float(grant[name]) for name in ("preferred", "expires")]
+        times = [moment(grant[name]) for name in ("preferred", "expires")]
         address = usable(ipaddress.IPv6Address(str(grant["address"])).packed)
         if address is None:
             raise ValueError("no address")
@@ -65,9 +65,9 @@ def unpack(text: str) -> tuple[dict[str, t.Any], Grant6]:
         }, Grant6(
             address=address, server=bytes.fromhex(grant["server"]).hex(), preferred=times[0], expires=times[1],
             dns=tuple(norm.address(each, "lease") for each in grant["dns"]), domain=domain_name(grant["domain"] or ""),
-            **{name: None if grant.get(name) is None else float(grant[name]) for name in ("renews", "rebinds")},
+            renews=moment(grant.get("renews")), rebinds=moment(grant.get("rebinds")),
         )
-    except (PipeworkError, KeyError, TypeError, AttributeError) as error:
+    except (PipeworkError, *ODD) as error:
         raise ValueError(str(error)) from None
 
 

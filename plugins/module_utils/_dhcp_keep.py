@@ -8,6 +8,7 @@ import hashlib
 import json
 import typing as t
 
+from ._errors import ODD
 from ._plan import KernelObject, Key
 
 FROM_SERVER = "server"  # the gateway that a lease names
@@ -84,8 +85,16 @@ class Record:
             first, second = fields["namespace"]
             duties = tuple(each for each in fields.get("duties", (LEASE,)) if each in DUTIES)
             fields.update(namespace=(int(first), int(second)), options=tuple(fields["options"]), duties=duties)
-            return cls(**fields)
-        except (TypeError, KeyError, AttributeError) as error:
+            record = cls(**fields)
+            texts: tuple[str, ...] = (record.label, record.device, record.mac, record.owner, record.hostname)
+            texts += (record.gateway, record.mtu, record.duid, record.through or "", *record.options)
+            if not all(isinstance(each, str) for each in texts):
+                raise ValueError("what should be a text is none")
+            sorts = ((record.index, int), (record.holder, dict), (record.sent, dict))
+            if not all(isinstance(each, sort) for each, sort in sorts):
+                raise ValueError("a field is of another sort")
+            return record
+        except ODD as error:
             raise ValueError(str(error)) from None
 
     @property

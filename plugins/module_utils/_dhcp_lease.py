@@ -6,12 +6,13 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import json
+import math
 import re
 import typing as t
 
 from . import _dhcp_message as dhcp
 from . import _normalize as norm
-from ._errors import PipeworkError
+from ._errors import ODD, PipeworkError
 from ._plan import KernelObject, Key
 
 SECONDS_MIN, RENEW_MIN, FOREVER = 10, 3, 0xFFFFFFFF
@@ -126,20 +127,28 @@ def unpack(text: str) -> tuple[dict[str, t.Any], Grant]:
             server=norm.address(grant["server"], "lease"),
             server_mac=ALL if grant["server_mac"] == ALL else norm.mac_address(grant["server_mac"]),
             mac=norm.mac_address(grant["mac"]),
-            expires=None if expires is None else float(expires),
+            expires=moment(expires),
             gateway=None if grant["gateway"] is None else norm.address(grant["gateway"], "lease"),
             routes=tuple(_route(to, via) for to, via in grant["routes"]),
             mtu=None if grant["mtu"] is None else norm.mtu(grant["mtu"]),
             dns=tuple(norm.address(each, "lease") for each in grant["dns"]), domain=domain_name(grant["domain"] or ""),
-            **{name: None if grant.get(name) is None else float(grant[name]) for name in ("renews", "rebinds")},
+            renews=moment(grant.get("renews")), rebinds=moment(grant.get("rebinds")),
         )
         return {
             "client": str(asked["client"]), "hostname": str(asked["hostname"]),
             "options": tuple(str(option) for option in asked["options"]),
             "through": str(asked["through"]) if asked.get("through") else None,
         }, found
-    except (PipeworkError, KeyError, TypeError, AttributeError) as error:
+    except (PipeworkError, *ODD) as error:
         raise ValueError(str(error)) from None
+
+
+def moment(value: t.Any) -> float | None:
+    """A time from a file."""
+    found = None if value is None else float(value)
+    if found is not None and not math.isfinite(found):
+        raise ValueError("no time")
+    return found
 
 
 def _route(to: t.Any, via: t.Any) -> tuple[str, str | None]:
@@ -167,8 +176,9 @@ def granted(message: dhcp.Message, now: float) -> Grant:
             f"dhcp: the server {server} gives {text} with the mask {socket_text(mask) or 'of no value'}, "
             "which cannot be the address of an interface."
         ) from None
-    seconds = int.from_bytes(options.get(dhcp.SECONDS, b""), "big")
-    if seconds < SECONDS_MIN or len(options[dhcp.SECONDS]) != 4:
+    said = options.get(dhcp.SECONDS, b"")
+    seconds = int.from_bytes(said, "big") if len(said) == 4 else 0  # Python prints no number of thousands of digits
+    if seconds < SECONDS_MIN:
         raise PipeworkError(f"dhcp: the server {server} gives {address} for {seconds} s, which is too short to use it.")
     routes = _classless(options.get(dhcp.ROUTES), text)
     routers = [each for each in _unicasts(options.get(dhcp.ROUTER, b"")) if each != text]
@@ -282,7 +292,7 @@ def check_options(values: t.Iterable[t.Any]) -> tuple[str, ...]:
 def option_of(text: str) -> tuple[int, bytes]:
     """The number and value of an option: an address, seconds, hexadecimal after 0x, or text."""
     name, equals, value = text.partition("=")
-    code = NAMED.get(name, int(name) if name.isascii() and name.isdigit() else -1)
+    code = NAMED.get(name, int(name) if re.fullmatch("[0-9]{1,3}", name) else -1)
     if code in OURS and 0 < code < 255:
         instead = "'dhcp_hostname' says it" if code == dhcp.HOSTNAME else "leave it out"
         raise PipeworkError(f"dhcp_options: {text!r}: option {code} is sent by the client itself; {instead}.")

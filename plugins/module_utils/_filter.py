@@ -24,7 +24,7 @@ import typing as t
 
 from . import _filter_iptables as iptables
 from . import _filter_nft as nft
-from ._errors import PipeworkError
+from ._errors import PipeworkError, understood
 from ._filter_rules import IPV4, IPV6, Filter, Place, check_name
 
 __all__ = ["FilterState", "Place", "change", "check_name", "nft_do", "nft_list", "observe"]
@@ -144,7 +144,8 @@ def _read() -> list[Filter]:
     protocols = _bridged_protocols()
     filters: list[Filter] = []
     has_nft = bool(_find("nft"))
-    chains = nft.forward_chains(nft_list("list", "chains")) if has_nft else []
+    with understood("What nft lists"):
+        chains = nft.forward_chains(nft_list("list", "chains")) if has_nft else []
     for family, program in (("ip", "iptables"), ("ip6", "ip6tables")):
         if _legacy_in_use(family) and _program(f"{program}-legacy", "-save"):
             filters.extend(_iptables(f"{program}-legacy", protocols[family]))
@@ -159,9 +160,10 @@ def _read() -> list[Filter]:
     for place in chains:
         if place != EBTABLES:
             table = ["list", "table", place.family, place.table]
-            listing = nft_list(*table)
-            flags = nft.flags_in(_run([_find("nft"), *table]).stdout) if nft.has_flags(listing) else []
-            known = nft.parse(listing, place, protocols[place.family], flags)
+            with understood(f"What nft lists of {place}"):
+                listing = nft_list(*table)
+                flags = nft.flags_in(_run([_find("nft"), *table]).stdout) if nft.has_flags(listing) else []
+                known = nft.parse(listing, place, protocols[place.family], flags)
             filters.extend([known] if known else [])
     return filters
 
@@ -194,7 +196,8 @@ def _iptables(program: str, protocols: tuple[str, ...]) -> list[Filter]:
     result = _run([_program(program, "-save"), "-t", "filter"])
     if result.returncode and not _unsupported(result):
         raise PipeworkError(f"{program}-save cannot read the host's packet filter: {_said(result)}")
-    known = None if iptables.INCOMPATIBLE in result.stdout else iptables.parse(result.stdout, program, protocols)
+    with understood(f"What {program}-save prints"):
+        known = None if iptables.INCOMPATIBLE in result.stdout else iptables.parse(result.stdout, program, protocols)
     return [known] if known else []
 
 
@@ -210,7 +213,7 @@ def nft_list(*words: str) -> t.Any:
         raise PipeworkError(f"{' '.join(argv)} cannot read the host's packet filter: {_said(result)}")
     try:
         return json.loads(result.stdout or '{"nftables": []}', strict=False)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PipeworkError(f"{' '.join(argv)} gave what is not JSON: {error}") from error
 
 

@@ -15,6 +15,8 @@ import os
 import time
 import typing as t
 
+from ._errors import ODD
+
 FOLDER = "/run/pipework/dhcp"
 KEEPER = "/run/pipework/keeper"  # there while that process runs
 KEEP, STATUS, GIVEN_UP = "keep", "status", "given_up"
@@ -133,7 +135,7 @@ def kept(owner: str, duty: str) -> dict[str, t.Any] | None:
     try:
         said = json.loads(read(os.path.join(folder(owner), STATUS)) or "{}")
         return {"pid": said["pid"], **{name: said[duty][name] for name in SAID}}
-    except (ValueError, KeyError, TypeError):
+    except ODD:
         return None
 
 
@@ -142,5 +144,5 @@ def given_up(owner: str) -> list[str]:
     try:
         found = json.loads(read(os.path.join(folder(owner), GIVEN_UP)) or "[]")
         return [str(each) for each in found]
-    except (ValueError, TypeError):
+    except ODD:
         return []

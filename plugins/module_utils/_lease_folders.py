@@ -11,6 +11,7 @@ import shutil
 import typing as t
 
 from . import _lease_files as files
+from ._errors import ODD
 from ._model import HOST, IDENT, MARK, Device, name_token, owner_fields, owner_matches
 from ._plan import Failure, KernelObject, Plan
 
@@ -137,7 +138,7 @@ def _content(name: str) -> tuple[dict[str, str], str]:
     read = {each: files.read(os.path.join(place, each)) for each in files.ALL}
     texts = {each: text for each, text in read.items() if text is not None}
     for text in texts.values():
-        with contextlib.suppress(ValueError, TypeError, AttributeError):
+        with contextlib.suppress(*ODD):
             owner = json.loads(text).get("owner")
             if isinstance(owner, str) and files.folder(owner) == place:
                 return texts, owner
@@ -147,7 +148,7 @@ def _content(name: str) -> tuple[dict[str, str], str]:
 def _network(texts: t.Mapping[str, str]) -> str:
     """The host's interface that a lease was asked for through."""
     for text in texts.values():
-        with contextlib.suppress(ValueError, TypeError, AttributeError, KeyError):
+        with contextlib.suppress(*ODD):
             return str(json.loads(text)["asked"]["through"]).partition(" ")[0]
     return ""
 

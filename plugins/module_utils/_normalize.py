@@ -155,6 +155,14 @@ def on_link(gateway: str, addresses: tuple[str, ...]) -> bool:
     return any(wanted.version == network.version and wanted in network for network in networks)
 
 
+def octets(text: str, option: str) -> bytes:
+    """A text as the kernel and files have it."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise PipeworkError(f"{option}: {text!a} holds half of a character, which nothing can be called.") from None
+
+
 def mac_address(value: object, option: str = "mac_address") -> str:
     """``02:72:6c:cd:9b:8d``; ``U:<string>`` gives the stable address that the classic script gives for the string."""
     text = str(value).strip()
@@ -162,7 +170,7 @@ def mac_address(value: object, option: str = "mac_address") -> str:
         seed = text[2:]
         if not seed:
             raise PipeworkError(f"{option}: 'U:' needs a string after it, such as U:web1.")
-        digest = hashlib.md5(seed.encode("utf-8", "surrogateescape") + b"\n", usedforsecurity=False).hexdigest()
+        digest = hashlib.md5(octets(seed, option) + b"\n", usedforsecurity=False).hexdigest()
         return ":".join(["02"] + [digest[i:i + 2] for i in range(0, 10, 2)])
     if not re.fullmatch(r"(?:[0-9A-Fa-f]{2}([:-]))(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}", text):
         raise PipeworkError(
@@ -183,7 +191,7 @@ def mac_address(value: object, option: str = "mac_address") -> str:
 def interface_name(value: object, option: str) -> str:
     """A name that the kernel takes for an interface."""
     text = str(value)
-    size = len(text.encode("utf-8", "surrogateescape"))
+    size = len(octets(text, option))
     if size > NAME_MAX:
         raise PipeworkError(f"{option}: {text!r} has {size} characters; an interface name has at most {NAME_MAX}.")
     if text in ("", ".", "..", "all", "default") or re.search(r"[\s/:%\x00-\x1f\x7f]", text):

@@ -12,7 +12,7 @@ import signal
 import typing as t
 
 from . import _ovs_rows
-from ._errors import PipeworkError
+from ._errors import PipeworkError, understood
 from ._model import HOST
 from ._ovs_rows import MISSING, OvsBridge, OvsPort, Switch, no_datapath
 from ._plan import Operation
@@ -63,10 +63,8 @@ def _read() -> Switch:
         raise PipeworkError(f"Open vSwitch does not answer: its database gave no answer within {READ_SECONDS} s.")
     if done.code != 0:
         raise PipeworkError(f"Open vSwitch does not answer; is ovsdb-server running? ({_plain(done.said)})")
-    try:
+    with understood(f"{PROGRAM} printed what"):
         return _ovs_rows.decode(done.output)
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise PipeworkError(f"{PROGRAM} printed what is not understood ({type(error).__name__}: {error}).") from None
 
 
 def change(work: t.Sequence[Operation]) -> None:

@@ -16,7 +16,7 @@ import os
 import types
 import typing as t
 
-from .._errors import PipeworkError
+from .._errors import ODD, PipeworkError, not_understood
 from .._items import shortened
 from .._model import HOST
 
@@ -144,6 +144,27 @@ def at_once() -> None:
 
 
 def _ask(runtime: types.ModuleType, whos: list[Who]) -> list[Answer]:
+    """Their answers. One that makes no sense is an error about its own container, and about no other one."""
+    try:
+        return _asked(runtime, whos)
+    except ODD as error:
+        return [_odd(runtime, error)] if len(whos) == 1 else [each for who in whos for each in _ask(runtime, [who])]
+
+
+def running(runtime: types.ModuleType, user: str | None) -> list[str]:
+    """The names of all that run."""
+    try:
+        return t.cast("list[str]", runtime.running(user))
+    except ODD as error:
+        raise Unavailable(f"runtime: {_odd(runtime, error)}") from None
+
+
+def _odd(runtime: types.ModuleType, error: Exception) -> Unavailable:
+    name = runtime.__name__.rpartition(".")[2]
+    return Unavailable(f"{name} gives an answer that is not understood ({not_understood(error)}).")
+
+
+def _asked(runtime: types.ModuleType, whos: list[Who]) -> list[Answer]:
     if hasattr(runtime, "find_many"):
         return t.cast("list[Answer]", runtime.find_many(whos)) if whos else []
     answers: list[Answer] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import struct
 import typing as t
 
@@ -17,7 +18,7 @@ def installed(_user: str | None) -> bool:
 
 
 def find(name: str, _user: str | None) -> Found:
-    if not (name.isascii() and name.isdigit()) or not 0 < int(name) < 1 << 22:
+    if not re.fullmatch("[0-9]{1,9}", name) or not 0 < int(name) < 1 << 22:
         raise PipeworkError(f"container: {name!r} is not a process ID, which 'runtime: pid' needs.")
     pid = int(name)
     try:
