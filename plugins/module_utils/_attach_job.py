@@ -158,7 +158,7 @@ class AttachJob:
         spare, self.warnings = _uppers.unused(_nic_vlan.vacant(wish, facts, state), namespaces)
         for device in spare:
             wish.want(Absent(link_key(HOST, device.name)), own=False)
-        self.warnings += [*told, *_defaults.unused(_defaults.listed(self.targets), state)]
+        self.warnings += [*wish.told, *told, *_defaults.unused(_defaults.listed(self.targets), state)]
         _claims.claim(self.targets, facts, state, wish.desired)
         return Picture(state, wish.desired, wish.own)
 

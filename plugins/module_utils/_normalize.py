@@ -14,6 +14,7 @@ import typing as t
 
 from ._errors import PipeworkError
 
+RESERVED = "reserved (240.0.0.0/4)"
 NAME_MAX = 15  # IFNAMSIZ less its zero
 MTU_MIN, MTU_MAX, MTU_MIN_IPV6 = 68, 65535, 1280
 
@@ -23,8 +24,11 @@ def family(address: str) -> int:
     return 6 if ":" in address else 4
 
 
-def interface_address(value: object, option: str) -> str | None:
-    """``192.168.1.1/24`` in the kernel's spelling; None for ``0/0``, the classic word for "no address"."""
+def interface_address(value: object, option: str, classic: bool = False) -> str | None:
+    """``192.168.1.1/24`` in the kernel's spelling; None for ``0/0``, the classic word for "no address".
+
+    ``classic``: also what the script hands to the kernel, which takes it, though few others do (see ``doubtful``).
+    """
     text = str(value).strip()
     if text in ("0/0", "0.0.0.0/0", "::/0"):
         return None
@@ -50,7 +54,7 @@ def interface_address(value: object, option: str) -> str | None:
             f"a prefix length from 1 to {32 if address.version == 4 else 128} would be right."
         ) from None
     what = _of_no_host(address)
-    if what is not None:
+    if what is not None and not (classic and what == RESERVED):
         raise PipeworkError(
             f"{option}: {text!r} cannot be the address of an interface: it is {what}; "
             "a unicast address would be right."
@@ -64,7 +68,8 @@ def interface_address(value: object, option: str) -> str | None:
         raise PipeworkError(
             f"{option}: {text!r} is the broadcast address of its network; the address of a single host would be right."
         )
-    if address == interface.network.network_address and broadcast(str(interface)) is not None:
+    network = broadcast(str(interface)) is not None and address == interface.network.network_address
+    if network and not classic:
         raise PipeworkError(
             f"{option}: {text!r} is the address of the network itself; that of a single host, such as "
             f"{address + 1}/{interface.network.prefixlen}, would be right."
@@ -74,6 +79,16 @@ def interface_address(value: object, option: str) -> str | None:
             f"{option}: {text!r}: a prefix length of 0 would make the whole Internet local; use 1 or more."
         )
     return f"{address}/{interface.network.prefixlen}"
+
+
+def doubtful(cidr: str) -> str | None:
+    """Why an address may not do what is hoped for; None for most."""
+    interface = ipaddress.ip_interface(cidr)
+    if interface.version == 4 and int(interface.ip) >> 28 == 15:
+        return f"{cidr} is {RESERVED}; many machines drop what comes from there"
+    if broadcast(cidr) is not None and interface.ip == interface.network.network_address:
+        return f"{cidr} is the address of the network itself, which older kernels and machines take for a broadcast"
+    return None
 
 
 def spelled(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
@@ -95,7 +110,7 @@ def _of_no_host(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str |
     if number == 0xFFFFFFFF:
         return "the broadcast address of all networks"
     return {0: "one of 'this network' (0.0.0.0/8)", 127: "one of the machine itself (127.0.0.0/8)"}.get(
-        number >> 24, "reserved (240.0.0.0/4)" if number >> 28 == 15 else None
+        number >> 24, RESERVED if number >> 28 == 15 else None
     )
 
 
