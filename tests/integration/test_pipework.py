@@ -312,3 +312,35 @@ def test_P32_P33_P34_lines_that_ask_print_what_is_there_then(host: Host) -> None
     assert wrong["failed"] and wrong["msg"].startswith("cmd: 'ip route show nonsense' failed: ")
     gone = host.module("pipework", {"cmd": "route nobody show", "runtime": "netns"})
     assert gone["failed"] and "netns knows no container 'nobody'" in gone["msg"]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("route c1 del 10.9.0.0/24", "the kernel made this by itself (10.9.0.0/24: dev eth1 protocol kernel)"),
+        ("route c1 del 10.9.0.0/24 dev eth1", "the kernel made this by itself"),
+        ("route c1 del local 10.9.0.1 table local", "the kernel made this by itself"),
+        ("route c1 flush table main", "the kernel made this by itself"),
+        ("route c1 flush table local", "the kernel made this by itself"),
+        ("route c1 ip -6 route del fe80::/64", "the kernel made this by itself"),
+        ("rule c1 del pref 32766", "the kernel made the rule 32766"),
+        ("rule c1 del from all table local", "the kernel made the rule 0"),
+        ("rule c1 flush table main", "the kernel made the rule 32766"),
+    ],
+)
+def test_P32_P33_what_the_kernel_made_is_not_said_to_be_gone(host: Host, line: str, words: str) -> None:
+    pipework(host, "br1 c1 10.9.0.1/24", "route c1 add 10.10.0.0/16 via 10.9.0.2")
+    before = host.snapshot()
+    for check in (True, False):
+        said = str(refusal(lambda check=check: pipework(host, line, check=check)))  # type: ignore[misc]
+        assert said.startswith("commands[0]: ") and words in said
+    host.assert_as(before)
+
+
+def test_P32_P33_what_others_made_goes_beside_what_the_kernel_made(host: Host) -> None:
+    pipework(host, "br1 c1 10.9.0.1/24")
+    host.batch("route add 10.9.0.0/24 dev eth1 metric 7\nrule add pref 100 from all table main\n", ns="c1")
+    done(host, "route c1 del 10.9.0.0/24 metric 7", "rule c1 del pref 100")
+    assert not host.routes("c1", "route", "show", "proto", "boot")
+    host.batch("route add 10.11.0.0/24 dev eth1 proto static\n", ns="c1")
+    done(host, "route c1 flush table main proto static", "route c1 del 10.99.0.0/24")
