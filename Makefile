@@ -4,7 +4,7 @@
 # Everything is relative to this directory, whose path may contain spaces: no recipe spells it out.
 SHELL := /bin/bash
 T := tests/tools
-LANES := lint build sanity unit integration kernel qemu molecule
+LANES := lint build sanity unit fuzz integration kernel qemu molecule
 RUNTIME ?=
 export RUNTIME HOSTS PYTHON
 
@@ -31,6 +31,8 @@ build: setup ## build the collection, install it from the file, read its documen
 sanity: setup ## ansible-test sanity
 	@$(T)/lanes $@
 unit: setup ## pure code: unit and property tests
+	@$(T)/lanes $@
+fuzz: setup ## hostile messages, answers, files and words, made up for a minute and a half
 	@$(T)/lanes $@
 integration: setup ## real namespaces and a Docker engine (sudo)
 	@$(T)/lanes $@

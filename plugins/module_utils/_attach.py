@@ -9,7 +9,7 @@ import dataclasses
 import typing as t
 
 from . import _autoconf, _defaults, _kinds, _nic_vlan, _ovs_wish
-from ._attachment import KINDS_WITH, KINDS_WITH_MODE, Attachment
+from ._attachment import KINDS_WITH_MODE, Attachment, check_options
 from ._facts import Facts, link_key, port_key, whose
 from ._kinds.phys import home
 from ._layer3 import check_ipv6, default_back, layer3
@@ -74,6 +74,7 @@ class Wish:
     standing: set[str] = dataclasses.field(default_factory=set)  # what attachments stand on,
     vacated: set[str] = dataclasses.field(default_factory=set)  # and did until now
     parted: set[Key] = dataclasses.field(default_factory=set)  # other ends of pairs that are no more
+    told: list[str] = dataclasses.field(default_factory=list)  # warnings
 
     def want(self, item: KernelObject | Absent, own: bool = True) -> None:
         key = item.key
@@ -198,10 +199,7 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
         raise item.refuse(f"mode: kind {kind} has no modes; {', '.join(KINDS_WITH_MODE)} have.")
     if item.mode is not None and item.mode not in KINDS_WITH_MODE[kind]:
         raise item.refuse(f"mode: {item.mode!r} is not a mode of {kind}; {', '.join(KINDS_WITH_MODE[kind])} are.")
-    for option, kinds in KINDS_WITH.items():
-        if getattr(item, option) is not None and kind not in kinds:
-            having = f"kinds {', '.join(kinds)} have" if len(kinds) > 1 else f"kind {kinds[0]} has"
-            raise item.refuse(f"{option}: kind {kind} does not have it; {having}.")
+    wish.told += check_options(item, kind)
     for wanted in _kinds.check_kind(kind).wanted(site):
         shared = wanted.key[1] == HOST and wanted.key[0] in ("link", OvsBridge.KIND) and label != HOST
         also = wish.desired.get(wanted.key)

@@ -94,7 +94,8 @@ class Attachment(Item):
     def from_params(cls, params: Params, where: str = "", names: Names | None = None) -> Attachment:
         """Checks one item's options; raises PipeworkError. ``names``: the host's, of routing tables."""
         with blaming(where):
-            found = cls(**_normalized(params, names), where=where)
+            made = Classic if params.get("classic") is True else cls
+            found = made(**_normalized(params, names), where=where)
             peer = params.get("peer")
             _check_together(found, peer is not None)
             if peer is None and found.kind == "veth" and found.state == "present":
@@ -119,6 +120,22 @@ class Attachment(Item):
         if twice and self.state == "present":
             raise peer.refuse(f"addresses: {twice[0]} is given to both ends; each needs its own.")
         return dataclasses.replace(self, kind="veth", peer=peer)
+
+
+class Classic(Attachment):
+    """What a line of the script asks for, which takes more than the module does."""
+
+
+def check_options(item: Attachment, kind: str) -> list[str]:
+    """Refuses what a kind does not have. Warnings about what the script leaves aside without a word."""
+    told = []
+    for option, kinds in KINDS_WITH.items():
+        if getattr(item, option) is not None and kind not in kinds:
+            having = f"kinds {', '.join(kinds)} have" if len(kinds) > 1 else f"kind {kinds[0]} has"
+            if not isinstance(item, Classic) or option != "local_interface":
+                raise item.refuse(f"{option}: kind {kind} does not have it; {having}.")
+            told.append(f"{item.where}-l: kind {kind} does not have it; {having}. It is left aside.")
+    return told
 
 
 def attachments_from_params(params: Params, names: Names | None = None) -> list[Attachment]:
@@ -184,7 +201,7 @@ def _normalized(params: Params, names: Names | None) -> dict[str, t.Any]:
         "mode": given("mode"),
         "interface": interface,
         "local_interface": local_interface and norm.new_name(local_interface, "local_interface", given("state")),
-        "addresses": None if addresses is None else _addresses(addresses),
+        "addresses": None if addresses is None else _addresses(addresses, params.get("classic") is True),
         "append": bool(params.get("append")),
         "gateway": None if gateway is None else tuple(norm.gateway(g, "gateway") for g in gateway if str(g).strip()),
         **dhcp_options(params),
@@ -255,8 +272,8 @@ def _port(options: Params) -> tuple[tuple[str, bool], ...] | None:
     return tuple((name, bool(options[name])) for name in PORT_OPTIONS if options.get(name) is not None) or None
 
 
-def _addresses(values: t.Iterable[t.Any]) -> tuple[str, ...]:
-    found = [norm.interface_address(value, "addresses") for value in values if str(value).strip()]
+def _addresses(values: t.Iterable[t.Any], classic: bool = False) -> tuple[str, ...]:
+    found = [norm.interface_address(value, "addresses", classic) for value in values if str(value).strip()]
     return tuple(address for address in found if address is not None)
 
 

@@ -160,6 +160,6 @@ def _switched(row: OvsBridge, state: State) -> dict[str, t.Any]:
     return {
         "datapath": row.datapath or "system", "fail_mode": settings.get("fail_mode") or "standalone",
         "stp": settings.get("stp_enable") == "true", "rstp": rstp,
-        **{name: int(settings[key]) for name, key in keys.items() if settings.get(key, "").isdigit()},
+        **{name: int(settings[key]) for name, key in keys.items() if settings.get(key, "").isdecimal()},
         "tunnels": sorted(port.port for port in ports if port.interface and port.interface.get("type") != "internal"),
     }

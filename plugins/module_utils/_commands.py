@@ -8,10 +8,12 @@ import dataclasses
 import re
 import typing as t
 
+from . import _normalize as norm
 from ._attachment import Attachment, Params
 from ._dhcp_clients.words import options_of
 from ._errors import PipeworkError
 from ._grammar import classic
+from ._grammar.words import lines_of
 
 WAYS = ("cmd", "argv", "commands")
 
@@ -39,7 +41,15 @@ class Command:
             raise PipeworkError(f"{self.where}: {classic.format_line(self.line)!r}: {error}") from None
         return {**found, "dhcp": {"docker": "builtin"}.get(found["dhcp"], found["dhcp"])}
 
+    @property
+    def shows(self) -> bool:
+        """Whether it asks only for what there is."""
+        return self.line.module == classic.SHOW
+
     def public(self) -> dict[str, t.Any]:
+        if self.shows:
+            argv = list(classic.words_of(self.line))
+            return {"cmd": classic.format_line(self.line), "module": "pipework", "options": {"argv": argv}}
         return {"cmd": classic.format_line(self.line), "module": self.line.module, "options": self.options}
 
 
@@ -50,9 +60,9 @@ def commands_of(params: Params) -> list[Command]:
         said = f"{ways[0]} and {ways[1]} are given" if ways else "none is given"
         raise PipeworkError(f"cmd: give one of {', '.join(WAYS)}; {said}.")
     given = params[ways[0]]
-    listed = [(f"commands[{at}]", line) for at, line in enumerate(given)] if ways[0] == "commands" else [
-        (ways[0], given)
-    ]
+    listed: list[tuple[str, t.Any]] = [(ways[0], given)]
+    if ways[0] == "commands":
+        listed = [(f"commands[{at}]", line) for at, entry in enumerate(given) for line in lines_of(str(entry))]
     return [Command(where, classic.parse(line, where)) for where, line in listed]
 
 
@@ -68,17 +78,25 @@ def items_for(commands: t.Iterable[Command], params: Params, known: t.Collection
                     f"{command.where}: {classic.format_line(command.line)!r} asks for "
                     f"{option}, which is not available in this version."
                 )
-        found.append({**common, **options})
+        script = {"classic": True} if command.line.module == "pipework_attach" else {}
+        found.append({**common, **options, **script})
     return found
+
+
+def doubts(commands: t.Iterable[Command]) -> list[str]:
+    """Warnings about what the script hands to the kernel and few would write on purpose."""
+    listed = [(each.where, address) for each in commands for address in each.line.params.get("addresses", ())]
+    found = [(where, norm.doubtful(address)) for where, address in listed]
+    return [f"{where}: {why}." for where, why in found if why]
 
 
 def translated(message: str, lists: t.Mapping[str, t.Sequence[Command]]) -> str:
     """An error of another module about an item of its list, about the line instead."""
     def where(found: re.Match[str]) -> str:
         commands = lists[found[1]]
-        return commands[int(found[2])].where if int(found[2]) < len(commands) else found[0]
+        return commands[int(found[2])].where + (found[3] and ": ") if int(found[2]) < len(commands) else found[0]
 
-    return re.sub(rf"\b({'|'.join(lists)})\[(\d+)\]", where, message) if lists else message
+    return re.sub(rf"\b({'|'.join(lists)})\[(\d+)\](: cmd: |)", where, message) if lists else message
 
 
 OF_ATTACHMENTS = frozenset(Attachment.__dataclass_fields__) - {"where"}

@@ -9,7 +9,7 @@ import typing as t
 from ._attach_job import AttachJob
 from ._attachment import Params
 from ._claims import put_off_routes
-from ._commands import OF_ATTACHMENTS, Command, commands_of, items_for, translated
+from ._commands import OF_ATTACHMENTS, Command, commands_of, doubts, items_for, translated
 from ._errors import PipeworkError
 from ._netlink import Namespaces
 from ._plan import Absent, Plan, State, title
@@ -44,7 +44,7 @@ class CommandsJob:
         self.commands = commands_of(params)
         waits = [command for command in self.commands if command.line.module == "pipework_wait"]
         for command in self.commands:
-            if command.line.module not in PARTS and command not in waits:
+            if command.line.module not in PARTS and command not in waits and not command.shows:
                 what = f"'{command.line.module.partition('_')[2]}'"
                 raise PipeworkError(f"{command.where}: {what} is not available in this version.")
         self.lists: dict[str, list[Command]] = {}
@@ -56,6 +56,8 @@ class CommandsJob:
                 with self.naming_lines():
                     self.jobs.append(part.job({part.option: items_for(mine, params, part.known)}))
 
+        self.shows: list[Command] = [command for command in self.commands if command.shows]
+        self.runtime, self.runtime_user = params.get("runtime") or "auto", params.get("runtime_user")
         self.waiting: WaitJob | None = None
         if waits:
             self.lists["waits"] = waits
@@ -86,9 +88,13 @@ class CommandsJob:
 
     def results(self, state: State) -> dict[str, t.Any]:
         found: dict[str, t.Any] = {"lines": [command.public() for command in self.commands]}
-        for job in self.jobs:
-            found.update(job.results(state))
-        return found
+        told = doubts(self.commands)
+        with self.naming_lines():
+            for job in self.jobs:
+                results = job.results(state)
+                told += [translated(words, self.lists) for words in results.pop("warnings", ())]
+                found.update(results)
+        return {**found, **({"warnings": told} if told else {})}
 
     def finish(self, plan: Plan, namespaces: Namespaces, state: State) -> None:
         for job in self.jobs:
@@ -107,10 +113,26 @@ def _add(whole: Picture, part: Picture) -> None:
     whole.shown.update(part.shown)
 
 
+def _show(job: CommandsJob, result: dict[str, t.Any]) -> None:
+    """Adds what the lines print that only ask."""
+    from ._show import Shown, show  # which few runs need
+
+    try:
+        printed = show([Shown.of(command, job.runtime, job.runtime_user) for command in job.shows])
+    except PipeworkError as error:
+        raise PipeworkError(error.message, "What the other lines say is done." if job.jobs else None) from None
+    outputs = iter(printed)
+    for command, line in zip(job.commands, result["lines"]):
+        line.update({"stdout": next(outputs)} if command.shows else {})
+    result["stdout"] = "".join(printed)
+
+
 def carry_out(job: CommandsJob, check: bool = False) -> dict[str, t.Any]:
     """The lines that change something, and then those that wait; a check run does not wait for what it did not make."""
     result = {"changed": False, "before": {}, "after": {}, "operations": []}
     result.update(run(job, check) if job.jobs else job.results({}))
+    if job.shows:
+        _show(job, result)
     if job.waiting is not None and not (check and result["changed"]):
         try:
             with job.naming_lines():

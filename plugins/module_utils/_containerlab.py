@@ -16,7 +16,7 @@ import typing as t
 from . import _normalize as norm
 from ._command_line import said
 from ._errors import PipeworkError
-from ._schema import near
+from ._schema import near, violations
 
 Item = dict[str, t.Any]
 MTU = 9500  # containerlab's, where a link says none
@@ -30,6 +30,23 @@ ABOUT_CONTAINERS = frozenset({
     "mgmt-ipv4", "mgmt-ipv6", "dns", "extras", "components", "enforce-startup-config", "suppress-startup-config",
     "image-pull-policy", "auto-remove", "restart-policy", "aliases", "cap-add", "shm-size", "devices", "position",
 })
+
+# The shape of what is read here; whether the values make sense is looked at where they are.
+WORD = {"type": ["string", "number", "boolean", "null"]}
+LAYER = {
+    "type": ["object", "null"],
+    "properties": {"kind": WORD, "group": WORD, "exec": {"type": ["array", "null"]}, "network-mode": WORD},
+}
+LAYERS = {"type": ["object", "null"], "additionalProperties": LAYER}
+SHAPE: Item = {
+    "properties": {
+        "name": WORD, "prefix": WORD, "mgmt": {"type": ["object", "null"]},
+        "topology": {"properties": {
+            "nodes": LAYERS, "kinds": LAYERS, "groups": LAYERS, "defaults": LAYER,
+            "links": {"type": ["array", "null"]},
+        }},
+    },
+}
 
 
 @dataclasses.dataclass
@@ -71,29 +88,24 @@ def convert(document: Item, here: str) -> Lab:
     lab = Lab(document, here)
     if document.get("name"):
         lab.found["name"] = document["name"]
-    nodes = lab.topology.get("nodes") or {}
-    if not isinstance(nodes, dict):
-        lab.errors.append("topology.nodes: it is not a mapping.")
+    lab.errors += violations(SHAPE, document)
+    if lab.errors:
         return lab
+    nodes = lab.topology.get("nodes") or {}
     lab.found["containers"] = {}
     for name, said_of_it in nodes.items():
-        if said_of_it is not None and not isinstance(said_of_it, dict):
-            lab.errors.append(f"topology.nodes.{name}: it is not a mapping.")
-            continue
         _node(lab, str(name), said_of_it or {})
     if lab.aside:
         some = ", ".join(sorted(lab.aside)[:6]) + (", …" if len(lab.aside) > 6 else "")
         lab.left_out("topology.nodes", f"containers are not started here; what starts them is left aside ({some}).")
-    links = lab.topology.get("links") or []
-    for number, link in enumerate(links if isinstance(links, list) else ()):
+    for number, link in enumerate(lab.topology.get("links") or ()):
         where = f"topology.links[{number}]"
         if isinstance(link, dict):
             _link(lab, link, where)
         else:
             lab.errors.append(f"{where}: it is not a mapping.")
     for name, said_of_it in nodes.items():
-        if isinstance(said_of_it or {}, dict):
-            _commands(lab, str(name), said_of_it or {})
+        _commands(lab, str(name), said_of_it or {})
     bridges = [name for name, kind in lab.kinds.items() if kind in BRIDGES]
     management = (document.get("mgmt") or {}).get("bridge")
     lab.found["hosts"] = {here: {"interfaces": bridges + ([str(management)] if management else [])}}

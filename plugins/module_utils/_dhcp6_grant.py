@@ -69,7 +69,7 @@ def unpack(text: str) -> tuple[dict[str, t.Any], Grant6]:
             dns=tuple(norm.address(each, "lease") for each in grant["dns"]), domain=domain_name(grant["domain"] or ""),
             **{name: None if grant.get(name) is None else number(grant[name]) for name in ("renews", "rebinds")},
         )
-    except (PipeworkError, KeyError, TypeError, AttributeError) as error:
+    except (PipeworkError, *ODD) as error:
         raise ValueError(str(error)) from None
 
 

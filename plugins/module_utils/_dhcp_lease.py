@@ -6,12 +6,13 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import json
+import math
 import re
 import typing as t
 
 from . import _dhcp_message as dhcp
 from . import _normalize as norm
-from ._errors import PipeworkError
+from ._errors import ODD, PipeworkError
 from ._plan import KernelObject, Key
 from ._strict_json import loads, number
 
@@ -141,8 +142,16 @@ def unpack(text: str) -> tuple[dict[str, t.Any], Grant]:
             "options": tuple(str(option) for option in asked["options"]),
             "through": str(asked["through"]) if asked.get("through") else None,
         }, found
-    except (PipeworkError, KeyError, TypeError, AttributeError) as error:
+    except (PipeworkError, *ODD) as error:
         raise ValueError(str(error)) from None
+
+
+def moment(value: t.Any) -> float | None:
+    """A time from a file."""
+    found = None if value is None else float(value)
+    if found is not None and not math.isfinite(found):
+        raise ValueError("no time")
+    return found
 
 
 def _route(to: t.Any, via: t.Any) -> tuple[str, str | None]:
@@ -292,7 +301,7 @@ def check_options(values: t.Iterable[t.Any]) -> tuple[str, ...]:
 def option_of(text: str) -> tuple[int, bytes]:
     """The number and value of an option: an address, seconds, hexadecimal after 0x, or text."""
     name, equals, value = text.partition("=")
-    code = NAMED.get(name, int(name) if name.isascii() and name.isdigit() else -1)
+    code = NAMED.get(name, int(name) if re.fullmatch("[0-9]{1,3}", name) else -1)
     if code in OURS and 0 < code < 255:
         instead = "'dhcp_hostname' says it" if code == dhcp.HOSTNAME else "leave it out"
         raise PipeworkError(f"dhcp_options: {text!r}: option {code} is sent by the client itself; {instead}.")

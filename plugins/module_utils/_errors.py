@@ -3,6 +3,13 @@
 """The errors that reach a user: one clear message each."""
 from __future__ import annotations
 
+import contextlib
+import typing as t
+
+# What reading ends with where the shape is not the expected one.
+ODD = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+SHOWN_MAX = 200  # characters of what is wrong with it
+
 
 def printable(text: str) -> str:
     """Text for a terminal: whatever is no character to be seen, such as ESC or a change of direction, is written out.
@@ -27,3 +34,20 @@ class PipeworkError(Exception):
         self.message = message
         self.results: dict[str, object] = {}  # what a failed task returns besides
         self.undone = undone
+
+
+def not_understood(error: Exception) -> str:
+    """What was wrong, for the end of a sentence."""
+    return ascii(f"{type(error).__name__}: {error}"[:SHOWN_MAX])[1:-1]
+
+
+@contextlib.contextmanager
+def understood(what: str) -> t.Iterator[None]:
+    """For reading what others have written: whatever is wrong with it is one clear error.
+
+    ``what``: the beginning of its sentence, such as ``What nft lists``.
+    """
+    try:
+        yield
+    except ODD as error:
+        raise PipeworkError(f"{what} is not understood ({not_understood(error)}).") from None

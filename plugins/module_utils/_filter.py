@@ -24,7 +24,7 @@ import typing as t
 from . import _answers
 from . import _filter_iptables as iptables
 from . import _filter_nft as nft
-from ._errors import PipeworkError
+from ._errors import PipeworkError, understood
 from ._filter_rules import IPV4, IPV6, Filter, Place, check_name
 from ._program import Done, NoEnd, run, which
 
@@ -149,7 +149,8 @@ def _read_filters() -> list[Filter]:
     protocols = _bridged_protocols()
     filters: list[Filter] = []
     has_nft = bool(_find("nft"))
-    chains = nft.forward_chains(nft_list("list", "chains")) if has_nft else []
+    with understood("What nft lists"):
+        chains = nft.forward_chains(nft_list("list", "chains")) if has_nft else []
     for family, program in (("ip", "iptables"), ("ip6", "ip6tables")):
         if _legacy_in_use(family) and _program(f"{program}-legacy", "-save"):
             filters.extend(_iptables(f"{program}-legacy", protocols[family]))

@@ -23,7 +23,7 @@ import typing as t
 from . import _dhcp, _outlive, _program, _stopped
 from . import _lease_files as files
 from ._dhcp_keep import FROM_SERVER, LEASE, Keep, Record, token
-from ._errors import PipeworkError
+from ._errors import ODD, PipeworkError
 from ._facts import Facts
 from ._netlink import Namespaces
 from ._plan import Operation
@@ -201,7 +201,7 @@ def running() -> dict[str, t.Any] | None:
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        with contextlib.suppress(ValueError, KeyError, TypeError):
+        with contextlib.suppress(*ODD):
             said = json.loads(os.read(handle, 1 << 10))
             return {"pid": int(said["pid"]), "program": str(said["program"])}
     finally:

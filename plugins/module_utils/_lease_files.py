@@ -192,7 +192,7 @@ def kept(owner: str, duty: str) -> dict[str, t.Any] | None:
     try:
         said = loads(read(os.path.join(folder(owner), STATUS)) or "{}")
         return {"pid": said["pid"], **{name: said[duty][name] for name in SAID}}
-    except (ValueError, KeyError, TypeError):
+    except ODD:
         return None
 
 

@@ -43,7 +43,7 @@ def parse(text: str) -> dict[str, int]:
     """Lines of a number and a name. The numbers may be written in hex."""
     found = {}
     for line in text.splitlines():
-        match = re.match(r"\s*(0[xX][0-9a-fA-F]+|\d+)\s+([^\s#]+)", line)
+        match = re.match(r"\s*(0[xX][0-9a-fA-F]{1,8}|[0-9]{1,10})\s+([^\s#]+)", line)
         if match:
             found[match[2]] = int(match[1], 0) if match[1].lower().startswith("0x") else int(match[1])
     return found

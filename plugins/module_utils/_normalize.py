@@ -14,6 +14,7 @@ import typing as t
 
 from ._errors import PipeworkError
 
+RESERVED = "reserved (240.0.0.0/4)"
 NAME_MAX = 15  # IFNAMSIZ less its zero
 MTU_MIN, MTU_MAX, MTU_MIN_IPV6 = 68, 65535, 1280
 
@@ -23,8 +24,11 @@ def family(address: str) -> int:
     return 6 if ":" in address else 4
 
 
-def interface_address(value: object, option: str) -> str | None:
-    """``192.168.1.1/24`` in the kernel's spelling; None for ``0/0``, the classic word for "no address"."""
+def interface_address(value: object, option: str, classic: bool = False) -> str | None:
+    """``192.168.1.1/24`` in the kernel's spelling; None for ``0/0``, the classic word for "no address".
+
+    ``classic``: also what the script hands to the kernel, which takes it, though few others do (see ``doubtful``).
+    """
     text = str(value).strip()
     if text in ("0/0", "0.0.0.0/0", "::/0"):
         return None
@@ -50,7 +54,7 @@ def interface_address(value: object, option: str) -> str | None:
             f"a prefix length from 1 to {32 if address.version == 4 else 128} would be right."
         ) from None
     what = _of_no_host(address)
-    if what is not None:
+    if what is not None and not (classic and what == RESERVED):
         raise PipeworkError(
             f"{option}: {text!r} cannot be the address of an interface: it is {what}; "
             "a unicast address would be right."
@@ -64,7 +68,8 @@ def interface_address(value: object, option: str) -> str | None:
         raise PipeworkError(
             f"{option}: {text!r} is the broadcast address of its network; the address of a single host would be right."
         )
-    if address == interface.network.network_address and broadcast(str(interface)) is not None:
+    network = broadcast(str(interface)) is not None and address == interface.network.network_address
+    if network and not classic:
         raise PipeworkError(
             f"{option}: {text!r} is the address of the network itself; that of a single host, such as "
             f"{address + 1}/{interface.network.prefixlen}, would be right."
@@ -74,6 +79,16 @@ def interface_address(value: object, option: str) -> str | None:
             f"{option}: {text!r}: a prefix length of 0 would make the whole Internet local; use 1 or more."
         )
     return f"{address}/{interface.network.prefixlen}"
+
+
+def doubtful(cidr: str) -> str | None:
+    """Why an address may not do what is hoped for; None for most."""
+    interface = ipaddress.ip_interface(cidr)
+    if interface.version == 4 and int(interface.ip) >> 28 == 15:
+        return f"{cidr} is {RESERVED}; many machines drop what comes from there"
+    if broadcast(cidr) is not None and interface.ip == interface.network.network_address:
+        return f"{cidr} is the address of the network itself, which older kernels and machines take for a broadcast"
+    return None
 
 
 def spelled(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
@@ -95,7 +110,7 @@ def _of_no_host(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str |
     if number == 0xFFFFFFFF:
         return "the broadcast address of all networks"
     return {0: "one of 'this network' (0.0.0.0/8)", 127: "one of the machine itself (127.0.0.0/8)"}.get(
-        number >> 24, "reserved (240.0.0.0/4)" if number >> 28 == 15 else None
+        number >> 24, RESERVED if number >> 28 == 15 else None
     )
 
 
@@ -155,6 +170,14 @@ def on_link(gateway: str, addresses: tuple[str, ...]) -> bool:
     return any(wanted.version == network.version and wanted in network for network in networks)
 
 
+def octets(text: str, option: str) -> bytes:
+    """A text as the kernel and files have it."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise PipeworkError(f"{option}: {text!a} holds half of a character, which nothing can be called.") from None
+
+
 def mac_address(value: object, option: str = "mac_address") -> str:
     """``02:72:6c:cd:9b:8d``; ``U:<string>`` gives the stable address that the classic script gives for the string."""
     text = str(value).strip()
@@ -162,7 +185,7 @@ def mac_address(value: object, option: str = "mac_address") -> str:
         seed = text[2:]
         if not seed:
             raise PipeworkError(f"{option}: 'U:' needs a string after it, such as U:web1.")
-        digest = hashlib.md5(seed.encode("utf-8", "surrogateescape") + b"\n", usedforsecurity=False).hexdigest()
+        digest = hashlib.md5(octets(seed, option) + b"\n", usedforsecurity=False).hexdigest()
         return ":".join(["02"] + [digest[i:i + 2] for i in range(0, 10, 2)])
     if not re.fullmatch(r"(?:[0-9A-Fa-f]{2}([:-]))(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}", text):
         raise PipeworkError(
@@ -183,7 +206,7 @@ def mac_address(value: object, option: str = "mac_address") -> str:
 def interface_name(value: object, option: str) -> str:
     """A name that the kernel takes for an interface."""
     text = str(value)
-    size = len(text.encode("utf-8", "surrogateescape"))
+    size = len(octets(text, option))
     if size > NAME_MAX:
         raise PipeworkError(f"{option}: {text!r} has {size} characters; an interface name has at most {NAME_MAX}.")
     if text in ("", ".", "..", "all", "default") or re.search(r"[\s/:%\x00-\x1f\x7f]", text):

@@ -93,7 +93,7 @@ class Passthrough:
             netns = namespaces[str(places[0].label)]
 
             def there(*words: str) -> _program.Done:
-                return _inside(namespaces, netns, self.program, *words)
+                return inside(namespaces, netns, self.program, *words)
 
             before = self.look(there)
             done = there(*self.argv)
@@ -104,7 +104,7 @@ class Passthrough:
         return {**empty, "changed": before != after, "before": before, "after": after, "stdout": done.output}
 
 
-def _inside(namespaces: Namespaces, netns: Netns, program: str, *words: str) -> _program.Done:
+def inside(namespaces: Namespaces, netns: Netns, program: str, *words: str) -> _program.Done:
     if netns.label == HOST:
         return _program.run(program, *words)
     return namespaces.inside(netns.fd, lambda: _program.run(program, *words))

@@ -84,7 +84,7 @@ def _numbered(value: t.Any, names: t.Mapping[str, int], most: int) -> int | None
     text = str(value).strip()
     if text in names:
         return names[text]
-    if not re.fullmatch(r"0[xX][0-9a-fA-F]+|[0-9]+", text):
+    if not re.fullmatch(r"0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20}", text):
         return None
     number = int(text, 16) if text[:2].lower() == "0x" else int(text)
     return number if number <= most else None

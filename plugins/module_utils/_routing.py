@@ -145,6 +145,7 @@ def _spot(route: Route) -> tuple[t.Any, ...]:
 def going(item: RouteItem, ground: Ground) -> list[ExactRoute]:
     """The routes that an absent item means. It is never guessed which one of others' routes that is."""
     found = [route for route in ground.routes if item.matches(route)]
+    _refuse_kernels(item, found, ground)
     if item.verb == "flush":
         return [route for route in found if route.protocol not in ATTACHED]
     foreign = [route for route in found if route.protocol != PROTOCOL_ROUTE]
@@ -161,6 +162,18 @@ def going(item: RouteItem, ground: Ground) -> list[ExactRoute]:
             "pipework_attach takes it away."
         )
     return found
+
+
+def _refuse_kernels(item: RouteItem, found: t.Sequence[ExactRoute], ground: Ground) -> None:
+    """A command that is to take away what the kernel made by itself does not get an ok for leaving it."""
+    kernels = [route for route in ground.kernels if item.matches(route)] if item.verb else []
+    if kernels and (item.verb == "flush" or not found):
+        what = "; ".join(f"{route.destination}: {sentence(route)}" for route in kernels[:3])
+        raise item.refuse(
+            f"cmd: the kernel made this by itself ({what}{', …' if len(kernels) > 3 else ''}), for an address or by a "
+            "router's word; it goes with that, and is left alone here. "
+            + ("'flush table T proto P' takes others." if item.verb == "flush" else "Leave the command out.")
+        )
 
 
 def purged(

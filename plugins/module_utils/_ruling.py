@@ -110,7 +110,14 @@ def replaced(item: RuleItem, there: t.Sequence[Rule], protocol: int) -> list[Rul
 
 def going(item: RuleItem, there: t.Sequence[Rule]) -> list[Rule]:
     """The rules that an absent item means. It is never guessed which one of others' rules that is."""
-    found = [rule for rule in there if item.matches(rule) and not made_by_kernel(rule)]
+    matching = [rule for rule in there if item.matches(rule)]
+    found = [rule for rule in matching if not made_by_kernel(rule)]
+    kernels = [rule for rule in matching if made_by_kernel(rule)] if item.verb else []
+    if kernels and (item.verb == "flush" or not found):
+        raise item.refuse(
+            f"cmd: the kernel made the rule {kernels[0].priority} ('{kernels[0].sentence()}') by itself; that is left "
+            "alone here. Leave the command out, or say by more words which rule it is."
+        )
     if item.verb == "flush":
         return [rule for rule in found if rule.protocol not in ATTACHED]
     foreign = [rule for rule in found if rule.protocol != PROTOCOL_ROUTE]

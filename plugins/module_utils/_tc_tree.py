@@ -97,7 +97,7 @@ def _read_class(given: dict[str, t.Any], where: str, absent: bool) -> TcClass:
     if parent >> 16 not in (classid >> 16, 0xFFFF):
         raise PipeworkError(f"parent: {given['parent']!r} is of another qdisc than the class {given['classid']}.")
     options = {key: value for key, value in given.items() if key not in ("classid", "parent", "kind")}
-    name = given.get("kind")
+    name = None if given.get("kind") is None else str(given["kind"])
     if name is not None and name not in CLASSES:
         raise PipeworkError(f"kind: {name!r} has no classes of its own; {', '.join(CLASSES)} have.")
     return TcClass("", "", name, given=options, classid=classid, parent=parent)
@@ -113,6 +113,8 @@ def _read_filter(given: dict[str, t.Any], where: str, absent: bool) -> TcFilter:
     words = {"ingress": INGRESS, "egress": EGRESS}
     place_ = words.get(str(given["parent"])) or read_handle(given["parent"], "parent")
     matches = [given["match"]] if isinstance(given.get("match"), str) else given.get("match") or []
+    if not isinstance(matches, list):
+        raise PipeworkError("match: it is not a list; one of strings such as 'ip dst 10.0.0.1/32' would be right.")
     first = str(matches[0]).split()[:1] if matches else []
     usual = {"ip": "ip", "ip6": "ipv6"}.get(first[0] if first else "", "all")
     if name == "flower":

@@ -29,6 +29,7 @@ SIZES = {
     "b": 1, "k": 1 << 10, "kb": 1 << 10, "m": 1 << 20, "mb": 1 << 20, "g": 1 << 30, "gb": 1 << 30,
     "kbit": 128, "mbit": 1 << 17, "gbit": 1 << 27,
 }
+NUMBER_MAX = 1e18
 NUMBER = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([a-z%]*)\s*", re.I)
 
 
@@ -46,7 +47,10 @@ def _split(value: t.Any, example: str) -> tuple[float, str]:
     found = NUMBER.fullmatch(str(value)) if not isinstance(value, bool) else None
     if not found:
         raise PipeworkError(f"{value!r} is not understood; it is written as in {example}.")
-    return float(found.group(1)), found.group(2).lower()
+    number = float(found.group(1))
+    if number > NUMBER_MAX:
+        raise PipeworkError(f"{str(value)[:40]!r} is out of range.")
+    return number, found.group(2).lower()
 
 
 def _plain(number: float, digits: int = 4) -> str:
@@ -177,9 +181,12 @@ def read_number(value: t.Any) -> int:
 
 def read_signed(value: t.Any) -> int:
     try:
-        return int(str(value).strip(), 0)
+        number = int(str(value).strip(), 0)
     except ValueError:
         raise PipeworkError(f"{value!r} is not a whole number.") from None
+    if not -(1 << 63) <= number < 1 << 64:
+        raise PipeworkError(f"{str(value)[:40]!r} is out of range; it has 64 bits.")
+    return number
 
 
 def read_long(value: t.Any) -> int:

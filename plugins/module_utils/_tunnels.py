@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import re
 import typing as t
 
 from . import _normalize as norm
@@ -80,6 +81,6 @@ def _address(value: t.Any, option: str) -> str:
 
 def _number(value: t.Any, option: str, low: int, high: int) -> int:
     text = str(value).strip()
-    if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
+    if not (re.fullmatch("[0-9]{1,19}", text) and low <= int(text) <= high):
         raise PipeworkError(f"{option}: {text!r} is not a number from {low} to {high}.")
     return int(text)

@@ -19,14 +19,16 @@ IFLA_LINKINFO, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 18, 4, 5
 BRIDGE_VLANDB_ENTRY, BRIDGE_VLANDB_ENTRY_INFO, BRIDGE_VLANDB_ENTRY_RANGE = 1, 1, 2
 BRPORT = {"hairpin": 4, "learning": 8, "isolated": 33}  # IFLA_BRPORT_MODE, _LEARNING, _ISOLATED
 BRPORT_IF_ON = {"neigh_suppress": 32}  # that only tunnels need: IFLA_BRPORT_NEIGH_SUPPRESS
+ENOUGH = {BRIDGE_VLANDB_ENTRY_INFO: 4, BRIDGE_VLANDB_ENTRY_RANGE: 2}  # octets
 ATTRIBUTE_TYPE = 0x3FFF
 
 
 def attributes(data: bytes, at: int, end: int) -> t.Iterator[tuple[int, int, int]]:
-    """Type, beginning and end of the value of each attribute."""
+    """Type, beginning and end of the value of each attribute; what does not fit ends them."""
+    end = min(end, len(data))
     while at + 4 <= end:
         length, kind = struct.unpack_from("=HH", data, at)
-        if length < 4:
+        if length < 4 or at + length > end:
             return
         yield kind & ATTRIBUTE_TYPE, at + 4, at + length
         at += (length + 3) & ~3
@@ -34,8 +36,8 @@ def attributes(data: bytes, at: int, end: int) -> t.Iterator[tuple[int, int, int
 
 def below(link: bytes) -> tuple[int | None, int | None]:
     """What an interface stands on, of a message of a dump of links: its index, and the number of its namespace."""
-    found = {kind: struct.unpack_from("=i", link, at)[0] for kind, at, _end in attributes(link, 32, len(link))
-             if kind in (IFLA_LINK, IFLA_LINK_NETNSID)}
+    found = {kind: struct.unpack_from("=i", link, at)[0] for kind, at, end in attributes(link, 32, len(link))
+             if kind in (IFLA_LINK, IFLA_LINK_NETNSID) and end - at == 4}
     return found.get(IFLA_LINK), found.get(IFLA_LINK_NETNSID)
 
 
@@ -57,7 +59,8 @@ def decode_options(link: bytes) -> dict[str, bool] | None:
             info = {sort: (start, stop) for sort, start, stop in attributes(link, at, end)}
             start, stop = info.get(IFLA_INFO_SLAVE_KIND, (0, 0))
             if link[start:stop].rstrip(b"\0") == b"bridge" and IFLA_INFO_SLAVE_DATA in info:
-                values = {sort: link[value] for sort, value, _stop in attributes(link, *info[IFLA_INFO_SLAVE_DATA])}
+                inner = attributes(link, *info[IFLA_INFO_SLAVE_DATA])
+                values = {sort: link[value] for sort, value, stop in inner if stop > value}
                 shown = {name: bool(values[sort]) for name, sort in BRPORT.items() if sort in values}
                 return {**shown, **{name: True for name, sort in BRPORT_IF_ON.items() if values.get(sort)}}
     return None
@@ -72,10 +75,15 @@ def decode_vlans(dump: t.Iterable[bytes]) -> dict[int, tuple[str, ...]]:
     """By the index of the interface; one that has none is missing."""
     found: dict[int, dict[int, int]] = {}
     for raw in dump:
+        if len(raw) < 24:
+            continue
         flags = found.setdefault(struct.unpack_from("=I", raw, 20)[0], {})
         for kind, at, end in attributes(raw, 24, len(raw)):
             if kind == BRIDGE_VLANDB_ENTRY:
-                entry = {sort: start for sort, start, _stop in attributes(raw, at, end)}
+                inner = attributes(raw, at, end)
+                entry = {sort: start for sort, start, stop in inner if stop - start >= ENOUGH.get(sort, 0)}
+                if BRIDGE_VLANDB_ENTRY_INFO not in entry:
+                    continue
                 flag, first = struct.unpack_from("=HH", raw, entry[BRIDGE_VLANDB_ENTRY_INFO])
                 last = first
                 if BRIDGE_VLANDB_ENTRY_RANGE in entry:

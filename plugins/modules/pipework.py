@@ -18,11 +18,15 @@ extends_documentation_fragment:
 options:
   cmd:
     description:
-      - One line, such as C(br1 web1 192.168.1.1/24@192.168.1.254 U:web1@10). The word C(pipework) may stand before it.
-      - Quotes and backslashes keep words together as they do in a shell. What else a shell would understand, such as
-        variables and C($(docker run …\)), is refused.
+      - One line, such as C(br1 web1 192.168.1.1/24@192.168.1.254 U:web1@10). How the script is called may stand before
+        it, such as C(pipework), C(sudo /usr/local/bin/pipework) and C(bash ./pipework).
+      - Quotes and backslashes keep words together as they do in a shell; comments and a semicolon at the end are left
+        aside. What else a shell would understand, such as variables and C($(docker run …\)), is refused.
       - C([--direct-phys] HOSTINTERFACE [-i NAME] [-l NAME] [-a 4|6] CONTAINER ADDRESS/MASK[@GATEWAY] [MAC][@VLAN])
         attaches a container.
+      - As with the script, C(-l) is left aside with a warning where the host has no other end, and C(0.0.0.0/24) means
+        no address, as C(0/0) does. MAC addresses may be written in short (C(2:0:0:0:0:1)). An address that kernels take
+        and few others (C(192.0.2.4/30), C(240.0.0.1/24)) is taken, with a warning.
       - HOSTINTERFACE is the name of a bridge or a network card, C(mac:) and the address of a card, or C(dummy).
         Instead of an address, C(0/0) means none,
         C(udhcpc), C(dhclient) and C(dhcpcd) that this program of the host asks a server, and C(dhcp) that a server is
@@ -31,6 +35,8 @@ options:
       - C(route CONTAINER WORDS) and C(rule CONTAINER WORDS) take what stands after C(ip route) and C(ip rule), see
         O(pipework.containers.pipework_route#module:cmd) and O(pipework.containers.pipework_rule#module:cmd).
       - C(tc CONTAINER WORDS) takes what stands after C(tc), see O(pipework.containers.pipework_tc#module:cmd).
+      - C(route CONTAINER show), C(list), C(get ADDRESS) and C(flush cache), C(rule CONTAINER list) and
+        C(tc CONTAINER qdisc show) change nothing; RV(stdout) is what they print when all other lines are done.
       - C(--wait [-i NAME]) waits, when all other lines are done, until the interface C(eth1), or the one that is named,
         is up where the module runs. After 300 seconds that is an error.
     type: str
@@ -39,7 +45,9 @@ options:
     type: list
     elements: str
   commands:
-    description: Many lines in one run. All are checked before anything is changed, and a failure takes all back.
+    description:
+      - Many lines in one run. All are checked before anything is changed, and a failure takes all back.
+      - Blank lines and comments are left aside, and an item may have several lines.
     type: list
     elements: str
   runtime:
@@ -110,10 +118,15 @@ lines:
     cmd: {description: The line., type: str, returned: always}
     module: {description: The module that does the same., type: str, returned: always}
     options: {description: The options of that module., type: dict, returned: always}
+    stdout: {description: What a line prints that only asks., type: str, returned: when it does}
   sample:
     - cmd: br1 web1 192.168.1.1/24
       module: pipework_attach
       options: {host_interface: br1, container: web1, addresses: [192.168.1.1/24]}
+stdout:
+  description: What the lines print that only ask for what there is.
+  returned: success, when a line does
+  type: str
 attachments:
   description: The attachments, as M(pipework.containers.pipework_attach) returns them.
   returned: success, when a line attaches

@@ -126,8 +126,8 @@ options:
         in place of the options above. The verbs are C(add), C(replace), C(change), C(append), C(prepend), C(del)
         and C(flush).
       - C(add) of what is there already changes nothing; where something else stands there, it is an error as with
-        C(ip). C(del) of what is not there is no error. C(flush) needs a table, and leaves what the kernel made and
-        what belongs to attachments.
+        C(ip). C(del) of what is not there is no error. C(flush) needs a table, and leaves what belongs to attachments.
+        What the kernel made by itself is refused by C(del) and C(flush).
     type: raw
   state:
     description:

@@ -124,7 +124,7 @@ options:
       - What stands after C(ip rule), such as V(add from 192.168.1.1 table 100), as a string or a list of words, in
         place of the options above. The verbs are C(add), C(del) and C(flush).
       - C(add) of what is there already changes nothing, C(del) of what is not there is no error. C(flush) leaves
-        the rules that the kernel made and those of attachments.
+        the rules of attachments. Those that the kernel made are refused by C(del) and C(flush).
     type: raw
   state:
     description:

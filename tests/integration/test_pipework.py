@@ -263,3 +263,84 @@ def test_P47_D6_an_address_in_use_or_a_failure_takes_all_lines_back(used: Host) 
         said = str(refusal(lambda number=number: pipework(used, *lines, step=failing_at(number))))  # type: ignore[misc]
         assert "a failure was injected" in said
         used.assert_as(before, f"after operation {number}")
+
+
+# How people write scripts
+
+def test_P47_a_script_as_people_write_it(host: Host) -> None:
+    script = """#!/bin/sh
+# the web server
+sudo ./pipework br1 apache 192.0.2.4/30;   # the network's own address
+
+/usr/local/bin/pipework br1 -i eth3 apache 240.0.0.1/24
+bash pipework br1 mysql 0.0.0.0/24 aa:aa:aa:2:b:1
+pipework eth2 -l pl1 hipache 10.1.0.1/24
+pipework mac:6:0:0:0:0:5 \\
+    c1 10.2.0.1/24
+"""
+    result = done(host, script)
+    said = " ".join(result["warnings"])
+    assert "commands[0]: 192.0.2.4/30 is the address of the network itself" in said
+    assert "240.0.0.1/24 is reserved" in said and "-l: kind macvlan does not have it" in said
+    assert len(result["lines"]) == 5 and "pl1" not in host.links()
+    assert "192.0.2.4/30" in host.addresses("eth1", ns="apache")
+    assert "240.0.0.1/24" in host.addresses("eth3", ns="apache")
+    found = host.link("eth1", ns="mysql")
+    assert found is not None and found["address"] == "aa:aa:aa:02:0b:01"
+    assert "10.1.0.1/24" in host.addresses("eth1", ns="hipache") and "10.2.0.1/24" in host.addresses("eth1", ns="c1")
+
+
+def test_P32_P33_P34_lines_that_ask_print_what_is_there_then(host: Host) -> None:
+    lines = (
+        "route apache show", "br1 apache 192.168.1.1/24", "rule apache list", "tc apache qdisc show dev lo",
+        "route apache flush cache",
+    )  # fmt: skip
+
+    def run(*lines: str, check: bool = False) -> dict[str, Any]:
+        return host.call(lambda: carry_out(CommandsJob({"runtime": "netns", "commands": list(lines)}), check=check))
+
+    result = run(*lines)
+    assert result["changed"] and "stdout" not in result["lines"][1]
+    assert "192.168.1.0/24 dev eth1" in result["lines"][0]["stdout"]  # when all else is done
+    assert "lookup main" in result["lines"][2]["stdout"] and "qdisc noqueue" in result["lines"][3]["stdout"]
+    assert result["stdout"] == "".join(line.get("stdout", "") for line in result["lines"])
+    before = host.snapshot()
+    again = run("route apache get 192.168.1.7", "rule apache ls", check=True)
+    assert not again["changed"] and "192.168.1.7 dev eth1" in again["stdout"] and again["operations"] == []
+    host.assert_as(before)
+    wrong = host.module("pipework", {"cmd": "route apache show nonsense", "runtime": "netns"})
+    assert wrong["failed"] and wrong["msg"].startswith("cmd: 'ip route show nonsense' failed: ")
+    gone = host.module("pipework", {"cmd": "route nobody show", "runtime": "netns"})
+    assert gone["failed"] and "netns knows no container 'nobody'" in gone["msg"]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("route c1 del 10.9.0.0/24", "the kernel made this by itself (10.9.0.0/24: dev eth1 protocol kernel)"),
+        ("route c1 del 10.9.0.0/24 dev eth1", "the kernel made this by itself"),
+        ("route c1 del local 10.9.0.1 table local", "the kernel made this by itself"),
+        ("route c1 flush table main", "the kernel made this by itself"),
+        ("route c1 flush table local", "the kernel made this by itself"),
+        ("route c1 ip -6 route del fe80::/64", "the kernel made this by itself"),
+        ("rule c1 del pref 32766", "the kernel made the rule 32766"),
+        ("rule c1 del from all table local", "the kernel made the rule 0"),
+        ("rule c1 flush table main", "the kernel made the rule 32766"),
+    ],
+)
+def test_P32_P33_what_the_kernel_made_is_not_said_to_be_gone(host: Host, line: str, words: str) -> None:
+    pipework(host, "br1 c1 10.9.0.1/24", "route c1 add 10.10.0.0/16 via 10.9.0.2")
+    before = host.snapshot()
+    for check in (True, False):
+        said = str(refusal(lambda check=check: pipework(host, line, check=check)))  # type: ignore[misc]
+        assert said.startswith("commands[0]: ") and words in said
+    host.assert_as(before)
+
+
+def test_P32_P33_what_others_made_goes_beside_what_the_kernel_made(host: Host) -> None:
+    pipework(host, "br1 c1 10.9.0.1/24")
+    host.batch("route add 10.9.0.0/24 dev eth1 metric 7\nrule add pref 100 from all table main\n", ns="c1")
+    done(host, "route c1 del 10.9.0.0/24 metric 7", "rule c1 del pref 100")
+    assert not host.routes("c1", "route", "show", "proto", "boot")
+    host.batch("route add 10.11.0.0/24 dev eth1 proto static\n", ns="c1")
+    done(host, "route c1 flush table main proto static", "route c1 del 10.99.0.0/24")

@@ -34,6 +34,7 @@ COMMANDS = {
     "build": ["tests/tools/build"],
     "sanity": ["tests/tools/sanity"],
     "unit": PYTEST + ["tests/unit"],
+    "fuzz": PYTEST + ["tests/fuzz"],
     "integration": PYTEST + ["--reruns=1", "-raR", "tests/integration"],
     "kernel": ["tests/kernel/run"],
     "qemu": ["tests/kernel/run", "--kernel=qemu"],

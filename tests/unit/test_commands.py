@@ -69,3 +69,20 @@ def test_P47_errors_of_other_modules_are_about_lines() -> None:
     assert translated("attachments[1]: mtu: no (as attachments[0])", lists) == "commands[1]: mtu: no (as commands[0])"
     assert translated("attachments[7]: x, routes[0]: y", lists) == "attachments[7]: x, routes[0]: y"
     assert translated("attachments[0]: x", {}) == "attachments[0]: x"
+
+
+def test_P47_a_script_with_comments_and_blank_lines() -> None:
+    script = "#!/bin/sh\n# all of it\n\npipework br1 web1 10.0.0.1/24;\npipework br1 web2 \\\n  10.0.0.2/24 # two\n"
+    found = commands_of({"commands": [script, "  ", "# nothing", "pipework br1 web3 0/0"]})
+    assert [(each.where, each.line.params["container"]) for each in found] == [
+        ("commands[0]", "web1"), ("commands[0]", "web2"), ("commands[3]", "web3"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("way", ["cmd", "commands"])
+def test_P47_an_error_names_the_line_once(way: str) -> None:
+    line = "route web1 add 10.0.0.1/8"
+    with pytest.raises(PipeworkError) as caught:
+        CommandsJob({way: line if way == "cmd" else [line]})
+    said = str(caught.value)
+    assert said.startswith("cmd: " if way == "cmd" else "commands[0]: ") and said.count("cmd: ") == (way == "cmd")

@@ -272,3 +272,105 @@ def test_D3_a_macro_without_a_value_is_an_error() -> None:
 @given(st.text())
 def test_D3_B14_a_value_stays_inside_its_word(value: str) -> None:
     assert expand(("x", "U:@HOSTNAME@"), {"HOSTNAME": value}) == ("x", f"U:{value}")
+
+
+# How people write the lines
+
+PLAIN = Line("pipework_attach", {"host_interface": "br1", "container": "c1", "addresses": ["10.0.0.1/24"]})
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "./pipework br1 c1 10.0.0.1/24",
+        "/usr/local/bin/pipework br1 c1 10.0.0.1/24",
+        "sudo pipework br1 c1 10.0.0.1/24",
+        "sudo -n /opt/pipework/pipework br1 c1 10.0.0.1/24",
+        "bash pipework br1 c1 10.0.0.1/24",
+        "sudo /bin/bash -e ./pipework.sh br1 c1 10.0.0.1/24",
+        "pipework br1 c1 10.0.0.1/24;",
+        "pipework br1 c1 10.0.0.1/24 ;",
+        "pipework br1 c1 10.0.0.1/24 # the web server; it's new",
+        "pipework br1 c1 10.0.0.1/24; # the web server",
+        "# the web server\npipework br1 \\\n  c1 10.0.0.1/24\n\n",
+        "  pipework br1 c1 10.0.0.1/24\r\n",
+    ],
+)
+def test_P47_however_the_script_is_called(line: str) -> None:
+    assert parse(line) == PLAIN
+
+
+def test_P47_a_hash_in_a_word_or_in_quotes_is_no_comment() -> None:
+    assert parse("br1 c#1 0/0").params["container"] == "c#1"
+    assert parse("br1 '# c1' 0/0").params["container"] == "# c1"
+    assert parse(["br1", "#c1", "0/0"]).params["container"] == "#c1"
+
+
+def test_P47_a_bridge_may_be_called_as_what_calls_the_script() -> None:
+    assert parse("bash c1 0/0").params["host_interface"] == "bash"
+    assert parse("env c1 0/0").params["host_interface"] == "env"
+
+
+@pytest.mark.parametrize("address", ["0/0", "0/24", "0.0.0.0/24", "0.0.0.0/0", "::/64"])
+def test_P11_no_address_however_it_is_written(address: str) -> None:
+    assert parse(f"br1 c1 {address}") == Line("pipework_attach", {"host_interface": "br1", "container": "c1"})
+
+
+def test_P12_P14_a_mac_address_in_short() -> None:
+    assert parse("br1 c1 0/0 aa:aa:aa:2:b:1@7").params["mac_address"] == "aa:aa:aa:02:0b:01"
+    assert parse("mac:2:0:0:0:0:A c1 0/0").params["host_interface"] == "mac:02:00:00:00:00:0A"
+    found = parse("--direct-phys mac:2:0:0:0:0:a c1 0/0").params
+    assert (found["host_interface"], found["kind"]) == ("mac:02:00:00:00:00:0a", "phys")
+
+
+@pytest.mark.parametrize("address", ["192.0.2.4/30", "240.0.0.1/24", "255.1.2.3/8"])
+def test_P47_an_address_that_only_the_kernel_takes(address: str) -> None:
+    found = parse(f"br1 c1 {address}").params
+    assert found["addresses"] == [address]
+    assert Attachment.from_params({**found, "classic": True}).addresses == (address,)
+    with pytest.raises(PipeworkError, match=r"cannot be the address|address of the network itself"):
+        Attachment.from_params(found)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("br1 c1 192.168.101.@INSTANCE@/24", "the macro @INSTANCE@, which is not filled in here; write the value"),
+        ("br1 c1 10.0.0.1/24@@HOSTNAME@", "the macro @HOSTNAME@"),
+        ("br1 c1 192.168.1.2/24@192.168.1.1/24", "needs none; 192.168.1.2/24@192.168.1.1 would be right"),
+        ("br1 c1 192.168.1.2@192.168.1.1/24", "a mask after the gateway"),
+        ("br1 '$C' 10.0.0.1/24", "word 2, '$C', is no container's name; nobody here fills in variables"),
+        ("br1 '${WEB_1}' 10.0.0.1/24", "is no container's name; nobody here fills in variables"),
+        ("br1 ' ' 10.0.0.1/24", "word 2, ' ', is no container's name."),
+        ("route '' show", "is no container's name"),
+        ("br1 c1 10.0.0.1/24 ;; reboot", "is for a shell"),
+        ("br1 c1 10.0.0.1/24;;", "is for a shell"),
+        ("br1 c1 10.0.0.1/24 && pipework br1 c2 10.0.0.2/24 # both", "is for a shell"),
+    ],
+)
+def test_P8_P47_what_is_right_is_said(line: str, words: str) -> None:
+    with pytest.raises(PipeworkError) as caught:
+        parse(line)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "route c1 show", "route c1 list table 7", "route c1 ls", "route c1 get 10.0.0.1", "route c1 flush cache",
+        "route c1 sh", "rule c1 list", "rule c1 show", "tc c1 qdisc show", "tc c1 -s qdisc show dev eth1",
+        "tc c1 class ls dev eth1", "tc c1 -s -d filter show dev eth1",
+    ],
+)  # fmt: skip
+def test_P32_P33_P34_a_line_that_only_asks(line: str) -> None:
+    sort, _container, *words = line.split()
+    found = parse(f"pipework {line}")
+    assert found == Line("pipework_show", {"container": "c1", "sort": sort, "cmd": words})
+    assert parse(format_line(found)) == found
+
+
+@pytest.mark.parametrize("line", ["rule c1 get 10.0.0.1", "route c1 save", "route c1 restore", "tc c1 -n x qdisc show",
+                                  "tc c1 -batch f", "tc c1 -s qdisc add dev eth1", "route c1 flush"])  # fmt: skip
+def test_P32_P33_P34_what_does_more_than_ask_is_not_taken_for_it(line: str) -> None:
+    with pytest.raises(PipeworkError):
+        parse(line)

@@ -18,7 +18,7 @@ import typing as t
 from .. import _normalize as norm
 from .._errors import PipeworkError
 from . import ip_route, ip_rule, tc
-from .words import Words, address_of
+from .words import Words, address_of, meaning
 
 USAGE = (
     "'HOSTINTERFACE [-i NAME] [-l NAME] [-a 4|6] CONTAINER ADDRESS/MASK[@GATEWAY] [MAC][@VLAN]', the same with "
@@ -29,6 +29,15 @@ COMMANDS: dict[str, t.Callable[[Words], object]] = {
 }
 CLIENTS = {"dhcp": "docker", "udhcpc": "udhcpc", "dhclient": "dhclient", "dhcpcd": "dhcpcd"}
 DHCP = re.compile(r"(dhcp|udhcpc|dhclient|dhcpcd)(-f)?(?::(.*))?", re.DOTALL)
+BEFORE = re.compile(r"sudo|env|exec|-.*|(.*/)?(ba|da)?sh")
+PROGRAMS = ("pipework", "pipework.sh")
+MACRO = re.compile(r"@[A-Z][A-Z_]*@")
+NOWHERE = re.compile(r"(0|0\.0\.0\.0|::)/[0-9]{1,3}")  # as good as 0/0
+VARIABLE = re.compile(r"\$(\w+|\{\w+\})", re.ASCII)
+SHORT_MAC = re.compile(r"[0-9a-fA-F]{1,2}(:[0-9a-fA-F]{1,2}){5}")
+SHOW = "pipework_show"  # which is no module: what the program prints is handed on
+SHOW_VERBS = ("show", "list", "lst", "ls", "get")
+SHOW_FLAGS = ("-s", "-statistics", "-d", "-details", "-j", "-json", "-p", "-pretty")
 OF_FORKS = ("--save", "--restore")
 
 
@@ -43,8 +52,7 @@ class Line:
 def parse(given: object, option: str = "cmd") -> Line:
     """The meaning of a line, or of a list of words. Raises PipeworkError."""
     words = Words.read(given, option)
-    words.skip("sudo")
-    words.skip("pipework")
+    _skip_program(words)
     if not words:
         raise PipeworkError(f"{option}: the line is empty; {USAGE} would be right.")
     direct = words.skip("--direct-phys")
@@ -55,11 +63,24 @@ def parse(given: object, option: str = "cmd") -> Line:
     return _attachment(words, direct)
 
 
+def _skip_program(words: Words) -> None:
+    """``sudo -n bash -e /usr/local/bin/pipework``, or how else the script is called."""
+    left = list(words.words[words.place:])
+    while left and BEFORE.fullmatch(left[0]):
+        left.pop(0)
+    if left and left[0].rpartition("/")[2] in PROGRAMS:
+        words.place = len(words.words) - len(left) + 1
+    else:
+        words.skip("sudo")
+
+
 def words_of(line: Line) -> tuple[str, ...]:
     """The classic words for what ``parse`` returns."""
     params = line.params
     if line.module == "pipework_wait":
         return ("--wait", "-i", params["interface"]) if "interface" in params else ("--wait",)
+    if line.module == SHOW:
+        return (params["sort"], params["container"], *params["cmd"])
     if line.module != "pipework_attach":
         return (line.module.partition("_")[2], params["container"], *params["cmd"])
     found = ["--direct-phys"] if params.get("kind") == "phys" else []
@@ -91,10 +112,38 @@ def _wait(words: Words) -> Line:
 
 def _command(words: Words) -> Line:
     name = words.take("a command")
-    container = words.take("the container's name or ID")
+    container = _container(words)
+    if _shows(words, name):
+        return Line(SHOW, {"container": container, "sort": name, "cmd": list(words.rest())})
     start = words.place
     COMMANDS[name](words)  # what is wrong with the words is said now
     return Line(f"pipework_{name}", {"container": container, "cmd": list(words.words[start:])})
+
+
+def _container(words: Words) -> str:
+    name = words.take("the container's name or ID")
+    variable = VARIABLE.fullmatch(name)
+    if not name.strip() or variable:
+        raise words.wrong(f"is no container's name{'; nobody here fills in variables' if variable else ''}")
+    return name
+
+
+def _shows(words: Words, sort: str) -> bool:
+    """Whether the words ask only for what there is; goes to those that the program is to be given."""
+    left = words.words[words.place:]
+    flags = [word for word in left if word in SHOW_FLAGS] if sort == "tc" else []
+    left = left[len(flags):] if list(left[:len(flags)]) == flags else left
+    if sort == "tc" and left[:1] and meaning(left[0], {word: word for word in ("qdisc", "class", "filter")}):
+        left = left[1:]
+    if sort == "route" and left[:2] == ("flush", "cache"):
+        return True
+    table = {word: word for word in SHOW_VERBS if word != "get" or sort == "route"}
+    return bool(left) and meaning(left[0], table) is not None
+
+
+def _mac(text: str) -> str:
+    """With both digits of each octet."""
+    return ":".join(part.zfill(2) for part in text.split(":")) if SHORT_MAC.fullmatch(text) else text
 
 
 def _attachment(words: Words, direct: bool) -> Line:
@@ -104,14 +153,13 @@ def _attachment(words: Words, direct: bool) -> Line:
             raise words.wrong("belongs to a fork of the script; 'commands' takes a list of lines")
         raise words.wrong(f"is not an option that is known; {USAGE} would be right")
     if host.startswith("mac:"):
-        norm.mac_address(host[4:], f"{words.option}: mac:")
+        host = f"mac:{_mac(host[4:])}"
+        norm.mac_address(host[4:], f"{words.option}: {words.line!r}: the card's address")
     else:
         norm.interface_name(host, f"{words.option}: host interface")
     params: dict[str, t.Any] = {"host_interface": host, **({"kind": "phys"} if direct else {})}
     family = _options(words, params)
-    params["container"] = words.take("the container's name or ID")
-    if not params["container"]:
-        raise words.wrong("is no container's name")
+    params["container"] = _container(words)
     _address(words, family, params)
     if words:
         _last(words, params)
@@ -148,7 +196,15 @@ def _address(words: Words, family: int | None, params: dict[str, t.Any]) -> None
         left = [option for option in options if option != "-f"]
         params.update({"dhcp_options": left} if left else {})
         return
+    macro = MACRO.search(text)
+    if macro:
+        raise words.wrong(f"has the macro {macro[0]}, which is not filled in here; write the value itself in its place")
     address, at, gateway = text.partition("@")
+    if NOWHERE.fullmatch(address) and not at:
+        return  # the container sees to its addresses itself
+    if "/" in gateway and address_of(gateway.partition("/")[0]):
+        right = f"{address}@{gateway.partition('/')[0]}"
+        raise words.wrong(f"has a mask after the gateway, which needs none; {right} would be right")
     if "/" not in address:
         found = address_of(address)
         if found is None:
@@ -158,7 +214,7 @@ def _address(words: Words, family: int | None, params: dict[str, t.Any]) -> None
             f"has no netmask. The IP address should include a netmask. Maybe you meant {found}/{length}{at}{gateway}?"
         )
     where = f"{words.option}: {words.line!r}: address"
-    cidr = norm.interface_address(address, where)
+    cidr = norm.interface_address(address, where, classic=True)
     params.update({"addresses": [cidr]} if cidr else {})  # with 0/0 the container sees to its addresses itself
     if at:
         params["gateway"] = [norm.gateway(gateway, f"{words.option}: {words.line!r}: gateway")]
@@ -174,6 +230,7 @@ def _last(words: Words, params: dict[str, t.Any]) -> None:
     where = f"{words.option}: {words.line!r}: MAC address"
     ipoib = str(params["host_interface"]).startswith("ib")
     if mac:
+        mac = _mac(mac)
         found = norm.mac_address(mac, where)
         if ipoib:
             raise words.wrong("is a MAC address. MACADDR configuration unsupported for IPoIB interfaces; leave it out")

@@ -170,13 +170,34 @@ def family_of(text: str | None) -> int | None:
     return 6 if ":" in text else 4
 
 
+def lines_of(script: str) -> list[str]:
+    """The lines of a script, without comments and blank ones, and without a semicolon at their end."""
+    found, line, quote, at = [], "", "", 0
+    while at < len(script):
+        char = script[at]
+        if char == "\\" and quote != "'":
+            line += "" if script.startswith("\\\n", at) else script[at:at + 2]
+            at += 1
+        elif char == "#" and not quote and line[-1:] in ("", " ", "\t", ";"):
+            end = script.find("\n", at)
+            at = (end if end >= 0 else len(script)) - 1
+        elif char == "\n" and not quote:
+            found.append(line)
+            line = ""
+        else:
+            line += char
+            quote = char if not quote and char in "'\"" else "" if char == quote else quote
+        at += 1
+    return [each for each in (re.sub(r"(?<![\\;]);$", "", each.strip()).rstrip() for each in (*found, line)) if each]
+
+
 def _split(line: str, option: str) -> list[str]:
     try:
-        words = shlex.split(line.replace("\\\n", ""))
+        words = shlex.split(" ".join(lines_of(line)))
     except ValueError as error:
         reason = "a quote is not closed" if "quotation" in str(error) else "a backslash stands at the end"
         raise PipeworkError(f"{option}: {line!r}: {reason}.") from None
-    found = re.search(SHELL, QUOTED.sub(_expanded, line))
+    found = re.search(SHELL, QUOTED.sub(_expanded, " ".join(lines_of(line))))
     if found:
         raise PipeworkError(
             f"{option}: {line!r}: {found[0]!r} is for a shell, and nothing here is run by one; "

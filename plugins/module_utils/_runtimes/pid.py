@@ -17,7 +17,7 @@ def installed(_user: str | None) -> bool:
 
 
 def find(name: str, _user: str | None) -> Found:
-    if not (name.isascii() and name.isdigit()) or not 0 < int(name) < 1 << 22:
+    if not re.fullmatch("[0-9]{1,9}", name) or not 0 < int(name) < 1 << 22:
         raise PipeworkError(f"container: {name!r} is not a process ID, which 'runtime: pid' needs.")
     pid = int(name)
     try:

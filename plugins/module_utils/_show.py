@@ -1,0 +1,62 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""Classic lines that ask only for what there is, such as ``route web1 show``: what the program prints in the container.
+
+The words are those of a list, which change nothing, and no shell is between.
+"""
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import typing as t
+
+from . import _program
+from ._errors import PipeworkError
+from ._guests import open_guests
+from ._netlink import Namespaces
+from ._passthrough import inside
+from ._run import require_privileges
+
+if t.TYPE_CHECKING:
+    from ._commands import Command
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """One such line, and the container that it is about."""
+
+    container: str
+    runtime: str
+    runtime_user: str | None
+    where: str
+    argv: tuple[str, ...]
+    line: str
+    state: str = "present"
+
+    def refuse(self, message: str) -> PipeworkError:
+        return PipeworkError(f"{self.where}: {message}")
+
+    @classmethod
+    def of(cls, command: Command, runtime: str, runtime_user: str | None) -> Shown:
+        params = command.line.params
+        program = ("tc",) if params["sort"] == "tc" else ("ip", params["sort"])
+        line = " ".join((*program, *params["cmd"]))
+        return cls(params["container"], runtime, runtime_user, command.where, (*program, *params["cmd"]), line)
+
+
+def show(listed: t.Sequence[Shown]) -> list[str]:
+    """What each prints."""
+    require_privileges()
+    with contextlib.closing(Namespaces()) as namespaces:
+        return [
+            _print(each, namespaces, str(place.label)) for each, place in zip(listed, open_guests(listed, namespaces))
+        ]
+
+
+def _print(each: Shown, namespaces: Namespaces, label: str) -> str:
+    if _program.which(each.argv[0]) is None:
+        raise each.refuse(f"there is no program {each.argv[0]} on the host.")
+    done = inside(namespaces, namespaces[label], *each.argv)
+    if done.code:
+        raise each.refuse(f"'{each.line}' failed: {done.said.rstrip('.')}.")
+    return done.output
