@@ -21,8 +21,6 @@ WORDS_SHOWN = 300  # characters of somebody else's words in a message
 NUMBER_DIGITS = 20
 # A value takes eight bytes of JSON at least, on average: many small ones would take far more memory than their text.
 VALUES, VALUE_BYTES = 1 << 18, 8
-# What comes of looking at an answer that has not the shape it should have.
-ODD = (AttributeError, LookupError, OverflowError, RecursionError, TypeError, ValueError, MemoryError)
 
 T = t.TypeVar("T")
 _thread = threading.local()

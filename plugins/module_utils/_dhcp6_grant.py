@@ -13,7 +13,7 @@ import typing as t
 from . import _dhcp6_message as dhcp6
 from . import _normalize as norm
 from ._dhcp_lease import SERVERS_MAX, domain_name
-from ._errors import PipeworkError
+from ._errors import ODD, PipeworkError
 from ._strict_json import loads, number
 
 SECONDS_MIN, RENEW_MIN, FOREVER = 10, 3, 0xFFFFFFFF

@@ -9,7 +9,6 @@ import hashlib
 import json
 import typing as t
 
-from ._errors import ODD
 from ._plan import KernelObject, Key
 from ._strict_json import loads
 

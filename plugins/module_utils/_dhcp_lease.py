@@ -6,7 +6,6 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import json
-import math
 import re
 import typing as t
 
@@ -144,14 +143,6 @@ def unpack(text: str) -> tuple[dict[str, t.Any], Grant]:
         }, found
     except (PipeworkError, *ODD) as error:
         raise ValueError(str(error)) from None
-
-
-def moment(value: t.Any) -> float | None:
-    """A time from a file."""
-    found = None if value is None else float(value)
-    if found is not None and not math.isfinite(found):
-        raise ValueError("no time")
-    return found
 
 
 def _route(to: t.Any, via: t.Any) -> tuple[str, str | None]:

@@ -7,7 +7,7 @@ import contextlib
 import typing as t
 
 # What reading ends with where the shape is not the expected one.
-ODD = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+ODD = (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError)
 SHOWN_MAX = 200  # characters of what is wrong with it
 
 

@@ -16,7 +16,6 @@ A program that rebuilds its ruleset (firewalld's reload) takes our rule away wit
 from __future__ import annotations
 
 import collections
-import contextlib
 import dataclasses
 import json
 import typing as t
@@ -137,7 +136,7 @@ def _transaction(backend: str, add: list[Change], remove: list[Change]) -> tuple
 
 
 def _read() -> list[Filter]:
-    with understood("nft or iptables-save"):
+    with understood("What nft or iptables-save prints"):
         return _read_filters()
 
 
@@ -149,8 +148,7 @@ def _read_filters() -> list[Filter]:
     protocols = _bridged_protocols()
     filters: list[Filter] = []
     has_nft = bool(_find("nft"))
-    with understood("What nft lists"):
-        chains = nft.forward_chains(nft_list("list", "chains")) if has_nft else []
+    chains = nft.forward_chains(nft_list("list", "chains")) if has_nft else []
     for family, program in (("ip", "iptables"), ("ip6", "ip6tables")):
         if _legacy_in_use(family) and _program(f"{program}-legacy", "-save"):
             filters.extend(_iptables(f"{program}-legacy", protocols[family]))
@@ -279,17 +277,6 @@ def _run(argv: list[str], text: str = "") -> Done:
         raise PipeworkError(str(error).rstrip(".")) from None
     except PipeworkError:
         raise PipeworkError(f"{argv[0] or 'the program of the packet filter'} cannot be run") from None
-
-
-@contextlib.contextmanager
-def understood(program: str) -> t.Iterator[None]:
-    """Whatever cannot be read of what a program says is one clear error."""
-    try:
-        yield
-    except PipeworkError:
-        raise
-    except _answers.ODD as error:
-        raise PipeworkError(f"{program} printed what is not understood ({_answers.odd(error)})") from None
 
 
 def _unsupported(result: Done) -> bool:

@@ -16,7 +16,7 @@ import os
 import time
 import typing as t
 
-from ._errors import PipeworkError
+from ._errors import ODD, PipeworkError
 from ._strict_json import loads
 
 RUN = "/run/pipework"

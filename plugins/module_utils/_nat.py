@@ -7,7 +7,7 @@ import typing as t
 
 from . import _filter
 from . import _masquerade as rules
-from ._errors import PipeworkError
+from ._errors import PipeworkError, understood
 from ._masquerade import Masquerade
 from ._model import HOST
 from ._plan import Operation, State
@@ -36,7 +36,7 @@ def change(work: t.Sequence[Operation]) -> None:
         come = {} if nft or program != programs[0] else write
         if gone or come:
             _filter.restore(program, rules.iptables_batch(come, gone))
-    with _filter.understood("nft"):
+    with understood("What nft lists"):
         listing = _listing()
         have = rules.nft_read(listing)
     handles = [handle for bridge, each in have.items() if bridge in concerned for _network, handle in each]
@@ -54,7 +54,7 @@ def _listing() -> t.Any:
 
 
 def _nft() -> dict[str, t.Any]:
-    with _filter.understood("nft"):
+    with understood("What nft lists"):
         return rules.nft_read(_listing())
 
 
@@ -64,5 +64,5 @@ def _programs() -> list[str]:
 
 
 def _iptables(program: str) -> dict[str, t.Any]:
-    with _filter.understood(f"{program}-save"):
+    with understood(f"What {program}-save prints"):
         return rules.iptables_read(_filter.saved_nat(program))

@@ -12,7 +12,7 @@ import signal
 import typing as t
 
 from . import _answers, _ovs_rows
-from ._errors import PipeworkError
+from ._errors import ODD, PipeworkError
 from ._model import HOST
 from ._ovs_rows import MISSING, OvsBridge, OvsPort, Switch, no_datapath
 from ._plan import Operation
@@ -66,7 +66,7 @@ def _read() -> Switch:
     try:
         _answers.check_values(done.output)
         return _ovs_rows.decode(done.output)
-    except _answers.ODD as error:
+    except ODD as error:
         raise PipeworkError(f"{PROGRAM} printed what is not understood ({_answers.odd(error)}).") from None
 
 

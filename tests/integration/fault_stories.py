@@ -9,10 +9,8 @@ no story fails there.
 from __future__ import annotations
 
 import contextlib
-import os
 import typing as t
 
-from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
 from ansible_collections.pipework.containers.plugins.module_utils._bridge_job import BridgeJob
 from ansible_collections.pipework.containers.plugins.module_utils._commands_job import CommandsJob
 from ansible_collections.pipework.containers.plugins.module_utils._hosts_job import HostsJob
@@ -24,7 +22,7 @@ from ansible_collections.pipework.containers.plugins.module_utils._vxlan_job imp
 from tests.integration import keeping, test_dhcp6_keep, test_dhcp_keep
 from tests.integration.disturbed import Story, covered, files
 from tests.integration.files import private_etc
-from tests.integration.lab import Host, Params, wait_for
+from tests.integration.lab import Host, Params
 from tests.integration.test_dhcp import server
 from tests.integration.vswitch import VSwitch
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from tests.integration.lab import Host, refusal
+from tests.integration.lab import Host
 
 pytestmark = pytest.mark.root
 NIC_MAC = "06:00:00:00:00:01"

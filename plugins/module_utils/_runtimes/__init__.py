@@ -17,7 +17,7 @@ import types
 import typing as t
 
 from .. import _answers, _trust
-from .._errors import PipeworkError
+from .._errors import ODD, PipeworkError
 from .._items import shortened
 from .._model import HOST
 
@@ -154,7 +154,7 @@ def _ask(name: str, runtime: types.ModuleType, whos: list[Who]) -> list[Answer]:
             return [_plausible(name, answer) for answer in _asked(runtime, whos)]
     except PipeworkError as error:
         return [error] * len(whos)
-    except _answers.ODD as error:
+    except ODD as error:
         return [_not_understood(name, error)] * len(whos)
 
 
@@ -165,7 +165,7 @@ def running(runtime: str, user: str | None) -> list[str]:
             return [str(name) for name in runtime_of(runtime).running(user)]
     except PipeworkError:
         raise
-    except _answers.ODD as error:
+    except ODD as error:
         raise Unavailable(f"runtime: {_not_understood(runtime, error)}") from None
 
 

@@ -12,7 +12,7 @@ import time
 import typing as t
 
 from .. import _answers, _runtimes, _trust
-from .._errors import PipeworkError
+from .._errors import ODD, PipeworkError
 from . import Ambiguous, Answer, Found, NotRunning, Unavailable, Who, stopped, without_id
 from .pid import command, enter, status
 
@@ -128,7 +128,7 @@ def _get(socket: str, path: str) -> t.Any:
         raise Unavailable(f"Incus does not answer at {socket}: {error.strerror or error}; is it running?") from None
     except _answers.TooLong as error:
         raise Unavailable(f"Incus does not answer at {socket} as it should: {error}.") from None
-    except (http.client.HTTPException, *_answers.ODD):
+    except (http.client.HTTPException, *ODD):
         raise Unavailable(f"What answers at {socket} is not Incus.") from None
     finally:
         connection.close()
