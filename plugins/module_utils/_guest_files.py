@@ -10,10 +10,10 @@ import os
 import typing as t
 
 from . import _as_container
-from ._as_container import Ended, Inside, Silent, Unfit, Unusable, Who
 from ._blocks import OwnBlock, Style, Where, drop, put, read
 from ._errors import PipeworkError
 from ._guest_place import ETC_NETNS, Place
+from ._in_container import Ended, Inside, Question, Silent, Unfit, Unusable, Who, Work, here
 from ._plan import Failure, Operation
 from ._runtimes.netns import FOLDER
 
@@ -78,7 +78,7 @@ def seen_many(
     return found
 
 
-def _question(place: Where, style: Style, writing: bool) -> _as_container.Question:
+def _question(place: Where, style: Style, writing: bool) -> Question:
     return Who(place.pid, place.born), f"/etc/{style.file}", _reading(place, style, writing)
 
 
@@ -97,7 +97,7 @@ def check(place: Where, style: Style, block: str, lines: t.Sequence[str]) -> Non
     _look(place, style, work)
 
 
-def _look(place: Where, style: Style, work: _as_container.Work) -> bytes:
+def _look(place: Where, style: Style, work: Work) -> bytes:
     try:
         return _ask(place, style, work)
     except OSError as error:
@@ -108,7 +108,7 @@ def _unfit(style: Style, error: Exception) -> Unfit:
     return Unfit(f"/etc/{style.file} cannot be used: {getattr(error, 'strerror', None) or error}")
 
 
-def _reading(place: Where, style: Style, writing: bool) -> _as_container.Work:
+def _reading(place: Where, style: Style, writing: bool) -> Work:
     def work(inside: Inside) -> bytes:
         with Place(place, style, inside) as file:
             content = file.read(writing)
@@ -117,11 +117,11 @@ def _reading(place: Where, style: Style, writing: bool) -> _as_container.Work:
     return work
 
 
-def _ask(place: Where, style: Style, work: _as_container.Work) -> bytes:
+def _ask(place: Where, style: Style, work: Work) -> bytes:
     """What comes of work on a file, done by whom it takes. Raises Unusable, OSError."""
     if place.pid:
         return _as_container.ask(Who(place.pid, place.born), f"/etc/{style.file}", work)
-    inside = _as_container.here()
+    inside = here()
     try:
         return work(inside)
     finally:

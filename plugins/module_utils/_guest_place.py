@@ -15,8 +15,8 @@ import errno
 import os
 import stat
 
-from ._as_container import MOST, Inside, Unfit
 from ._blocks import RESOLVER, Style, Where
+from ._in_container import MOST, Inside, Unfit
 
 OPENAT2 = 437
 RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_IN_ROOT = 0x02, 0x04, 0x10

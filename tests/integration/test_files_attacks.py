@@ -24,7 +24,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _as_container, _guest_files
+from ansible_collections.pipework.containers.plugins.module_utils import _as_container, _guest_files, _in_container
 from ansible_collections.pipework.containers.plugins.module_utils._blocks import HOSTS, Names, Where
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 from ansible_collections.pipework.containers.plugins.module_utils._hosts_job import HostsJob
@@ -323,14 +323,14 @@ def test_B17_no_program_is_taken_from_the_container(host: Host) -> None:
     """A module of Python that is not loaded yet would be looked for in the container's own folders."""
 
     def everywhere() -> None:
-        for path in {path for path in sys.path if os.path.isdir(path)}:
-            _mount("none", path, "tmpfs")
-            Path(path, "wave.py").write_text("def evil():\n    pass\n", encoding="ascii")
+        library = os.path.dirname(os.__file__)
+        _mount("none", library, "tmpfs")
+        Path(library, "wave.py").write_bytes(b"evil = True\n")
 
     def work(_inside: t.Any) -> bytes:
         import wave
 
-        return b"".join(name.encode() for name in vars(wave))
+        return b"evil" if "evil" in vars(wave) else b""
 
     with process(host, plain, own_etc, everywhere) as given:
         pid = int(given["container"])
@@ -399,7 +399,7 @@ def test_B17_a_process_that_changes_its_namespaces_meanwhile(host: Host, monkeyp
         os.write(gone[1], b"+")
         signal.pause()
 
-    there = _as_container.status
+    there = _in_container.status
 
     def at_the_worst_moment(pid: int, field: str) -> list[str]:
         if field == "Uid":  # its namespaces are open by then, and its root is not
@@ -412,8 +412,8 @@ def test_B17_a_process_that_changes_its_namespaces_meanwhile(host: Host, monkeyp
             with contextlib.suppress(OSError):
                 os.close(fd)
 
-    monkeypatch.setattr(_as_container, "status", at_the_worst_moment)
-    monkeypatch.setattr(_as_container, "_keep_only", all_but_these)
+    monkeypatch.setattr(_in_container, "status", at_the_worst_moment)
+    monkeypatch.setattr(_in_container, "_keep_only", all_but_these)
     with process(host, plain, local_user, then=wait) as given:
         pid = int(given["container"])
         who = _as_container.Who(pid, start_time(pid))

@@ -69,7 +69,7 @@ ONLY_IN = {
     "podman": {"_runtimes/podman.py"},
     "subprocess": {"_dhcp_program.py", "_program.py"},
     "ctypes": {
-        "_as_container.py", "_guest_place.py", "_inotify.py", "_keeper_io.py", "_starts.py", "_netlink.py",
+        "_guest_place.py", "_in_container.py", "_inotify.py", "_keeper_io.py", "_starts.py", "_netlink.py",
         "_sandbox.py", "_timer.py",
     },
 }
