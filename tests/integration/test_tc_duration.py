@@ -7,6 +7,8 @@ from __future__ import annotations
 import glob
 import json
 import os
+import resource
+import time
 from typing import Any
 
 import pytest
@@ -69,6 +71,18 @@ def test_B13_it_ends_by_itself_and_the_default_comes_back(wire: Host) -> None:
     wait_for("the process", lambda: not alive(record["pid"]))
     wire.assert_as(before)
     assert not tc(wire, state="absent")["changed"]
+
+
+def test_B17_without_file_descriptors_it_is_tried_again(wire: Host) -> None:
+    shape(wire, tbf=TBF, duration="3s")
+    [record] = timers(wire)
+    _soft, most = resource.prlimit(record["pid"], resource.RLIMIT_NOFILE)
+    resource.prlimit(record["pid"], resource.RLIMIT_NOFILE, (0, most))
+    time.sleep(3.5)
+    assert alive(record["pid"]) and root(wire)["kind"] == "tbf"
+    resource.prlimit(record["pid"], resource.RLIMIT_NOFILE, (64, most))
+    wait_for("the end", lambda: root(wire)["kind"] == "noqueue", 20)
+    wait_for("the process", lambda: not alive(record["pid"]))
 
 
 def test_B13_what_was_there_before_comes_back(wire: Host) -> None:

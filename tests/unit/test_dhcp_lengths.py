@@ -7,13 +7,14 @@ from __future__ import annotations
 import contextlib
 import json
 import struct
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pipework.containers.plugins.module_utils import _dhcp6_grant, _dhcp_lease
+from ansible_collections.pipework.containers.plugins.module_utils import _dhcp6_grant, _dhcp_lease, _lease_files
 from ansible_collections.pipework.containers.plugins.module_utils import _dhcp6_message as dhcp6
 from ansible_collections.pipework.containers.plugins.module_utils import _dhcp_message as dhcp
 from ansible_collections.pipework.containers.plugins.module_utils._dhcp_keep import DUTIES, Foreign, Record
@@ -137,6 +138,15 @@ def test_B17_a_lease_file_with_anything_in_it_is_a_lease_or_none(name: str, data
     held["grant"][name] = data.draw(values)
     with contextlib.suppress(ValueError):
         _dhcp_lease.unpack(json.dumps(held))[1].left(1.0)
+
+
+def test_B17_a_lease_of_an_earlier_start_of_the_host_is_none(tmp_path: Path) -> None:
+    grant = _dhcp_lease.granted(dhcp.Message(1, MAC, OWN, USUAL, SERVER_MAC), _lease_files.clock())
+    asked = {"client": "builtin", "hostname": "a", "options": []}
+    path = str(tmp_path / "lease")
+    for boot, valid in ((_lease_files.boot(), True), ("", True), ("another", False)):
+        _lease_files.write(path, grant.pack(asked, "x", boot))
+        assert (_lease_files.load(path, _dhcp_lease.unpack) is not None) == valid
 
 
 def record(**more: Any) -> str:
