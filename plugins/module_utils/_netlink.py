@@ -53,6 +53,7 @@ class Namespaces:
         self._open: dict[str, Netns] = {}
         self._labels: dict[tuple[int, int], str] = {}
         self.checks: list[t.Callable[[], None]] = []  # that what was opened is still in use; raise PipeworkError
+        self.unmet: list[t.Any] = []  # records of interfaces that were not there when all was read last
         self.add(HOST, os.dup(self._home))
 
     def add(self, label: str, fd: int) -> str:
