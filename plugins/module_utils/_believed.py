@@ -27,21 +27,27 @@ class Kept:
     secret: bytes
 
 
-def believe(facts: Facts, kept: Kept, idents: t.Mapping[str, str]) -> None:
-    """Replaces what interfaces say by what is known of them. ``idents``: which namespace is behind each label."""
+def believe(facts: Facts, kept: Kept, idents: t.Mapping[str, str]) -> list[Record]:
+    """Replaces what interfaces say by what is known of them; returns the records of which none is there.
+
+    ``idents``: which namespace is behind each label.
+    """
+    met: set[int] = set()
     for label, devices in facts.devices.items():
         for name, device in devices.items():
-            devices[name] = _known(facts, kept, label, device, idents[label])
+            devices[name] = _known(facts, kept, label, device, idents[label], met)
         if label == HOST:  # which comes first
             facts.by_index = {device.index: device for device in facts.host.values()}
+    return [record for record in kept.records if record.sort != LENT and id(record) not in met]
 
 
-def _known(facts: Facts, kept: Kept, label: str, device: Device, ident: str) -> Device:
+def _known(facts: Facts, kept: Kept, label: str, device: Device, ident: str, met: set[int]) -> Device:
     if device.group in (GROUP, GROUP_DELETE) and (ident, device.name, device.type) not in kept.journal:
         device = dataclasses.replace(device, group=0)
     said = device.alias if (device.alias or "").startswith(MARK) else None
     record = next((each for each in kept.records if _about(each, label, device, ident, kept.secret)), None)
     if record is not None:
+        met.add(id(record))
         return dataclasses.replace(device, alias=record.text, unmarked=device.alias != record.alias)
     if said is None:
         return device

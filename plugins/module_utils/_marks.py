@@ -222,25 +222,40 @@ def end(plan: Plan, namespaces: Namespaces, failed: bool = False) -> None:
         if not rest:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(JOURNAL)
-        changed = {operation.subject.ns for operation in plan if isinstance(operation.subject, (Link, Port))}
-        if not plan:  # after a run that was killed
-            changed = set(here.values())
-        _forget_gone({ident: label for ident, label in here.items() if label in changed}, set(here), namespaces)
+        if failed:
+            changed = {operation.subject.ns for operation in plan if isinstance(operation.subject, (Link, Port))}
+            _forget_gone({ident: label for ident, label in here.items() if label in changed}, namespaces)
+        else:
+            _forget_unmet(set(here), namespaces)
         with contextlib.suppress(FileNotFoundError, OSError):
             os.rmdir(FOLDER)  # if it is empty
 
 
 def tidy(namespaces: Namespaces) -> None:
-    """There is nothing to do, but perhaps a run was killed before."""
-    if os.path.exists(JOURNAL):
+    """There is nothing to do, but perhaps a run was killed before, or a container has ended."""
+    if namespaces.unmet or os.path.exists(JOURNAL):
         end([], namespaces)
 
 
-def _forget_gone(changed: dict[str, str], here: set[str], namespaces: Namespaces) -> None:
-    """Drops the records of interfaces that are not there any more, of those whose namespaces were changed or ended."""
-    kept = records() if changed else []
+def _forget_unmet(here: set[str], namespaces: Namespaces) -> None:
+    """Drops the records of interfaces that are not there any more, in open namespaces and in those that have ended."""
+    elsewhere = [each for each in namespaces.unmet if each.ns not in here]
+    for each in namespaces.unmet:
+        if each.ns in here:
+            _drop(each)
+    alive = _uppers.alive({each.inode for each in elsewhere}) if elsewhere else {}
+    for number, each in enumerate(elsewhere):
+        path = alive.get(each.inode, "")
+        if path is None or (path and number >= ELSEWHERE_MAX):
+            continue
+        if not path or namespaces.ident_of(path) not in (each.ns, None):  # or the number is another one's by now
+            _drop(each)
+
+
+def _forget_gone(changed: dict[str, str], namespaces: Namespaces) -> None:
+    """Drops the records of interfaces that are not there any more, of namespaces where something was taken back."""
     devices: dict[str, list[Device]] = {}
-    for each in kept:
+    for each in records() if changed else ():
         if each.sort == LENT or each.ns not in changed:
             continue
         label = changed[each.ns]
@@ -248,14 +263,6 @@ def _forget_gone(changed: dict[str, str], here: set[str], namespaces: Namespaces
             devices[label] = list(namespaces[label].devices().values())
         found = [device for device in devices[label] if each.is_at(device, each.ns)]
         if not found or (each.sort == PORT and found[0].alias != each.alias):
-            _drop(each)
-    elsewhere = [each for each in kept if each.sort == INSIDE and each.ns not in here]
-    alive = _uppers.alive({each.inode for each in elsewhere}) if elsewhere else {}
-    for number, each in enumerate(elsewhere):
-        path = alive.get(each.inode, "")
-        if path is None or (path and number >= ELSEWHERE_MAX):
-            continue
-        if not path or namespaces.ident_of(path) not in (each.ns, None):  # or the number is another one's by now
             _drop(each)
 
 

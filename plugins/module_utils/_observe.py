@@ -34,7 +34,7 @@ def observe(
     for label in namespaces:
         facts.nsids[label] = namespaces[HOST].nsid(namespaces[label])
     kept = Kept(_marks.records(), _marks.journal(), _marks.secret())
-    believe(facts, kept, {label: namespaces[label].ident for label in namespaces})
+    namespaces.unmet = believe(facts, kept, {label: namespaces[label].ident for label in namespaces})
     for label, name, device in rename(facts) if by_right else ():
         namespaces[label].name_it(name, device.index)
         facts.renamed.append(f"{name} in {label} had been renamed to {device.name} there.")
