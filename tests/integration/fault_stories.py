@@ -9,10 +9,8 @@ no story fails there.
 from __future__ import annotations
 
 import contextlib
-import os
 import typing as t
 
-from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
 from ansible_collections.pipework.containers.plugins.module_utils._bridge_job import BridgeJob
 from ansible_collections.pipework.containers.plugins.module_utils._commands_job import CommandsJob
 from ansible_collections.pipework.containers.plugins.module_utils._hosts_job import HostsJob
@@ -24,7 +22,7 @@ from ansible_collections.pipework.containers.plugins.module_utils._vxlan_job imp
 from tests.integration import keeping, test_dhcp6_keep, test_dhcp_keep
 from tests.integration.disturbed import Story, covered, files
 from tests.integration.files import private_etc
-from tests.integration.lab import Host, Params, wait_for
+from tests.integration.lab import Host, Params
 from tests.integration.test_dhcp import server
 from tests.integration.vswitch import VSwitch
 
@@ -43,7 +41,6 @@ def idle_card(host: Host, _stack: contextlib.ExitStack) -> None:
         link add nic0 address 06:00:00:00:01:00 mtu 1450 type veth peer name nic0 mtu 1450 netns b
         link set nic0 up alias uplink
         address add 203.0.113.9/24 brd + dev nic0
-        address add 10.77.0.1/32 dev nic0
         address add fd08::9/64 dev nic0
     """)
     host.batch("link set nic0 up\naddress add 203.0.113.254/24 dev nic0\naddress add fd08::fe/64 dev nic0", ns="b")
@@ -53,6 +50,7 @@ def card(host: Host, stack: contextlib.ExitStack) -> None:
     """The same with routes and rules."""
     idle_card(host, stack)
     host.batch("""
+        address add 10.77.0.1/32 dev nic0
         route add default via 203.0.113.254 src 203.0.113.9
         route add 10.52.0.0/16 table 77 nexthop via 203.0.113.253 nexthop via 203.0.113.254
         rule add iif nic0 lookup 77 priority 500
@@ -116,6 +114,7 @@ def segment6(host: Host, stack: contextlib.ExitStack) -> None:
     host.batch("link add br1 address 06:00:00:00:05:fe type bridge\nlink set br1 up\n")
     host.batch("link add stays type veth peer name other\nlink set stays master br1\nlink set stays up\n")
     host.call(test_dhcp_keep.say, "long")
+    host.sh("touch", test_dhcp6_keep.HEARD)  # to which the server adds
     stack.callback(keeping.kill, host)
     stack.enter_context(test_dhcp6_keep.playing(host))
 
@@ -162,156 +161,318 @@ HERE_AND_NOW = [
     Story(
         "bridge",
         in_a(
-            **BOTH, gateway=["10.1.0.254"], mtu=1400, port={"mac_spoof_check": True, "isolated": True},
+            **BOTH,
+            gateway=["10.1.0.254"],
+            mtu=1400,
+            port={"mac_spoof_check": True, "isolated": True},
             sysctls={"net.ipv4.conf.IFNAME.arp_ignore": 1},
         ),
         not_in_a(),
         "link cud, port cud, address cd, route cd, sysctl cud, spoof_check cud, filter cd",
         changed=in_a(
-            addresses=["10.1.0.3/24", "fd01::1/64"], gateway=["10.1.0.253"], mtu=1300, port={"mac_spoof_check": True},
-            mac_address="06:00:00:00:00:1a", host_interface="br2", sysctls={"net.ipv4.conf.IFNAME.arp_ignore": 2},
+            addresses=["10.1.0.3/24", "fd01::1/64"],
+            gateway=["10.1.0.253"],
+            mtu=1300,
+            port={"mac_spoof_check": True},
+            mac_address="06:00:00:00:00:1a",
+            host_interface="br2",
+            sysctls={"net.ipv4.conf.IFNAME.arp_ignore": 2},
         ),
-        prepare=filtered, attaches=("bridge",),
+        prepare=filtered,
+        attaches=("bridge",),
     ),
     Story(
-        "macvlan", in_a(host_interface="nic0", kind="macvlan", **BOTH), not_in_a(), "link cud, address cd",
+        "macvlan",
+        in_a(host_interface="nic0", kind="macvlan", **BOTH),
+        not_in_a(),
+        "link cud, address cd",
         changed=in_a(host_interface="nic0", kind="macvlan", mode="private", mtu=1300, addresses=["10.1.0.7/24"]),
-        prepare=card, attaches=("macvlan",),
+        prepare=card,
+        attaches=("macvlan",),
     ),
     Story(
-        "macvtap", in_a(host_interface="nic0", kind="macvtap", **BOTH), not_in_a(), "link cud, address cd",
-        changed=in_a(host_interface="nic0", kind="macvlan", **BOTH), prepare=card, attaches=("macvtap",),
+        "macvtap",
+        in_a(host_interface="nic0", kind="macvtap", **BOTH),
+        not_in_a(),
+        "link cud, address cd",
+        changed=in_a(host_interface="nic0", kind="macvlan", **BOTH),
+        prepare=card,
+        attaches=("macvtap",),
     ),
     Story(
-        "phys", in_a(host_interface="nic0", kind="phys", mtu=1300, sysctls={"net.ipv4.conf.IFNAME.arp_ignore": 1},
-                     addresses=["203.0.113.3/24"], gateway=["203.0.113.254"]),
-        not_in_a(), "link cud, address cd, route cd, sysctl cu",
-        changed=in_a(host_interface="nic0", kind="phys", mac_address="06:00:00:00:00:1a", addresses=["203.0.113.4/24"],
-                     sysctls={"net.ipv4.conf.IFNAME.arp_ignore": 2}),
-        prepare=idle_card, attaches=("phys",),
+        "phys",
+        in_a(
+            host_interface="nic0",
+            kind="phys",
+            mtu=1300,
+            sysctls={"net.ipv4.conf.IFNAME.arp_ignore": 1},
+            addresses=["203.0.113.3/24"],
+            gateway=["203.0.113.254"],
+        ),
+        not_in_a(),
+        "link cud, address cd, route cd, sysctl cu",
+        changed=in_a(
+            host_interface="nic0",
+            kind="phys",
+            mac_address="06:00:00:00:00:1a",
+            addresses=["203.0.113.4/24"],
+            sysctls={"net.ipv4.conf.IFNAME.arp_ignore": 2},
+        ),
+        prepare=idle_card,
+        attaches=("phys",),
     ),
     Story(  # the routes through it do not come home with a NIC, but they do when its leaving is taken back
-        "phys_with_routes", in_a(host_interface="nic0", kind="phys", addresses=["203.0.113.3/24"]),
-        not_in_a(), "link cu, address cd, route d", prepare=card, kills=False, phases=("new",),
+        "phys_with_routes",
+        in_a(host_interface="nic0", kind="phys", addresses=["203.0.113.3/24"]),
+        not_in_a(),
+        "link cu, address cd, route d",
+        prepare=card,
+        kills=False,
+        phases=("new",),
     ),
     Story(
-        "veth", {**HERE, "kind": "veth", "addresses": ["10.1.0.1/24"], "gateway": ["10.1.0.2"],
-                 "peer": {"container": "b", "runtime": "netns", "interface": "eth9", "addresses": ["10.1.0.2/24"]}},
-        not_in_a(), "link cud, address cd, route cd",
-        changed={**HERE, "kind": "veth", "addresses": ["10.1.0.3/24"], "mtu": 1300, "gateway": ["10.1.0.2"],
-                 "peer": {"container": "b", "runtime": "netns", "interface": "eth8", "addresses": ["10.1.0.2/24"]}},
+        "veth",
+        {
+            **HERE,
+            "kind": "veth",
+            "addresses": ["10.1.0.1/24"],
+            "gateway": ["10.1.0.2"],
+            "peer": {"container": "b", "runtime": "netns", "interface": "eth9", "addresses": ["10.1.0.2/24"]},
+        },
+        not_in_a(),
+        "link cud, address cd, route cd",
+        changed={
+            **HERE,
+            "kind": "veth",
+            "addresses": ["10.1.0.3/24"],
+            "mtu": 1300,
+            "gateway": ["10.1.0.2"],
+            "peer": {"container": "b", "runtime": "netns", "interface": "eth8", "addresses": ["10.1.0.2/24"]},
+        },
         attaches=("veth",),
     ),
     Story(
-        "tables", in_a(addresses=["10.1.0.1/24"], gateway=["10.1.0.254"], table=101,
-                       routes=[{"to": "10.50.0.0/16", "via": "10.1.0.9"}], rules=[{"fwmark": 5}]),
-        not_in_a(), "route cd, rule cd",
-        changed=in_a(addresses=["10.1.0.2/24"], gateway=["10.1.0.254"], table=201,
-                     routes=[{"to": "10.51.0.0/16", "via": "10.1.0.9"}], rules=[{"fwmark": 6}]),
-        guests=("a",), first=5,
+        "tables",
+        in_a(
+            addresses=["10.1.0.1/24"],
+            gateway=["10.1.0.254"],
+            table=101,
+            routes=[{"to": "10.50.0.0/16", "via": "10.1.0.9"}],
+            rules=[{"fwmark": 5}],
+        ),
+        not_in_a(),
+        "route cd, rule cd",
+        changed=in_a(
+            addresses=["10.1.0.2/24"],
+            gateway=["10.1.0.254"],
+            table=201,
+            routes=[{"to": "10.51.0.0/16", "via": "10.1.0.9"}],
+            rules=[{"fwmark": 6}],
+        ),
+        guests=("a",),
+        first=5,
     ),
     Story(
-        "bandwidth", in_a(bandwidth={"egress": "1mbit", "ingress": "2mbit"}), not_in_a(), "qdisc cud",
-        changed=in_a(bandwidth={"egress": "4mbit", "ingress": "16mbit"}), guests=("a",), first=3,
+        "bandwidth",
+        in_a(bandwidth={"egress": "1mbit", "ingress": "2mbit"}),
+        not_in_a(),
+        "qdisc cud",
+        changed=in_a(bandwidth={"egress": "4mbit", "ingress": "16mbit"}),
+        guests=("a",),
+        first=3,
     ),
     Story(
-        "switched", in_a(host_interface="sw0", vlan=10, addresses=["10.7.0.1/24"]), not_in_a(),
+        "switched",
+        in_a(host_interface="sw0", vlan=10, addresses=["10.7.0.1/24"]),
+        not_in_a(),
         "link cud, ovs_port cud, address cd",
         changed=in_a(host_interface="sw1", vlan=20, vlan_trunks=[30], mtu=1400, addresses=["10.7.0.1/24"]),
-        prepare=switch, look=rows, guests=("a",), attaches=("openvswitch",),
+        prepare=switch,
+        look=rows,
+        guests=("a",),
+        attaches=("openvswitch",),
     ),
     Story(
         "switch",
-        {"name": "sw2", "kind": "openvswitch", "datapath": "netdev", "addresses": ["10.8.0.254/24"], "rstp": True,
-         "tunnels": [{"name": "tun0", "remote": "198.51.100.9", "key": 7}]},
+        {
+            "name": "sw2",
+            "kind": "openvswitch",
+            "datapath": "netdev",
+            "addresses": ["10.8.0.254/24"],
+            "rstp": True,
+            "tunnels": [{"name": "tun0", "remote": "198.51.100.9", "key": 7}],
+        },
         {"name": "sw2", "kind": "openvswitch", "state": "absent"},
         "ovs_bridge cud, ovs_port cud, link cud, address cd",
-        changed={"name": "sw2", "kind": "openvswitch", "datapath": "netdev", "addresses": ["10.8.0.253/24"],
-                 "fail_mode": "secure", "mtu": 1400, "tunnels": [{"name": "tun0", "remote": "198.51.100.8", "key": 7}]},
-        job=BridgeJob, prepare=switch, look=rows, guests=(),
+        changed={
+            "name": "sw2",
+            "kind": "openvswitch",
+            "datapath": "netdev",
+            "addresses": ["10.8.0.253/24"],
+            "fail_mode": "secure",
+            "mtu": 1400,
+            "tunnels": [{"name": "tun0", "remote": "198.51.100.8", "key": 7}],
+        },
+        job=BridgeJob,
+        prepare=switch,
+        look=rows,
+        guests=(),
     ),
     Story(
-        "masquerade", {"name": "br1", "mac_address": "06:00:00:00:00:b1", "addresses": ["10.8.0.254/24"],
-                       "masquerade": True},
-        {"name": "br1", "state": "absent"}, "link cud, address cd, masquerade cud, sysctl u",
+        "masquerade",
+        {"name": "br1", "mac_address": "06:00:00:00:00:b1", "addresses": ["10.8.0.254/24"], "masquerade": True},
+        {"name": "br1", "state": "absent"},
+        "link cud, address cd, masquerade cud, sysctl u",
         changed={"name": "br1", "addresses": ["10.8.0.254/24", "10.9.0.254/24"], "masquerade": True, "mtu": 1400},
-        job=BridgeJob, prepare=filtered, guests=(),
+        job=BridgeJob,
+        prepare=filtered,
+        guests=(),
     ),
     Story(
-        "uplink", {"name": "br1", "ports": ["nic0"], "move_addresses": True}, {"name": "br1", "state": "absent"},
+        "uplink",
+        {"name": "br1", "ports": ["nic0"], "move_addresses": True},
+        {"name": "br1", "state": "absent"},
         "link cud, port cud, address cud, route cud, rule cd",
-        job=BridgeJob, prepare=card, guests=("b",), first=1,
+        job=BridgeJob,
+        prepare=card,
+        guests=("b",),
+        first=1,
     ),
     Story(
-        "shim", {**SHIM, "confirm_timeout": 600}, {**SHIM, "state": "absent"},
+        "shim",
+        {**SHIM, "confirm_timeout": 600},
+        {**SHIM, "state": "absent"},
         "watchdog cd, link cud, address cd, route cu, rule cd",
-        job=ShimJob, prepare=card, guests=("b",), repeat={"confirm_timeout": None},
+        job=ShimJob,
+        prepare=card,
+        guests=("b",),
+        repeat={"confirm_timeout": None},
     ),
     Story(
-        "own_shim", OWN_SHIM, {**SHIM, "state": "absent"}, "link cud, address cd, route cd, file cud",
+        "own_shim",
+        OWN_SHIM,
+        {**SHIM, "state": "absent"},
+        "link cud, address cd, route cd, file cud",
         changed={**OWN_SHIM, "addresses": ["203.0.113.251/32"], "routes": ["203.0.113.96/27"]},
-        job=ShimJob, prepare=own_etc_and_card, guests=("b",), look=etc,
+        job=ShimJob,
+        prepare=own_etc_and_card,
+        guests=("b",),
+        look=etc,
     ),
     Story(
-        "vxlan", SEGMENT, {"segments": [], "purge": True}, "link cud, port cud, fdb cd",
+        "vxlan",
+        SEGMENT,
+        {"segments": [], "purge": True},
+        "link cud, port cud, fdb cd",
         changed={**SEGMENT, "bridge": "br2", "local": "10.0.0.11", "remotes": ["10.0.0.3", "10.0.0.4"], "mtu": 1400},
-        job=VxlanJob, prepare=tunnelled, guests=("a",),
+        job=VxlanJob,
+        prepare=tunnelled,
+        guests=("a",),
     ),
     Story(
-        "hosts", {"runtime": "netns", "entries": ENTRIES, "files": [{"container": "a"}, {"container": "b"}]},
-        {"runtime": "netns", "state": "absent", "files": [{"container": "a"}, {"container": "b"}]}, "hosts cud",
-        changed={"runtime": "netns", "files": [{"container": "a", "entries": [{"address": "10.1.0.3", "names": ["x"]}]},
-                                               {"container": "b", "state": "absent"}]},
-        job=HostsJob, prepare=own_etc,
+        "hosts",
+        {"runtime": "netns", "entries": ENTRIES, "files": [{"container": "a"}, {"container": "b"}]},
+        {"runtime": "netns", "state": "absent", "files": [{"container": "a"}, {"container": "b"}]},
+        "hosts cud",
+        changed={
+            "runtime": "netns",
+            "files": [
+                {"container": "a", "entries": [{"address": "10.1.0.3", "names": ["x"]}]},
+                {"container": "b", "state": "absent"},
+            ],
+        },
+        job=HostsJob,
+        prepare=own_etc,
     ),
     Story(
-        "route", {**HERE, "destination": "10.65.0.0/16", "gateway": "10.3.0.9", "table": 100},
-        {**HERE, "destination": "10.65.0.0/16", "table": 100, "state": "absent"}, "route cud",
+        "route",
+        {**HERE, "destination": "10.65.0.0/16", "gateway": "10.3.0.9", "table": 100},
+        {**HERE, "destination": "10.65.0.0/16", "table": 100, "state": "absent"},
+        "route cud",
         changed={**HERE, "destination": "10.65.0.0/16", "gateway": "10.3.0.8", "table": 100, "mtu": 1400},
-        job=RouteJob, prepare=on_the_wire,
+        job=RouteJob,
+        prepare=on_the_wire,
     ),
     Story(
-        "rule", {**HERE, "rules": [{"source": "10.3.0.1", "table": 100}, {"source": "fd03::1", "action": "prohibit"}]},
-        {**HERE, "rules": [], "purge": True}, "rule cd",
+        "rule",
+        {**HERE, "rules": [{"source": "10.3.0.1", "table": 100}, {"source": "fd03::1", "action": "prohibit"}]},
+        {**HERE, "rules": [], "purge": True},
+        "rule cd",
         changed={**HERE, "rules": [{"source": "10.3.0.1", "table": 200}], "purge": True},
-        job=RuleJob, prepare=on_the_wire,
+        job=RuleJob,
+        prepare=on_the_wire,
     ),
     Story(
-        "tree", {**HERE, **TREE}, {**HERE, "state": "absent", "qdiscs": [{"handle": "1:"}]},
+        "tree",
+        {**HERE, **TREE},
+        {**HERE, "state": "absent", "qdiscs": [{"handle": "1:"}]},
         "qdisc cud, class cud, tc_filter cd",
-        changed={**HERE, **TREE, "qdiscs": TREE["qdiscs"][:1], "filters": [
-            {"parent": "1:", "priority": 5, "match": ["ip dst 10.3.0.3/32"], "classid": "1:20"}],
-            "classes": [{"classid": "1:10", "rate": "8mbit"}, {"classid": "1:20", "rate": "1mbit", "prio": 3}]},
-        job=TcJob, prepare=on_the_wire,
+        changed={
+            **HERE,
+            **TREE,
+            "qdiscs": TREE["qdiscs"][:1],
+            "filters": [{"parent": "1:", "priority": 5, "match": ["ip dst 10.3.0.3/32"], "classid": "1:20"}],
+            "classes": [{"classid": "1:10", "rate": "8mbit"}, {"classid": "1:20", "rate": "1mbit", "prio": 3}],
+        },
+        job=TcJob,
+        prepare=on_the_wire,
     ),
     Story(
-        "timer", {**HERE, "tbf": {"rate": "1mbit", "burst": "32kb", "latency": "50ms"}, "duration": HALF_A_DAY},
-        {**HERE, "state": "absent", "force": True}, "qdisc cud, timer cud",
+        "timer",
+        {**HERE, "tbf": {"rate": "1mbit", "burst": "32kb", "latency": "50ms"}, "duration": HALF_A_DAY},
+        {**HERE, "state": "absent", "force": True},
+        "qdisc cud, timer cud",
         changed={**HERE, "tbf": {"rate": "2mbit", "burst": "32kb", "latency": "50ms"}, "duration": HALF_A_DAY * 2},
-        job=TcJob, prepare=on_the_wire,
+        job=TcJob,
+        prepare=on_the_wire,
     ),
     Story(
-        "mirror", {**HERE, "mirror": {"to_container": "b", "to_interface": "eth1"}}, {**HERE, "state": "absent"},
+        "mirror",
+        {**HERE, "mirror": {"to_container": "b", "to_interface": "eth1"}},
+        {**HERE, "state": "absent"},
         "qdisc cd, tc_filter cd",
         changed={**HERE, "mirror": {"to_container": "b", "to_interface": "eth1", "direction": "egress"}},
-        job=TcJob, prepare=on_a_bus, bare=False,  # an empty clsact may be anybody's
+        job=TcJob,
+        prepare=on_a_bus,
+        bare=False,  # an empty clsact may be anybody's
     ),
     Story(
-        "lease", in_a(**LEASED, dhcp_dns=True, dhcp_keep=True), not_in_a(),
+        "lease",
+        in_a(**LEASED, dhcp_dns=True, dhcp_keep=True),
+        not_in_a(),
         "lease cud, resolver cd, dhcp_keep cud, address cd, route cd",
-        changed=in_a(**LEASED, dhcp_keep=True, dhcp_hostname="other"), prepare=segment, guests=("a",), first=2,
+        changed=in_a(**LEASED, dhcp_keep=True, dhcp_hostname="other"),
+        prepare=segment,
+        guests=("a",),
+        first=2,
     ),
     Story(
-        "lease6", in_a(dhcp6=True, dhcp_keep=True, dhcp_timeout=20), not_in_a(), "lease6 cud, dhcp_keep cud, address cd",
-        changed=in_a(dhcp6=True, dhcp_keep=True, dhcp_timeout=20, dhcp_hostname="other"), prepare=segment6, guests=("a",), first=2,
+        "lease6",
+        in_a(dhcp6=True, dhcp_keep=True, dhcp_timeout=20),
+        not_in_a(),
+        "lease6 cud, dhcp_keep cud, address cd",
+        changed=in_a(dhcp6=True, dhcp_keep=True, dhcp_timeout=20, dhcp_hostname="other"),
+        prepare=segment6,
+        guests=("a",),
+        first=2,
     ),
     Story(
-        "link_local", in_a(link_local=True), not_in_a(), "link_local cd, dhcp_keep cd",
-        prepare=bare_segment, guests=("a",), first=2,
+        "link_local",
+        in_a(link_local=True),
+        not_in_a(),
+        "link_local cd, dhcp_keep cd",
+        prepare=bare_segment,
+        guests=("a",),
+        first=2,
     ),
     Story(
-        "commands", {"runtime": "netns", "commands": ["br1 a 10.1.0.1/24@10.1.0.254 06:00:00:00:00:0a"]},
-        not_in_a(), "link cu, port c, address c, route c", job=CommandsJob, guests=("a",), phases=("new",),
+        "commands",
+        {"runtime": "netns", "commands": ["br1 a 10.1.0.1/24@10.1.0.254 06:00:00:00:00:0a"]},
+        not_in_a(),
+        "link cu, port c, address c, route c",
+        job=CommandsJob,
+        guests=("a",),
+        phases=("new",),
     ),
 ]
 
@@ -362,11 +523,12 @@ ELSEWHERE = [
 
 # What only the taking back of a run does.
 NEVER = frozenset({("create", "lease_files")})
-# What is not disturbed yet: it takes somebody else, or a container that ends, in the middle of a story. What the files
-# around test of it: tests/integration/test_dhcp_left.py, test_autoconf.py, test_dhcp_dns.py, test_shim.py, test_tc_mirror.py.
+# What is not disturbed yet: it takes somebody else, or a container that ends, in the middle of a story. Tests
+# of their own are in tests/integration/test_dhcp_left.py, test_autoconf.py, test_dhcp_dns.py, test_shim.py, test_tc_mirror.py.
 MISSING = frozenset({
     ("delete", "lease_files"), ("update", "link_local"), ("update", "resolver"), ("update", "watchdog"),
     ("update", "tc_filter"),
 })  # fmt: skip
 NO_RUN = ("_wait_job", "_keep_job")  # waits; runs by itself, with the plan of attachments that it knows
-WITHOUT_A_DEVICE = {"ipoib"}  # there is none of software: what the kernel is told is compared in tests/kernel/test_ipoib.py
+# There is none of software: what the kernel is told is compared in tests/kernel/test_ipoib.py.
+WITHOUT_A_DEVICE = {"ipoib"}
