@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE)
 """Runs that fail or are killed at each of their operations: how a case is told, and how it is held against the laws.
 
-A story has three runs: what it makes (`new`), what it changes (`changed`), and what takes all away (`gone`). Each of them
-is disturbed at every operation: `phases` says which case a story has for it.
+A story has three runs: what it makes (`new`), what it changes (`changed`), and what takes all away (`gone`). Each is
+disturbed at every operation.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TAKEN_BACK = ("were taken back; everything is as it was.", "Nothing was changed.
 ACTIONS = {"c": "create", "u": "update", "d": "delete"}
 PHASES = ("new", "changed", "gone")
 Prepare = t.Callable[[Host, contextlib.ExitStack], None]
-Done = t.List[t.Tuple[str, str]]  # action and kind
+Done = list[tuple[str, str]]  # action and kind
 
 
 def nothing(_host: Host, _stack: contextlib.ExitStack) -> None:
@@ -212,7 +212,7 @@ def comparable(found: dict[str, t.Any]) -> dict[str, t.Any]:
 
 def settled(found: dict[str, t.Any]) -> dict[str, t.Any]:
     """A snapshot in which leases have no age, and rules of ours that stand together no order: all of them let pass."""
-    text = re.sub(r'(_life_time\W+)\d+', r"\g<1>0", json.dumps(found))
+    text = re.sub(r"(_life_time\W+)\d+", r"\g<1>0", json.dumps(found))
     calm = dict(json.loads(text))
     lines = str(calm["host"]["filter"]).splitlines()
     groups = itertools.groupby(lines, key=lambda line: "pipework:" in line)
@@ -255,7 +255,12 @@ def _beside() -> dict[str, t.Any]:
             devices.add(device)
             found["tc"].setdefault(device, []).append(_calm(line))
     for device in sorted(devices):
-        for words in (("class", "show"), ("filter", "show"), ("filter", "show", "ingress"), ("filter", "show", "egress")):
+        for words in (
+            ("class", "show"),
+            ("filter", "show"),
+            ("filter", "show", "ingress"),
+            ("filter", "show", "egress"),
+        ):
             said = _sh(["tc", "-d", *words[:2], "dev", device, *words[2:]], "", False)
             found["tc"][device] += [_calm(line) for line in said.splitlines()]
     shown = json.loads(_sh(["bridge", "-j", "fdb", "show"], "", False) or "[]")
