@@ -25,7 +25,7 @@ from . import _filter_iptables as iptables
 from . import _filter_nft as nft
 from ._errors import PipeworkError, understood
 from ._filter_rules import IPV4, IPV6, Filter, Place, check_name
-from ._program import Done, NoEnd, run, which
+from ._program import Done, run, which
 
 __all__ = ["FilterState", "Place", "change", "check_name", "nft_do", "nft_list", "observe"]
 
@@ -273,10 +273,9 @@ def _find(name: str) -> str:
 def _run(argv: list[str], text: str = "") -> Done:
     try:
         return run(*argv, text=text, seconds=TIMEOUT)
-    except NoEnd as error:
-        raise PipeworkError(str(error).rstrip(".")) from None
-    except PipeworkError:
-        raise PipeworkError(f"{argv[0] or 'the program of the packet filter'} cannot be run") from None
+    except PipeworkError as error:
+        words = str(error) if argv[0] else "the program of the packet filter is not there"
+        raise PipeworkError(words.rstrip(".")) from None
 
 
 def _unsupported(result: Done) -> bool:

@@ -32,7 +32,7 @@ from tests.integration.lab import MS_BIND, Host, Killed, _mount, wait_for
 
 pytestmark = pytest.mark.root
 
-SECONDS = 1.5  # that an answer has here
+SECONDS = 1.0  # that an answer has here
 MORE = 12  # seconds that a machine under load may need besides
 MEGABYTES = 110  # that a run may take for an answer that is refused; the limit of bytes is 32
 DOCKER, INCUS = "/run/docker.sock", "/run/incus/unix.socket"
@@ -133,7 +133,7 @@ LIES: dict[str, Talk] = {
 
 
 class Liar:
-    """An engine on a host that answers paths by a table of their parts. Where that has None, it tells the lie of now."""
+    """An engine on a host that answers paths by a table of their parts; where that has None, by the lie of now."""
 
     def __init__(self, host: Host, path: str, table: dict[str, Talk | None], accepts: bool = True) -> None:
         self.host, self.path, self.table = host, path, table
@@ -398,6 +398,9 @@ PROGRAMS = {
     "fails at length": "head -c 1000000 /dev/zero | tr '\\0' x >&2; exit 1",
 }
 
+ENOUGH = ("ends for nobody", "without an end", "with a child that stays", "nested deeply", "objects of another shape",
+          "steers and fails")
+
 
 @contextlib.contextmanager
 def instead_of(host: Host, program: str, text: str) -> Iterator[None]:
@@ -459,7 +462,8 @@ def test_B17_a_program_that_hangs_or_never_ends_is_ended_with_all_that_it_starte
         "podman": lambda: AttachJob({**attachment, "container": "web", "runtime": "podman", "kind": "bridge"}),
     }
     before = host.snapshot() if program != "nft" else None
-    for name, text in PROGRAMS.items():
+    some = PROGRAMS if program == "ovs-vsctl" else ENOUGH
+    for name, text in ((name, PROGRAMS[name]) for name in some):
         with instead_of(host, program, text):
             cost = ran(host, lambda: run(jobs[program]()))
             assert not left_of(host), name
