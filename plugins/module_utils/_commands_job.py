@@ -53,6 +53,7 @@ class CommandsJob:
             mine = [command for command in self.commands if command.line.module == module]
             if mine:
                 self.lists[part.option] = mine
+                mine = self._folded(module, part, mine, params)
                 with self.naming_lines():
                     self.jobs.append(part.job({part.option: items_for(mine, params, part.known)}))
 
@@ -63,6 +64,22 @@ class CommandsJob:
             self.lists["waits"] = waits
             with self.naming_lines():
                 self.waiting = WaitJob({"waits": [command.line.params for command in waits]})
+
+    def _folded(self, module: str, part: Part, mine: list[Command], params: Params) -> list[Command]:
+        """The lines that are left of those that say several things of one; also those that go have to make sense."""
+        if module not in ("pipework_route", "pipework_rule") or len(mine) < 2:
+            return mine
+        from ._fold import folded
+
+        left = folded(mine)
+        for command in mine:
+            if command not in left:
+                self.lists[part.option] = [command]
+                with self.naming_lines():
+                    part.job({part.option: items_for([command], params, part.known)})
+        # Of rules without a number the kernel puts each new one before those that are there.
+        self.lists[part.option] = left[::-1] if module == "pipework_rule" else left
+        return self.lists[part.option]
 
     @contextlib.contextmanager
     def naming_lines(self) -> t.Iterator[None]:
@@ -92,6 +109,7 @@ class CommandsJob:
         with self.naming_lines():
             for job in self.jobs:
                 results = job.results(state)
+                results.get("rules", []).reverse()
                 told += [translated(words, self.lists) for words in results.pop("warnings", ())]
                 found.update(results)
         return {**found, **({"warnings": told} if told else {})}

@@ -48,6 +48,9 @@ options:
     description:
       - Many lines in one run. All are checked before anything is changed, and a failure takes all back.
       - Blank lines and comments are left aside, and an item may have several lines.
+      - Of several lines about one route, and of a rule that one line adds and another one deletes, the last one counts,
+        as after the script. What its second line would fail at (C(add) where the first line has made another route) is
+        refused. New rules without a priority stand as the script's do, each before the one of the line before.
     type: list
     elements: str
   runtime:

@@ -344,3 +344,38 @@ def test_P32_P33_what_others_made_goes_beside_what_the_kernel_made(host: Host) -
     assert not host.routes("c1", "route", "show", "proto", "boot")
     host.batch("route add 10.11.0.0/24 dev eth1 proto static\n", ns="c1")
     done(host, "route c1 flush table main proto static", "route c1 del 10.99.0.0/24")
+
+
+SEQUENCES = (
+    ("rule C add from 10.9.0.1 table 7", "rule C del from 10.9.0.1 table 7"),
+    ("rule C add from 10.9.0.1 table 7", "rule C add to 10.9.0.1 table 7", "rule C add to 10.9.0.3 table 8"),
+    ("rule C del pref 100", "rule C add pref 100 from 10.9.0.1 table 7", "rule C add from 10.9.0.2 table 7"),
+    ("route C add 10.10.0.0/16 via 10.9.0.2", "route C replace 10.10.0.0/16 via 10.9.0.3"),
+    ("route C del default", "route C add default via 10.9.0.3"),
+    ("route C replace default via 10.9.0.2", "route C change default via 10.9.0.3 mtu 1300"),
+    ("route C add 10.10.0.0/16 via 10.9.0.2", "route C del 10.10.0.0/16", "route C add 10.10.0.0/16 via 10.9.0.4"),
+    ("route C add 10.12.0.0/16 via 10.9.0.2", "route C add 10.12.0.0/16 via 10.9.0.2"),
+    ("route C replace 10.10.0.0/16 via 10.9.0.2", "route C del 10.10.0.0/16 via 10.9.0.2",
+     "rule C add from 10.9.0.4 table 9", "route C add 10.11.0.0/16 via 10.9.0.2 table 7"),
+)  # fmt: skip
+
+
+def test_P47_sequences_leave_what_the_script_leaves(host: Host) -> None:
+    """The lines one after the other by ip in a twin, and all at once here; a second time nothing changes."""
+
+    def looks(guest: str) -> list[str]:
+        shown = [host.routes(guest, *words) for words in (("route", "show", "table", "all"), ("rule", "show"))]
+        lines = [line for part in shown for line in part]
+        return sorted(line.replace(" proto 114", "") for line in lines if "proto kernel" not in line)
+
+    pipework(host, "br1 c1 10.9.0.1/24", "br2 mysql 10.9.0.1/24")
+    for guest in ("c1", "mysql"):
+        host.batch("route add default via 10.9.0.9\nrule add pref 100 table main\n", ns=guest)
+    assert looks("c1") == looks("mysql")
+    for lines in SEQUENCES:
+        for line in lines:
+            sort, _container, *words = line.split()
+            host.sh("ip", sort, *words, ns="mysql", check=False)
+        mine = [line.replace(" C ", " c1 ") for line in lines]
+        done(host, *mine)
+        assert looks("c1") == looks("mysql"), lines

@@ -86,3 +86,58 @@ def test_P47_an_error_names_the_line_once(way: str) -> None:
         CommandsJob({way: line if way == "cmd" else [line]})
     said = str(caught.value)
     assert said.startswith("cmd: " if way == "cmd" else "commands[0]: ") and said.count("cmd: ") == (way == "cmd")
+
+
+def left(*lines: str) -> list[str]:
+    """What is left of lines that say several things of one route or rule."""
+    job = CommandsJob({"commands": list(lines)})
+    [found] = job.lists.values()
+    return [each.public()["cmd"] for each in found]
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (["route a add 10.0.0.0/8 via 1.1.1.1", "route a replace 10.0.0.0/8 via 1.1.1.2"],
+         ["route a replace 10.0.0.0/8 via 1.1.1.2"]),
+        (["route a del default", "route a add default via 1.1.1.2"], ["route a replace default via 1.1.1.2"]),
+        (["route a add default via 1.1.1.1", "route a del default"], ["route a del default"]),
+        (["route a add default via 1.1.1.1", "route a add default via 1.1.1.1"], ["route a add default via 1.1.1.1"]),
+        (["route a add default via 1.1.1.1", "route a change default via 1.1.1.2"],
+         ["route a replace default via 1.1.1.2"]),
+        (["route a add default via 1.1.1.1", "route a del default", "route a add default via 1.1.1.3"],
+         ["route a replace default via 1.1.1.3"]),
+        (["rule a add from 10.0.0.1 table 7", "rule a del from 10.0.0.1 table 7"],
+         ["rule a del from 10.0.0.1/32 table 7"]),
+        (["rule a del from 10.0.0.1 table 7", "rule a add from 10.0.0.1 table 7"],
+         ["rule a add from 10.0.0.1/32 table 7"]),
+        (["rule a add pref 9 table 7", "rule a del pref 9"], ["rule a del pref 9"]),
+    ],
+)  # fmt: skip
+def test_P47_the_later_line_goes_before_the_earlier(lines: list[str], words: list[str]) -> None:
+    assert [line.replace("/32", "") for line in left(*lines)] == [line.replace("/32", "") for line in words]
+    assert len(CommandsJob({"commands": lines}).results({})["lines"]) == len(lines)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["route a add default via 1.1.1.1", "route b replace default via 1.1.1.2"],
+        ["route a add default via 1.1.1.1", "route a replace default via 1.1.1.2 metric 7"],
+        ["route a add default via 1.1.1.1", "route a replace default via 1.1.1.2 table 7"],
+        ["route a add default via 1.1.1.1", "route a del default via 1.1.1.2"],
+        ["route a add 10.0.0.0/8 via 1.1.1.1", "route a append 10.0.0.0/8 via 1.1.1.2"],
+    ],
+)
+def test_P47_lines_about_different_things_stay(lines: list[str]) -> None:
+    assert left(*lines) == lines
+
+
+def test_P33_new_rules_stand_as_the_script_makes_them() -> None:
+    lines = ["rule a add from 10.0.0.1/32 table 7", "rule a add to 10.0.0.1/32 table 7"]
+    assert left(*lines) == lines[::-1]  # the kernel puts the second before the first
+
+
+def test_P47_a_line_that_another_makes_void_has_to_make_sense_too() -> None:
+    lines = ["route a add 10.0.0.1/8 via 1.1.1.1", "route a replace 10.0.0.1/8 via 1.1.1.1"]
+    assert refused(commands=lines).startswith("commands[0]: ")
