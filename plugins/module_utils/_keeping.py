@@ -33,7 +33,8 @@ MADE_OF = (  # and its runs
     "_arp", "_as_container", "_blocks", "_defaults", "_dhcp6_grant", "_dhcp6_message", "_dhcp_keep", "_dhcp_lease",
     "_dhcp_message", "_errors", "_guest_files", "_guest_place", "_in_container", "_keep_job", "_keeper",
     "_keeper_client", "_keeper_defence", "_keeper_dhcp", "_keeper_dhcp6", "_keeper_duty", "_keeper_io", "_keeper_kept",
-    "_keeper_net", "_keeper_start", "_layer3", "_lease_files", "_normalize", "_plan", "_resolver", "_resolver_files", "_zeroconf",
+    "_keeper_net", "_keeper_start", "_layer3", "_lease_files", "_normalize", "_plan", "_resolver", "_resolver_files",
+    "_zeroconf",
 )
 START_SECONDS = 60
 ABOUT = "Leases and addresses kept by pipework"
