@@ -109,11 +109,9 @@ class _Child:
 
     def answer(self, end: float) -> bytes:
         """Of one who was asked alone. Raises Unusable, OSError."""
-        began = time.monotonic()
         data, in_time = self._hear(end)
         if not in_time:
             _silent.add(self.who)
-            _in_vain[0] += time.monotonic() - began
             raise Silent(
                 f"{self.path} did not answer within {time.monotonic() - self.began:.1f} s, by a file system of the "
                 "container's that lets others wait"
@@ -132,11 +130,12 @@ class _Child:
     def _hear(self, end: float) -> tuple[bytes, bool]:
         """What it says, and whether that was all it had to say."""
         pieces: list[bytes] = []
-        size, poller = 0, select.poll()
+        size, poller, began = 0, select.poll(), time.monotonic()
         poller.register(self.pipe, select.POLLIN)
         try:
             while size <= self.count * (HEAD.size + MOST + 1):
                 if not poller.poll(max(0, end - time.monotonic()) * 1000):
+                    _in_vain[0] += time.monotonic() - began
                     return b"".join(pieces), False
                 piece = os.read(self.pipe, 1 << 16)
                 if not piece:
