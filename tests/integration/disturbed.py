@@ -183,8 +183,12 @@ def disturb(stage: Stage) -> None:
 
 
 def _kill(stage: Stage, place: int) -> None:
-    with pytest.raises(Killed):
-        stage.go(stage.disturbed, step=killed_at(place))
+    """A second round, of what a server grants, may be shorter than it was."""
+    try:
+        _said, seen = stage.go(stage.disturbed, step=killed_at(place))
+    except Killed:
+        return
+    assert place >= len(seen) > 0, f"not killed at operation {place}"
 
 
 def _failing(number: int) -> t.Callable[[t.Any], None]:
