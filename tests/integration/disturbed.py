@@ -86,8 +86,8 @@ def parametrized(stories: t.Sequence[Story]) -> t.Any:
 class Stage:
     """The host of a story, whose state is looked at as a whole."""
 
-    def __init__(self, story: Story, phase: str, host: Host) -> None:
-        self.story, self.host = story, host
+    def __init__(self, story: Story, phase: str, host: Host, light: bool = False) -> None:
+        self.story, self.host, self.light = story, host, light
         self.disturbed = t.cast(Params, story.run(phase))
         self.earlier = () if phase == "new" else (story.new,)
         self.done: Done = []
@@ -120,7 +120,8 @@ class Stage:
 
     def state(self) -> dict[str, t.Any]:
         found = settled(self.host.snapshot())
-        found["besides"] = self.host.call(besides, self.host.guests)
+        if not self.light:
+            found["besides"] = self.host.call(besides, self.host.guests)
         if self.story.look is not None:
             found["look"] = self.story.look(self.host)
         return found
@@ -162,7 +163,8 @@ def disturb(stage: Stage) -> None:
     stage.again()
     assert not stage.again()["changed"], "a second run changes nothing"
     wanted = comparable(stage.state())
-    for place in range(stage.story.first, number if stage.story.kills else 0):
+    # Where programs are slow, at the first one and each third after it.
+    for place in range(stage.story.first, number if stage.story.kills else 0, 3 if stage.light else 1):
         stage.end()
         stage.begin()
         _kill(stage, place)
@@ -181,8 +183,12 @@ def disturb(stage: Stage) -> None:
 
 
 def _kill(stage: Stage, place: int) -> None:
-    with pytest.raises(Killed):
-        stage.go(stage.disturbed, step=killed_at(place))
+    """A second round, of what a server grants, may be shorter than it was."""
+    try:
+        _said, seen = stage.go(stage.disturbed, step=killed_at(place))
+    except Killed:
+        return
+    assert place >= len(seen) > 0, f"not killed at operation {place}"
 
 
 def _failing(number: int) -> t.Callable[[t.Any], None]:

@@ -524,7 +524,7 @@ ELSEWHERE = [
 # What only the taking back of a run does.
 NEVER = frozenset({("create", "lease_files")})
 # What is not disturbed yet: it takes somebody else, or a container that ends, in the middle of a story. Tests
-# of their own are in tests/integration/test_dhcp_left.py, test_autoconf.py, test_dhcp_dns.py, test_shim.py, test_tc_mirror.py.
+# of their own are in test_dhcp_left.py, test_autoconf.py, test_dhcp_dns.py, test_shim.py and test_tc_mirror.py.
 MISSING = frozenset({
     ("delete", "lease_files"), ("update", "link_local"), ("update", "resolver"), ("update", "watchdog"),
     ("update", "tc_filter"),

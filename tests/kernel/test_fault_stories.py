@@ -17,6 +17,6 @@ def test_B4_a_failure_or_a_kill_at_every_operation_of(story: Story, phase: str) 
         host = Host(*story.guests)
         stack.callback(host.close)
         story.prepare(host, stack)
-        stage = Stage(story, phase, host)
+        stage = Stage(story, phase, host, light=True)
         disturb(stage)
         assert set(stage.done) & story.operations, "none of the operations that the story is told for"
