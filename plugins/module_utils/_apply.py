@@ -14,8 +14,9 @@ from . import _codec, _marks
 from ._beside import BESIDE, NEVER_IMPLIED
 from ._detours import second_try
 from ._errors import PipeworkError
+from ._kernel_error import KernelError
 from ._model import GROUP_DELETE, HOST, Link
-from ._netlink import KernelError, Namespaces
+from ._netlink import Namespaces
 from ._plan import Failure, Operation, Plan, undo
 from ._refusals import lacking, moves_radio
 from ._requests import REQUESTS, Request, sort_of

@@ -8,8 +8,9 @@ import errno
 import typing as t
 
 from . import _codec
+from ._kernel_error import KernelError
 from ._model import HOST, STAND_IN, Address, Link, Port, Route
-from ._netlink import KernelError, Namespaces
+from ._netlink import Namespaces
 from ._normalize import hashed_name
 from ._plan import Operation
 from ._requests import REQUESTS, create_address, create_link, sort_of

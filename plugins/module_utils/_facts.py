@@ -9,22 +9,9 @@ import typing as t
 
 from ._dhcp_keep import Keep
 from ._dhcp_lease import Lease
-from ._model import (
-    HOST,
-    ON_A_NIC,
-    UNFINISHED,
-    Address,
-    Device,
-    Link,
-    Mark,
-    Nic,
-    Port,
-    Route,
-    SpoofCheck,
-    owner_fields,
-    pair_end,
-)
+from ._model import HOST, ON_A_NIC, UNFINISHED, Address, Device, Link, Mark, Nic, Port, Route, owner_fields, pair_end
 from ._ovs_rows import Switch
+from ._packet_filter import SpoofCheck
 from ._plan import KernelObject, Key, State
 from ._rules import Rule
 from ._sysctls import Sysctl

@@ -7,7 +7,8 @@ import typing as t
 
 from ._filter import FilterState, check_name
 from ._filter_rules import BACK, OUT
-from ._model import HOST, FilterRule
+from ._model import HOST
+from ._packet_filter import FilterRule
 from ._plan import Absent, State
 
 # What several attachments of one bridge ask for: the strongest counts.

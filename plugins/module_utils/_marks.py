@@ -16,8 +16,9 @@ import typing as t
 
 from . import _uppers
 from ._errors import PipeworkError
+from ._kernel_error import KernelError
 from ._model import GROUP, GROUP_DELETE, HOST, PAIR_TYPES, STAND_IN, UPLINK, Device, Link, Nic, Port, end_key
-from ._netlink import KernelError, Namespaces
+from ._netlink import Namespaces
 from ._normalize import hashed_name
 from ._plan import Operation, Plan
 from ._seals import INSIDE, LENT, NONCE, PORT, Place, Record, seal

@@ -18,6 +18,7 @@ import typing as t
 
 from . import _codec, _codec_route, _codec_rule, _codec_vf, _wire
 from ._errors import PipeworkError
+from ._kernel_error import KernelError, error_of
 from ._model import HOST, Address, Device, Route
 from ._rules import Rule
 from ._vf_record import VirtualFunction
@@ -27,8 +28,7 @@ LOOPBACK = 1  # the index of lo, in each namespace
 SO_NETNS_COOKIE = 71
 SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK = 270, 10, 11
 NLMSG_ERROR, NLMSG_DONE = 2, 3
-NLM_F_DUMP_INTR, NLM_F_CAPPED, NLM_F_ACK_TLVS = 0x10, 0x100, 0x200
-NLMSGERR_ATTR_MSG = 1
+NLM_F_DUMP_INTR = 0x10
 MESSAGES_PER_WRITE = 32
 DUMP_TRIES = 20
 RESTLESS_TRIES, RESTLESS_MAX = 3, 6  # dumps of a container, and all that were interrupted, before they are taken so
@@ -36,13 +36,6 @@ RTM_NEWLINK = 16
 RECEIVE_BYTES = 1 << 18
 
 T = t.TypeVar("T")
-
-
-class KernelError(OSError):
-    """The kernel's answer to one request: errno, and its own words where it has any."""
-
-    def __str__(self) -> str:
-        return str(self.strerror) if self.filename is None else f"{self.strerror} ({self.filename})"
 
 
 class Namespaces:
@@ -408,24 +401,6 @@ def _ident(sock: socket.socket, inode: int) -> str:
         return str(struct.unpack("=Q", sock.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8))[0])
     except OSError:
         return f"inode{inode}"
-
-
-def error_of(raw: bytes, flags: int) -> KernelError | None:
-    number = -struct.unpack_from("=i", raw, 16)[0]
-    if number == 0:
-        return None
-    words = None
-    if flags & NLM_F_ACK_TLVS:
-        # An error carries the request back in full; an acknowledgement, or a capped one, its header alone.
-        at = 20 + (16 if flags & NLM_F_CAPPED else (struct.unpack_from("=I", raw, 20)[0] + 3) & ~3)
-        while at + 4 <= len(raw):
-            length, kind = struct.unpack_from("=HH", raw, at)
-            if length < 4:
-                break
-            if kind & 0x3FFF == NLMSGERR_ATTR_MSG:
-                words = raw[at + 4:at + length].rstrip(b"\0").decode("utf-8", "replace")
-            at += (length + 3) & ~3
-    return KernelError(number, os.strerror(number), words)
 
 
 _libc = ctypes.CDLL(None, use_errno=True)

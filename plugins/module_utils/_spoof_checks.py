@@ -10,8 +10,9 @@ import re
 import typing as t
 
 from ._facts import Facts, link_key
-from ._model import HOST, Link, Port, SpoofCheck
+from ._model import HOST, Link, Port
 from ._normalize import stable_mac
+from ._packet_filter import SpoofCheck
 from ._plan import Absent, Desired, State
 
 if t.TYPE_CHECKING:

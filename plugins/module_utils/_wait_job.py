@@ -17,8 +17,9 @@ from . import _runtimes
 from ._errors import PipeworkError
 from ._finder import Finder, Request
 from ._items import Params
+from ._kernel_error import KernelError
 from ._model import HOST
-from ._netlink import KernelError, Namespaces
+from ._netlink import Namespaces
 from ._run import require_privileges
 from ._wait import Sight, Wait, missing, saw, timeout_of, waits_from_params
 from ._watch import Watch

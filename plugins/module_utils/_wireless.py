@@ -11,8 +11,9 @@ import typing as t
 
 from . import _codec, _marks
 from . import _codec_nl80211 as nl80211
+from ._kernel_error import KernelError, error_of
 from ._model import HOST, Link, Nic
-from ._netlink import KernelError, Namespaces, Netns, error_of
+from ._netlink import Namespaces, Netns
 from ._plan import Operation
 
 NLMSG_ERROR, NLMSG_DONE = 2, 3

@@ -18,14 +18,13 @@ from ansible_collections.pipework.containers.plugins.module_utils._model import 
     HOST,
     UNFINISHED,
     Address,
-    FilterRule,
     Link,
     Nic,
     Port,
     Route,
-    SpoofCheck,
 )
 from ansible_collections.pipework.containers.plugins.module_utils._ovs_rows import OvsBridge, OvsPort
+from ansible_collections.pipework.containers.plugins.module_utils._packet_filter import FilterRule, SpoofCheck
 from ansible_collections.pipework.containers.plugins.module_utils._plan import (
     Absent,
     Desired,

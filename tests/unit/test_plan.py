@@ -14,11 +14,11 @@ from ansible_collections.pipework.containers.plugins.module_utils._model import 
     TABLE_KEPT,
     UNFINISHED,
     Address,
-    FilterRule,
     Link,
     Port,
     Route,
 )
+from ansible_collections.pipework.containers.plugins.module_utils._packet_filter import FilterRule
 from ansible_collections.pipework.containers.plugins.module_utils._plan import (
     ORDER,
     Absent,

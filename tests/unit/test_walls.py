@@ -45,7 +45,7 @@ PURE = {
     "_wait", "_dhcp_keep", "_dhcp_lease", "_dhcp_message", "_dhcp_options", "_leases", "_defaults", "_network", "_arp",
     "_fdb", "_vxlan", "_vxlan_wish",
     "_blocks", "_hosts", "_private_bridge", "_resolver",
-    "_believed", "_remains", "_seals", "_strict_json",
+    "_believed", "_packet_filter", "_remains", "_seals", "_strict_json",
     "_idle", "_claims", "_autoconf", "_dhcp6_grant", "_dhcp6_lease", "_dhcp6_message",
 }
 # fmt: on
