@@ -91,7 +91,25 @@ def _keep(record: Record) -> None:
     _write(_path(record), json.dumps(dataclasses.asdict(record)).encode())
 
 
+_LAST: dict[tuple[t.Any, ...], str] = {}  # numbers of records that this run dropped: what is taken back is as it was
+
+
+def _about(record: Record) -> tuple[t.Any, ...]:
+    return record.sort, record.text, record.kind, record.perm, record.bus
+
+
+def _numbered(record: Record) -> Record:
+    """With a number, and the sealed alias. The same words about the same device keep theirs."""
+    for each in records():
+        if each.nonce and _about(each) == _about(record):
+            _LAST[_about(each)] = each.nonce
+    record = dataclasses.replace(record, nonce=_LAST.get(_about(record)) or os.urandom(NONCE // 2).hex())
+    return dataclasses.replace(record, alias=seal(record.text, record, secret(make=True)))
+
+
 def _drop(record: Record) -> None:
+    if record.nonce:
+        _LAST[_about(record)] = record.nonce
     with contextlib.suppress(FileNotFoundError):
         os.unlink(_path(record))
 
@@ -132,9 +150,9 @@ def lend(link: Link, namespaces: Namespaces) -> str:
             _drop(each)
     record = Record(
         LENT, str(link.owner), "", netns.ident, netns.inode, link.ifname, device.type, place, home=place,
-        perm=device.perm, bus=device.bus, nonce=os.urandom(NONCE // 2).hex(), settled=False,
+        perm=device.perm, bus=device.bus, settled=False,
     )
-    record = dataclasses.replace(record, alias=seal(str(link.owner), record, secret(make=True)))
+    record = _numbered(record)
     _keep(record)
     return record.alias
 
@@ -144,9 +162,9 @@ def port(owner: str, name: str, namespaces: Namespaces) -> str:
     device, host = _described(namespaces, HOST, name), namespaces[HOST]
     record = Record(
         PORT, owner, "", host.ident, host.inode, name, device.type, Place.of(device), perm=device.perm,
-        bus=device.bus, nonce=os.urandom(NONCE // 2).hex(),
+        bus=device.bus,
     )
-    record = dataclasses.replace(record, alias=seal(owner, record, secret(make=True)))
+    record = _numbered(record)
     _keep(record)
     return record.alias
 
