@@ -230,7 +230,7 @@ def test_B4_docker_connects_and_disconnects_networks_meanwhile(docker_site: Site
     assert site.run(**{**params, "addresses": None, "state": "absent"})["changed"]
 
 
-ROUNDS = int(os.environ.get("PIPEWORK_SOAK_ROUNDS", "60"))
+ROUNDS = int(os.environ.get("PIPEWORK_SOAK_ROUNDS", "40"))
 
 
 def test_B4_rounds_of_coming_and_going_let_nothing_grow(host: Host) -> None:
