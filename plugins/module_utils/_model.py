@@ -116,9 +116,7 @@ class Link(KernelObject):
             return self.type
         if self.type in PAIR_TYPES and self.parent is None:
             return "half"  # the other end is in a namespace that is not looked at
-        if self.type == "peer":
-            return "peer"
-        return self.type if self.type in ("bridge", "phys", "nic", "internal") else "link"
+        return self.type if self.type in ("peer", "bridge", "phys", "nic", "internal") else "link"
 
     @property
     def of_the_host(self) -> bool:
@@ -270,15 +268,14 @@ class Route(KernelObject):
 
     @property
     def order_kind(self) -> str:
-        kind = "kept" if self.table == TABLE_KEPT else "route" if self.gateway or self.nexthops else "way"
-        return f"late {kind}" if self.late else kind
+        way = "kept" if self.table == TABLE_KEPT else "route" if self.gateway or self.nexthops else "way"
+        return f"late {way}" if self.late else way
 
     @property
     def carrier(self) -> Key | None:
         # One of several hops goes with the interface where all of them lead through it.
-        ways = {self.device} if self.device else {hop.device for hop in self.nexthops or ()}
-        device = ways.pop() if len(ways) == 1 else None
-        return ("link", self.ns, device) if device else None
+        ways = {self.device or "", *(hop.device or "" for hop in self.nexthops or ())} - {""}
+        return ("link", self.ns, ways.pop()) if len(ways) == 1 else None
 
     def over(self, observed: KernelObject) -> KernelObject:
         """Another way is another route: what the old one carried along (source, metrics, hops) is of no use to it."""

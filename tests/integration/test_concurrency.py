@@ -208,13 +208,13 @@ def test_B4_docker_connects_and_disconnects_networks_meanwhile(docker_site: Site
                 return
 
     beside = threading.Thread(target=reconnect)
-    params: Params = {"container": container.name, "host_interface": f"br{os.getpid()}", "interface": "eth7"}
+    params: Params = {"container": container.name, "host_interface": f"br{os.getpid()}", "interface": "side0"}
     params["addresses"] = ["198.18.77.1/24"]
     beside.start()
     try:
         for _round in range(5):
             assert one_message(lambda: site.run(**params)), "others' networks keep no run from being done"
-            assert "eth7" in site.links(container)
+            assert "side0" in site.links(container)
             one_message(lambda: site.run(**{**params, "addresses": None, "state": "absent"}))
         site.run(**params)
     finally:
@@ -226,11 +226,11 @@ def test_B4_docker_connects_and_disconnects_networks_meanwhile(docker_site: Site
     assert not troubles, troubles
     again = site.run(**params)
     assert not again["changed"], again["operations"]
-    assert "198.18.77.1" in site.sh(container, "ip", "address", "show", "dev", "eth7")
+    assert "198.18.77.1" in site.sh(container, "ip", "address", "show", "dev", "side0")
     assert site.run(**{**params, "addresses": None, "state": "absent"})["changed"]
 
 
-ROUNDS = int(os.environ.get("PIPEWORK_SOAK_ROUNDS", "60"))
+ROUNDS = int(os.environ.get("PIPEWORK_SOAK_ROUNDS", "40"))
 
 
 def test_B4_rounds_of_coming_and_going_let_nothing_grow(host: Host) -> None:
