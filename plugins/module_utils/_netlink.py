@@ -49,7 +49,6 @@ class Namespaces:
         self._open: dict[str, Netns] = {}
         self._labels: dict[tuple[int, int], str] = {}
         self.holders: list[t.Callable[[], bool]] = []  # whether what was opened is still in use
-        self.check = False  # whether a run only says what it would do, and so makes nothing
         self.checks: list[t.Callable[[], None]] = []  # that what was opened is still in use; raise PipeworkError
         self.unmet: list[t.Any] = []  # records of interfaces that were not there when all was read last
         self.add(HOST, os.dup(self._home))

@@ -75,7 +75,6 @@ def run(job: Job, check: bool = False, step: Step | None = None) -> dict[str, t.
     """Does a job, or in check mode says what it would do. ``step`` is called before each operation (see _apply)."""
     require_privileges()
     with opened(job.open) as namespaces:
-        namespaces.check = check
         try:
             picture = job.picture(namespaces)
             plan = reconcile(picture.desired, picture.state)

@@ -7,9 +7,11 @@ import os
 import re
 import typing as t
 
-from .. import _trust
+from .. import _answers, _trust
 from .._errors import PipeworkError
 from . import GONE, Found, Held, NoContainer, open_namespace, unread
+
+COMMAND_MAX, COMMAND_SECONDS = 1 << 16, 3.0
 
 
 def installed(_user: str | None) -> bool:
@@ -127,9 +129,15 @@ def status(pid: int, field: str) -> list[str]:
 
 
 def command(pid: int) -> list[str]:
-    """A process's command line; one empty word where it has none. Raises OSError."""
-    with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="surrogateescape") as handle:
-        return handle.read().rstrip("\0").split("\0")
+    """A process's command line, or its beginning; one empty word where it has none. Raises OSError.
+
+    It stands in the process's own memory, which can be such that whoever reads it waits for the process. Raises Late.
+    """
+    def read() -> str:
+        with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="surrogateescape") as handle:
+            return handle.read(COMMAND_MAX)
+
+    return _answers.call(COMMAND_SECONDS, read).rstrip("\0").split("\0")
 
 
 def is_of_user(fd: int, uid: int) -> bool:
