@@ -435,7 +435,9 @@ def lasting(value: t.Any) -> t.Any:
     """What ip told, without what comes and goes by itself."""
     if isinstance(value, dict):
         return {
-            k: sorted(set(v) - VOLATILE_FLAGS) if k == "flags" else SEAL.sub("|seal|", v) if k == "ifalias" else lasting(v)
+            k: sorted(set(v) - VOLATILE_FLAGS)
+            if k == "flags"
+            else (SEAL.sub("|seal|", v) if k == "ifalias" else lasting(v))
             for k, v in value.items()
             if k not in VOLATILE
         }
