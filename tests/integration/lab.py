@@ -14,6 +14,7 @@ import fcntl
 import json
 import os
 import pickle
+import re
 import select
 import shutil
 import signal
@@ -374,6 +375,7 @@ VOLATILE = {
     "topology_change_ack",
     "multicast_router",
 }
+SEAL = re.compile(r"\|[0-9a-f]{32}\|")  # in an alias, another one each time
 VOLATILE_FLAGS = {"LOWER_UP", "NO-CARRIER", "RUNNING", "M-DOWN", "linkdown", "dead", "DORMANT"}
 
 
@@ -433,7 +435,9 @@ def lasting(value: t.Any) -> t.Any:
     """What ip told, without what comes and goes by itself."""
     if isinstance(value, dict):
         return {
-            k: sorted(set(v) - VOLATILE_FLAGS) if k == "flags" else lasting(v)
+            k: sorted(set(v) - VOLATILE_FLAGS)
+            if k == "flags"
+            else (SEAL.sub("|seal|", v) if k == "ifalias" else lasting(v))
             for k, v in value.items()
             if k not in VOLATILE
         }
