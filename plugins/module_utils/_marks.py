@@ -181,7 +181,7 @@ def done(operation: Operation, namespaces: Namespaces) -> None:
                     device = namespaces[link.ns].device(link.ifname)
                     if device is not None and each.is_of(device):
                         _keep(dataclasses.replace(each, place=Place.of(device), settled=True))
-    elif link.type == "nic" and operation.action == "update" and link.nic is None:
+    elif link.type == "nic" and operation.action == "update" and not Nic.unpack(link.owner or ""):
         device = namespaces[HOST].device(link.ifname)
         for each in records():
             if device is not None and each.sort == LENT and each.is_of(device) and each.home is not None and (
