@@ -59,12 +59,12 @@ def read(path: str) -> str | None:
         return None
 
 
-def write(path: str, text: str) -> None:
+def write(path: str, content: str | bytes) -> None:
     """All of it or nothing. Raises OSError."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
-        with open(os.open(path + ".new", flags, 0o600), "w", encoding="utf-8") as handle:
-            handle.write(text)
+        with open(os.open(path + ".new", flags, 0o600), "wb") as handle:
+            handle.write(content.encode() if isinstance(content, str) else content)
         os.rename(path + ".new", path)
     except OSError as error:
         with contextlib.suppress(OSError):

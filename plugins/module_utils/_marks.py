@@ -14,6 +14,7 @@ import json
 import os
 import typing as t
 
+from . import _lease_files as files
 from . import _uppers
 from ._errors import PipeworkError
 from ._kernel_error import KernelError
@@ -35,15 +36,12 @@ Entry = tuple[str, str, t.Optional[str]]  # namespace, name and kind of a link t
 
 # -- files
 
-def _write(path: str, data: bytes) -> None:
+def _write(path: str, content: str | bytes) -> None:
     try:
         os.makedirs(FOLDER, mode=0o700, exist_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-        with open(os.open(f"{path}.new", flags, 0o600), "wb") as handle:
-            handle.write(data)
-        os.rename(f"{path}.new", path)
+        files.write(path, content)
     except OSError as error:
-        raise PipeworkError(f"{path} cannot be written: {error.strerror}.") from None
+        raise files.no_room(error) or PipeworkError(f"{path} cannot be written: {error.strerror}.") from None
 
 
 def _read(path: str) -> bytes | None:
@@ -88,7 +86,7 @@ def _path(record: Record) -> str:
 
 
 def _keep(record: Record) -> None:
-    _write(_path(record), json.dumps(dataclasses.asdict(record)).encode())
+    _write(_path(record), json.dumps(dataclasses.asdict(record)))
 
 
 _LAST: dict[tuple[t.Any, ...], str] = {}  # numbers of records that this run dropped: what is taken back is as it was
@@ -203,7 +201,7 @@ def begin(plan: Plan, namespaces: Namespaces) -> None:
     """A link group alone says nothing, since a container can set it: what is in one of ours has to be listed too."""
     new = _entries(plan, namespaces)
     if new:
-        _write(JOURNAL, json.dumps([*sorted(new, key=str), *sorted(journal() - new, key=str)][:JOURNAL_MAX]).encode())
+        _write(JOURNAL, json.dumps([*sorted(new, key=str), *sorted(journal() - new, key=str)][:JOURNAL_MAX]))
 
 
 def _entries(plan: Plan, namespaces: Namespaces) -> set[Entry]:
@@ -237,7 +235,7 @@ def end(plan: Plan, namespaces: Namespaces, failed: bool = False) -> None:
         others = listed - (set() if failed else _entries(plan, namespaces))
         rest = {each for each in others if each[0] not in here or _in_a_group(here[each[0]], each, namespaces)}
         if rest != listed:
-            _write(JOURNAL, json.dumps(sorted(rest, key=str)).encode())
+            _write(JOURNAL, json.dumps(sorted(rest, key=str)))
         if not rest:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(JOURNAL)

@@ -354,6 +354,7 @@ def test_B17_a_container_keeps_its_address_while_run_is_full(agent: Host) -> Non
         assert host.link("eth1", ns="b") is None
         host.call(os.unlink, "/run/ballast")
         wait_for("it to be said", renewals(host, "netns:a"), LONG)
+        wait_for("it to be written", lambda: lease_status(host, "netns:a").get("error") is None, LONG)
         assert keeper(host) == pid
         assert host.attach("a", **KEPT)["operations"] == []
 
