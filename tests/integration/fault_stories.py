@@ -485,13 +485,14 @@ IN_UML = [
         prepare=card, attaches=("ipvlan",),
     ),
     Story(
-        "dummy", in_a(host_interface="dummy0", addresses=["10.3.0.1/32"]), not_in_a(), "link cud, address cd",
-        changed=in_a(host_interface="dummy0", addresses=["10.3.0.2/32"], mtu=1300), guests=("a",), attaches=("dummy",),
+        "dummy", in_a(host_interface="dummy0", addresses=["10.3.0.1/32"]), not_in_a(), "link c, address c",
+        guests=("a",), attaches=("dummy",), phases=("new",),
     ),
     Story(
         "vlan", in_a(host_interface="nic0", vlan=10, kind="macvlan", addresses=["10.1.0.1/24"]), not_in_a(),
         "link cud, address cd",
         changed=in_a(host_interface="nic0", vlan=20, kind="macvlan", addresses=["10.1.0.1/24"]), prepare=card,
+        phases=("changed", "gone"),
     ),
 ]  # fmt: skip
 

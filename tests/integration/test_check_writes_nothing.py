@@ -152,7 +152,7 @@ EACH_KIND: dict[str, Params] = {
     "openvswitch": {"host_interface": "ovs1", "kind": "openvswitch", "vlan": 7},
     "macvlan": {"host_interface": "nic", "mac_address": "U:check"},
     "macvtap": {"host_interface": "nic", "kind": "macvtap"},
-    "ipvlan": {"host_interface": "nic", "kind": "ipvlan"},
+    "ipvlan": {"host_interface": "nicfar", "kind": "ipvlan"},  # which goes with no macvlan
     "phys": {"host_interface": "nic2", "kind": "phys"},
     "sriov": {"host_interface": "nic", "kind": "sriov"},
     "ipoib": {"host_interface": "nic", "kind": "ipoib"},

@@ -35,7 +35,10 @@ COMMANDS = {
     "sanity": ["tests/tools/sanity"],
     "unit": PYTEST + ["tests/unit"],
     "fuzz": PYTEST + ["tests/fuzz"],
-    "integration": PYTEST + ["--reruns=1", "-raR", "tests/integration"],
+    # Each host of the tests has namespaces of its own, so that two workers share the files among them.
+    "integration": PYTEST
+    + ["-n", "2", "--dist", "loadfile", "--reruns=1", "-raR", "--durations=25"]
+    + [f"--junitxml={LOGS}/integration.xml", "tests/integration"],
     "kernel": ["tests/kernel/run"],
     "qemu": ["tests/kernel/run", "--kernel=qemu"],
     "molecule": [sys.executable, "tests/tools/molecule_gate.py"],
