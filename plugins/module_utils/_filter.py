@@ -198,7 +198,8 @@ def _iptables(program: str, protocols: tuple[str, ...]) -> list[Filter]:
     result = _run([_program(program, "-save"), "-t", "filter"])
     if result.code and not _unsupported(result):
         raise PipeworkError(f"{program}-save cannot read the host's packet filter: {_said(result)}")
-    known = None if iptables.INCOMPATIBLE in result.output else iptables.parse(result.output, program, protocols)
+    with understood(f"What {program}-save prints"):
+        known = None if iptables.INCOMPATIBLE in result.output else iptables.parse(result.output, program, protocols)
     return [known] if known else []
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +90,8 @@ DOCKER = [
 
 def read_docker(said: Any) -> None:
     with saying(docker, "_client", lambda _user: Engine(said)):
-        each_found(_runtimes._ask(docker, WANTED))
-        _runtimes.running(docker, None)
+        each_found(_runtimes._ask("docker", docker, WANTED))
+        _runtimes.running("docker", None)
 
 
 # -- Podman
@@ -106,8 +105,8 @@ def read_podman(text: str) -> None:
         saying(podman._program, "run", lambda *_argv, **_how: done),
         saying(podman._program, "which", lambda name: name),
     ):
-        each_found(_runtimes._ask(podman, WANTED))
-        _runtimes.running(podman, None)
+        each_found(_runtimes._ask("podman", podman, WANTED))
+        _runtimes.running("podman", None)
 
 
 # -- Incus
@@ -137,8 +136,8 @@ def read_incus(said: Any) -> None:
         return parts.get("server" if path == "/1.0" else "state" if "/state" in path else "list")
 
     with saying(incus, "_get", get), saying(incus, "_sockets", lambda: [("/nowhere", "incus")]):
-        each_found(_runtimes._ask(incus, WANTED))
-        _runtimes.running(incus, None)
+        each_found(_runtimes._ask("incus", incus, WANTED))
+        _runtimes.running("incus", None)
 
 
 # -- containerd, and Kubernetes above it
@@ -185,9 +184,9 @@ def read_ctr(said: Any) -> None:
         )
 
     with saying(containerd, "ctr", ctr):
-        for runtime in (containerd, cri):
-            each_found(_runtimes._ask(runtime, WANTED))
-            _runtimes.running(runtime, None)
+        for name, runtime in (("containerd", containerd), ("cri", cri)):
+            each_found(_runtimes._ask(name, runtime, WANTED))
+            _runtimes.running(name, None)
 
 
 # -- Open vSwitch
@@ -359,7 +358,7 @@ def read_nft(said: Any) -> None:
 
     def run(argv: Any, *_given: Any) -> Any:
         shown = text if "-j" in argv else "table inet t {\n\tflags owner, x\n"
-        return subprocess.CompletedProcess(argv, 0, shown, "")
+        return _program.Done(0, shown, "")
 
     with saying(_filter, "_run", run), saying(_filter, "_find", lambda name: name if name == "nft" else ""):
         for known in _filter._read():
@@ -384,7 +383,7 @@ COMMIT
 
 def read_iptables(text: str) -> None:
     nft.flags_in(text)
-    done = subprocess.CompletedProcess((), 0, text, "")
+    done = _program.Done(0, text, "")
     with saying(_filter, "_run", lambda *_given: done), saying(_filter, "_program", lambda *_given: "iptables"):
         for known in _filter._iptables("iptables-nft", ("ipv4",)):
             judge(known)

@@ -24,6 +24,7 @@ from ansible_collections.pipework.containers.plugins.module_utils import (
     _lease_folders,
     _model,
     _names,
+    _seals,
     _uplinks,
     _vf_record,
 )
@@ -128,7 +129,7 @@ def read_lease6(text: str) -> None:
 def read_record(text: str) -> None:
     record = Record.unpack(text)
     _ = record.gateways, record.duties
-    assert Record.unpack(record.pack()) == record
+    assert Record.unpack(record.pack()) == dataclasses.replace(record, unknown=())
 
 
 def read_folder(text: str) -> None:
@@ -162,13 +163,19 @@ def read_detached(text: str) -> None:
 
 NIC = _model.Nic("nic0", 1500, MAC, True, ("10.0.0.1/24",), "an alias|of others", _vf_record.VirtualFunction("pf", 1))
 MARKS = [
-    NIC.pack(OWNER, b"secret"),
+    NIC.pack(OWNER),
     OWNER,
     f"{OWNER}|veth",
     f"{OWNER}|peer",
     "pipework:auto",
     _uplinks.Record("br1", True, ("10.0.0.1/24", "fd00::1/64"), "x|y", ("r1", "r2")).pack(),
 ]
+
+
+LENT = _seals.Record(
+    _seals.LENT, NIC.pack(OWNER), "", "netns:a", 1, "eth1", None, _seals.Place(7, None, None), nonce="0123456789abcdef",
+    perm=MAC,
+)
 
 
 def read_mark(text: str) -> None:
@@ -179,11 +186,13 @@ def read_mark(text: str) -> None:
     _model.pair_end(text)
     _model.end_key(text)
     _uplinks.Record.unpack(text)
-    if _model.holds_nic(text) and _model.sealed(text, b"secret"):
-        found = _model.Nic.unpack(text)
-        assert found is not None and found[1].pack(found[0], b"secret") == text
+    _model.Nic.unpack(text)
+    _seals.claims(text)
+    assert not _seals.genuine(text, LENT, b"secret"), "nobody knows the secret"
     device = _model.Device(7, "eth1", "veth", MAC, 1500, True, alias=text)
     _ = device.owner
+    LENT.is_at(device, LENT.ns)
+    LENT.is_home(device, b"secret")
 
 
 # -- blocks in files of others
