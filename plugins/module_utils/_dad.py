@@ -54,7 +54,7 @@ class Ear:
         self.look()
 
     def look(self) -> None:
-        for raw in self._netns.read(_codec.dump_addresses()):
+        for raw in self._netns.dump(_codec.dump_addresses()):
             self._note(raw)
         for each in set(self.states) - self._seen:
             if each.address not in ("", LINK_LOCAL):

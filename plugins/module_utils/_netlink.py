@@ -159,9 +159,10 @@ class Netns:
             raise error
         return None if error is not None else _codec.decode_device(raw)
 
-    def read(self, request: bytes) -> list[bytes]:
-        """A whole dump, as it comes."""
-        return self._dump(request)
+    def parameters(self, name: str) -> bytes | None:
+        """All parameters of an interface under net.ipv4.conf and net.ipv6.conf as the kernel shows them together."""
+        raw, error = self._exchange([_codec.ask_link(name)])[0]
+        return None if error is not None else _wire.parameters_of(raw)
 
     def addresses(self, names: dict[int, str]) -> list[Address]:
         """The addresses that somebody gave to interfaces, of which ``names`` tells the names."""

@@ -113,11 +113,18 @@ def observe_sysctls(namespaces: Namespaces, facts: Facts, label: str, device: st
 
 
 def observe_own_sysctls(namespaces: Namespaces, facts: Facts, places: t.Iterable[tuple[str, str]]) -> None:
-    """Adds the parameters of interfaces that go, where they differ from a new one's: they come back with it."""
+    """Adds the parameters of interfaces that go, where they differ from a new one's: they come back with it.
+
+    There are a hundred files for each, so that of interfaces which the kernel shows alike, one is read.
+    """
+    alike: dict[bytes, list[tuple[str, str]]] = {}
     for label, device in places:
         if device in facts.devices.get(label, ()):
-            found = namespaces[label].inside(lambda there=device: list(changed_parameters(there)))  # type: ignore[misc]
-            facts.sysctls += [Sysctl(label, device, name, value) for name, value in found]
+            shown = namespaces[label].parameters(device)
+            if shown is None or shown not in alike:
+                found = namespaces[label].inside(lambda there=device: list(changed_parameters(there)))  # type: ignore[misc]
+                alike[shown or b""] = found
+            facts.sysctls += [Sysctl(label, device, name, value) for name, value in alike[shown or b""]]
 
 
 def changed_parameters(device: str) -> t.Iterator[tuple[str, str]]:

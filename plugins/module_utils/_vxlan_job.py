@@ -50,7 +50,7 @@ class VxlanJob:
             if device.owner not in OURS:
                 continue
             state.update((item.key, item) for item in picture_of(device, facts, state))
-            for raw in namespaces[HOST].read(_codec_fdb.dump_entries(device.index)):
+            for raw in namespaces[HOST].dump(_codec_fdb.dump_entries(device.index)):
                 entry = _codec_fdb.decode_entry(raw, HOST, name, device.index)
                 if entry is not None:
                     state[entry.key] = entry
@@ -81,7 +81,7 @@ class VxlanJob:
 def _held(namespaces: Namespaces, facts: Facts) -> list[Address]:
     """The addresses of the host: also those lent to it, and those of the loopback; not those of one link each."""
     names = {LOOPBACK: "lo", **{device.index: name for name, device in facts.host.items()}}
-    dump = namespaces[HOST].read(_codec.dump_addresses())
+    dump = namespaces[HOST].dump(_codec.dump_addresses())
     found = ((raw, *struct.unpack_from("=BI", raw, 19)) for raw in dump)
     return [
         _codec.decode_address(raw, HOST, names) for raw, scope, index in found

@@ -112,17 +112,17 @@ class Watch:
             self._parts["neighbours"] = self._neighbours(self._device)
 
     def _addresses(self, device: Device) -> tuple[Seen, ...]:
-        dump = self._netns.read(_codec.dump_addresses())
+        dump = self._netns.dump(_codec.dump_addresses())
         mine = [raw for raw in dump if struct.unpack_from("=I", raw, 20)[0] == device.index]
         return tuple(_codec_watch.decode_seen(raw) for raw in mine)
 
     def _routes(self, device: Device) -> tuple[t.Any, ...]:
         names = {device.index: device.name}
-        dumps = [raw for version in (4, 6) for raw in self._netns.read(_codec_route.dump_routes(version))]
+        dumps = [raw for version in (4, 6) for raw in self._netns.dump(_codec_route.dump_routes(version))]
         wanted = [raw for raw in dumps if raw[17] == 0 or self.wait.target]
         return tuple(_codec_route.decode_route(raw, self._netns.label, names) for raw in wanted)
 
     def _neighbours(self, device: Device) -> dict[str, str]:
         version = 6 if ":" in str(self.wait.target) else 4
-        dump = self._netns.read(_codec_watch.dump_neighbours(version))
+        dump = self._netns.dump(_codec_watch.dump_neighbours(version))
         return dict(_codec_watch.decode_neighbour(raw) for raw in dump if _codec_watch.index_of(raw) == device.index)

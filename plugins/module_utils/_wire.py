@@ -15,6 +15,8 @@ REQUEST, DUMP = 1, 0x300
 AF_BRIDGE = 7
 IFLA_PERM_ADDRESS, IFLA_PARENT_DEV_NAME = 54, 56
 IFLA_LINK, IFLA_LINK_NETNSID = 5, 37
+IFLA_AF_SPEC = 26
+PARAMETERS = {2: 1, 10: 2}  # AF_INET: IFLA_INET_CONF, AF_INET6: IFLA_INET6_CONF
 IFLA_LINKINFO, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 18, 4, 5
 BRIDGE_VLANDB_ENTRY, BRIDGE_VLANDB_ENTRY_INFO, BRIDGE_VLANDB_ENTRY_RANGE = 1, 1, 2
 BRPORT = {"hairpin": 4, "learning": 8, "isolated": 33}  # IFLA_BRPORT_MODE, _LEARNING, _ISOLATED
@@ -50,6 +52,17 @@ def hardware(link: bytes) -> tuple[str | None, str | None]:
         elif kind == IFLA_PARENT_DEV_NAME:
             bus = link[at:end].rstrip(b"\0").decode("utf-8", "surrogateescape")
     return perm, bus
+
+
+def parameters_of(link: bytes) -> bytes:
+    """The values of an interface's parameters of both families, of a message about it."""
+    found = b""
+    for kind, at, end in attributes(link, 32, len(link)):
+        if kind == IFLA_AF_SPEC:
+            for family, start, stop in attributes(link, at, end):
+                wanted, inner = PARAMETERS.get(family), attributes(link, start, stop)
+                found += b"".join(link[first:last] for sort, first, last in inner if sort == wanted) + b"|"
+    return found
 
 
 def decode_options(link: bytes) -> dict[str, bool] | None:

@@ -44,7 +44,7 @@ def _held(namespaces: Namespaces, label: str, interface: str) -> list[Address]:
 
 def _addresses(netns: Netns, names: dict[int, str]) -> list[Address]:
     mine = [
-        raw for raw in netns.read(_codec.dump_addresses())
+        raw for raw in netns.dump(_codec.dump_addresses())
         if (raw[16], raw[19]) == (AF_INET, _codec.RT_SCOPE_LINK) and struct.unpack_from("=I", raw, 20)[0] in names
     ]
     listed = (_codec.decode_address(raw, netns.label, names) for raw in mine)
