@@ -26,6 +26,19 @@ class Kept:
     journal: t.Collection[Entry]
     secret: bytes
 
+    def __post_init__(self) -> None:
+        placed: dict[tuple[str, int], list[Record]] = {}
+        for each in self.records:
+            if each.stays:
+                placed.setdefault((each.ns, each.place.index), []).append(each)
+        object.__setattr__(self, "_placed", placed)
+        object.__setattr__(self, "_others", [each for each in self.records if not each.stays])
+
+    def about(self, label: str, device: Device, ident: str) -> Record | None:
+        """The record of an interface, if there is one. There may be a thousand of both."""
+        near = [*self.__dict__["_placed"].get((ident, device.index), ()), *self.__dict__["_others"]]
+        return next((each for each in near if _about(each, label, device, ident, self.secret)), None)
+
 
 def believe(facts: Facts, kept: Kept, idents: t.Mapping[str, str]) -> list[Record]:
     """Replaces what interfaces say by what is known of them; returns the records of which none is there.
@@ -45,7 +58,7 @@ def _known(facts: Facts, kept: Kept, label: str, device: Device, ident: str, met
     if device.group in (GROUP, GROUP_DELETE) and (ident, device.name, device.type) not in kept.journal:
         device = dataclasses.replace(device, group=0)
     said = device.alias if (device.alias or "").startswith(MARK) else None
-    record = next((each for each in kept.records if _about(each, label, device, ident, kept.secret)), None)
+    record = kept.about(label, device, ident)
     if record is not None:
         met.add(id(record))
         return dataclasses.replace(device, alias=record.text, unmarked=device.alias != record.alias)

@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import typing as t
 
-from ._model import MARK, UPLINK, Device
+from ._model import MARK, UPLINK, Device, Nic
 
 NONCE, TAG = 12, 20  # hexadecimal digits of a seal
 SEAL = NONCE + TAG + 1  # by how much it makes an alias longer
@@ -55,18 +55,36 @@ class Record:
     def hardware(self) -> bool:
         return self.kind is None and bool(self.perm or self.bus)
 
+    @property
+    def stays(self) -> bool:
+        """Whether its place alone says which interface it is about."""
+        return self.sort == INSIDE and self.settled and not self.hardware
+
+    @property
+    def readdressed(self) -> bool:
+        """Whether it is a virtual function, whose permanent address follows the MAC address that its card gives it."""
+        found = Nic.unpack(self.text) if self.sort == LENT else None
+        return found is not None and found[1].vf is not None
+
     def is_of(self, device: Device) -> bool:
-        """Whether a device is of the kind, and the hardware, that the record is about."""
-        if device.type != self.kind or (device.perm or None) != (self.perm or None):
+        """Whether a device is of the kind, and may be the hardware, that the record is about."""
+        if device.type != self.kind or not (self._has_address(device) or self.readdressed):
             return False
         return not (self.bus and device.bus) or device.bus == self.bus
+
+    def _has_address(self, device: Device) -> bool:
+        return (device.perm or None) == (self.perm or None)
+
+    def _certain(self, device: Device) -> bool:
+        """Whether hardware is known by what it is, wherever it was carried."""
+        return self.hardware and (self._has_address(device) or bool(self.bus and device.bus))
 
     def is_at(self, device: Device, ns: str) -> bool:
         """Whether it is the device, in a container."""
         if not self.is_of(device):
             return False
-        if self.hardware:
-            return True  # wherever it was carried
+        if self._certain(device):
+            return True
         if self.ns != ns:
             return False
         if self.settled:
@@ -79,7 +97,7 @@ class Record:
             return False
         own_words = device.alias == self.alias and genuine(self.alias, self, secret)
         if self.hardware:
-            return self.settled or own_words
+            return own_words or (self.settled and self._certain(device))
         there = self.home is not None and (device.parent_index, device.parent_netnsid) == (
             self.home.lower, self.home.across)
         return there and (own_words or (self.settled and device.index == t.cast(Place, self.home).index))
