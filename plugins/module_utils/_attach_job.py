@@ -158,7 +158,7 @@ class AttachJob:
         for device in spare:
             wish.want(Absent(link_key(HOST, device.name)), own=False)
         self.renamed += facts.renamed if not self.renamed else []
-        self.warnings += [*self.renamed, *facts.refused.values(), *told]
+        self.warnings += [*self.renamed, *facts.refused.values(), *wish.told, *told]
         self.warnings += _defaults.unused(_defaults.listed(self.targets), state)
         _claims.claim(self.targets, facts, state, wish.desired)
         return Picture(state, wish.desired, wish.own)

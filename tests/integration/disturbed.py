@@ -45,6 +45,7 @@ class Story:
     covers: str
     changed: Params | None = None
     job: t.Any = AttachJob
+    gone_job: t.Any = None  # where what it made goes by another module's job
     prepare: Prepare = nothing
     repeat: Params | None = None  # options that the second run has otherwise
     guests: tuple[str, ...] = ("a", "b")
@@ -94,7 +95,7 @@ class Stage:
 
     def go(self, params: Params, step: t.Any = None) -> tuple[dict[str, t.Any], Done]:
         """A run, and its operations, also those of its second round."""
-        job = self.story.job
+        job = self.story.gone_job if params is self.story.gone and self.story.gone_job else self.story.job
 
         def work() -> tuple[dict[str, t.Any], Done]:
             seen: Done = []
@@ -176,6 +177,7 @@ def disturb(stage: Stage) -> None:
             stage.begin()
             _kill(stage, place)
             stage.end()
+            stage.end()  # the journal of the run that was killed goes with the next one
             stage.assert_as(base, f"killed at operation {place} ({stage.done[place]}), and taken away")
     stage.end()
     if stage.story.kills:
