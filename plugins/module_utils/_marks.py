@@ -180,9 +180,9 @@ def done(operation: Operation, namespaces: Namespaces) -> None:
                     if device is not None and each.is_of(device):
                         _keep(dataclasses.replace(each, place=Place.of(device), settled=True))
     elif link.type == "nic" and operation.action == "update" and not Nic.unpack(link.owner or ""):
-        device = namespaces[HOST].device(link.ifname)
+        device = _described(namespaces, HOST, link.ifname)
         for each in records():
-            if device is not None and each.sort == LENT and each.is_of(device) and each.home is not None and (
+            if each.sort == LENT and each.is_of(device) and each.home is not None and (
                     each.hardware or (each.home.lower, each.home.across) == (
                         device.parent_index, device.parent_netnsid)):
                 _drop(each)
