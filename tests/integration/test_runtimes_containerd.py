@@ -150,11 +150,11 @@ class TestContainerd(Cases):
         assert f"runtime: containerd cannot be asked: there is no socket {engine.folder}" in engine.refused("web1")
         assert engine.find("web1", "auto")[0] == "NoContainer", "no socket: not installed"
         (engine.folder / "nothing.sock").touch()
-        assert "runtime: containerd does not answer: " in engine.refused("web1")
-        assert "containerd does not answer: " in engine.refused("web1", runtime="auto", state="absent")
+        assert "runtime: containerd does not answer" in engine.refused("web1")
+        assert "containerd does not answer" in engine.refused("web1", runtime="auto", state="absent")
         os.unlink(engine.folder / "nothing.sock")
         since = time.monotonic()
         with contextlib.closing(Deaf(engine.host, f"{engine.folder}/nothing.sock")):
-            assert "runtime: containerd does not answer: " in engine.refused("web1")
+            assert "runtime: containerd does not answer" in engine.refused("web1")
         assert time.monotonic() - since < 20
         monkeypatch.undo()
