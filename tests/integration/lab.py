@@ -312,7 +312,8 @@ class Host:
         """All that is there: links, addresses, routes of all tables, rules, filter rules, files under /run.
 
         Left out is what comes and goes by itself: indexes, timers, carrier, the addresses and routes that the kernel
-        makes of a MAC address; and the lock and the secret under /run/pipework, which stay by design.
+        makes of a MAC address; and under /run/pipework the lock and the secret, which stay by design, and the journal of
+        a run that was killed, which goes with the next that makes something.
         """
         return self.call(_snapshot, self.guests)
 
@@ -464,12 +465,15 @@ def _filters() -> str:
     return said
 
 
+STAYING = ("/run/pipework/lock", "/run/pipework/secret", "/run/pipework/links")
+
+
 def _files() -> list[str]:
     return sorted(
         os.path.join(folder, name)
         for folder, _folders, files in os.walk("/run")
         for name in files
-        if os.path.join(folder, name) not in ("/run/pipework/lock", "/run/pipework/secret")
+        if os.path.join(folder, name) not in STAYING
     )
 
 
