@@ -312,8 +312,8 @@ class Host:
         """All that is there: links, addresses, routes of all tables, rules, filter rules, files under /run.
 
         Left out is what comes and goes by itself: indexes, timers, carrier, the addresses and routes that the kernel
-        makes of a MAC address; and under /run/pipework the lock and the secret, which stay by design, and the journal of
-        a run that was killed, which goes with the next that makes something.
+        makes of a MAC address; and under /run/pipework the lock and the secret, which stay by design, and the journal
+        of a run that was killed, which goes with the next that makes something.
         """
         return self.call(_snapshot, self.guests)
 
