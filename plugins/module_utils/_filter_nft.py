@@ -107,7 +107,10 @@ def _steps(statement: Json, family: str, sets: t.Mapping[str, Json]) -> list[fr.
 
 def _verdict(statement: Json) -> fr.Rule:
     [(name, value)] = statement.items()
-    return fr.Rule(_VERDICTS.get(name, fr.PASS), value["target"] if name in ("jump", "goto") else "")
+    target = value["target"] if name in ("jump", "goto") else ""
+    if not isinstance(target, str):
+        raise TypeError("the name of a chain is no text")
+    return fr.Rule(_VERDICTS.get(name, fr.PASS), target)
 
 
 def _match(match: Json, family: str, sets: t.Mapping[str, Json]) -> list[fr.Rule]:

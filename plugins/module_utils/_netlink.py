@@ -41,7 +41,6 @@ T = t.TypeVar("T")
 class Namespaces:
     """The open network namespaces of one run, by label. The one the module runs in is ``host``."""
 
-
     def __init__(self) -> None:
         _codec.require()
         self._visitor = concurrent.futures.ThreadPoolExecutor(1)  # enters namespaces: the main thread never does

@@ -12,7 +12,7 @@ import typing as t
 
 from ._facts import Facts, link_key
 from ._items import Item
-from ._model import HOST, ON_A_NIC, Device, Link, owner_fields
+from ._model import HOST, Device, Link, owner_fields
 from ._plan import Absent, Desired, State
 
 if t.TYPE_CHECKING:
@@ -155,5 +155,3 @@ def _listed(uppers: t.Sequence[Upper]) -> str:
     shown = ", ".join(str(upper) for upper in uppers[:3])
     return shown if len(uppers) <= 3 else f"{shown} and {len(uppers) - 3} more"
 
-
-assert set(ON_A_NIC) <= set(FAMILIES)

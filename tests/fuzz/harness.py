@@ -90,13 +90,10 @@ class Target:
         try:
             with bounded(self.name):
                 self.read(value)
-        except PipeworkError as error:
-            if PipeworkError not in self.errors:
+        except Exception as error:
+            said = not isinstance(error, PipeworkError) or str(error).strip()
+            if not (isinstance(error, self.errors) and said):
                 raise
-            if not str(error).strip():
-                raise
-        except self.errors:
-            pass
 
 
 @contextmanager

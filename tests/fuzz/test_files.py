@@ -116,19 +116,19 @@ STATUSES = [
 def read_lease(text: str) -> None:
     """What was read can be used, and is written as it was read."""
     asked, grant = _dhcp_lease.unpack(text)
-    _ = grant.own, grant.left(10.0), grant.same(grant)
+    assert isinstance((grant.own, grant.left(10.0), grant.same(grant)), tuple)
     assert _dhcp_lease.unpack(grant.pack(asked)) == (asked, grant)
 
 
 def read_lease6(text: str) -> None:
     asked, grant = _dhcp6_grant.unpack(text)
-    _ = grant.own, grant.left(10.0), grant.same(grant)
+    assert isinstance((grant.own, grant.left(10.0), grant.same(grant)), tuple)
     assert _dhcp6_grant.unpack(grant.pack(asked)) == (asked, grant)
 
 
 def read_record(text: str) -> None:
     record = Record.unpack(text)
-    _ = record.gateways, record.duties
+    assert isinstance((record.gateways, record.duties), tuple)
     assert Record.unpack(record.pack()) == dataclasses.replace(record, unknown=())
 
 
@@ -190,7 +190,7 @@ def read_mark(text: str) -> None:
     _seals.claims(text)
     assert not _seals.genuine(text, LENT, b"secret"), "nobody knows the secret"
     device = _model.Device(7, "eth1", "veth", MAC, 1500, True, alias=text)
-    _ = device.owner
+    assert isinstance(device.owner, (str, type(None)))
     LENT.is_at(device, LENT.ns)
     LENT.is_home(device, b"secret")
 

@@ -90,7 +90,7 @@ def read_dhcp(data: bytes) -> None:
         _dhcp_message.unframe(framed(data[:32768])),
     ):
         if message is not None:
-            _ = message.kind, message.server
+            assert isinstance((message.kind, message.server), tuple)
             message = dataclasses.replace(message, sender=message.sender or MAC)
             grant = _dhcp_lease.granted(message, 100.0)
             asked = {"client": "builtin", "hostname": "a", "options": ()}

@@ -230,9 +230,9 @@ READERS: list[Callable[[str], Any]] = [
     lambda text: norm.interface_address(text, "x"),
     lambda text: norm.gateway(text, "x"),
     lambda text: norm.address(text, "x"),
-    lambda text: norm.mac_address(text),
+    norm.mac_address,
     lambda text: norm.interface_name(text, "x"),
-    lambda text: norm.mtu(text),
+    norm.mtu,
     lambda text: _vlans.vlan_id(text, "x"),
     lambda text: _vlans.trunks(text.split(","), "x"),
     _dhcp_lease.option_of,
@@ -243,8 +243,8 @@ READERS: list[Callable[[str], Any]] = [
     lambda text: options_of("udhcpc", text.split()),
     lambda text: options_of("dhclient", text.split()),
     lambda text: options_of("dhcpcd", text.split()),
-    lambda text: NAMES.table(text),
-    lambda text: NAMES.protocol(text),
+    NAMES.table,
+    NAMES.protocol,
     lambda text: from_option({text: text}),
 ]
 

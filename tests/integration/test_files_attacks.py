@@ -417,7 +417,10 @@ def test_B17_a_process_that_changes_its_namespaces_meanwhile(host: Host, monkeyp
     with process(host, plain, local_user, then=wait) as given:
         pid = int(given["container"])
         who = _as_container.Who(pid, start_time(pid))
-        work = lambda _inside: b"in " + Path("/etc/hosts").read_bytes()  # noqa: E731
+
+        def work(_inside: object) -> bytes:
+            return b"in " + Path("/etc/hosts").read_bytes()
+
         said = refusal(lambda: host.call(lambda: _as_container.ask(who, "/etc/hosts", work)))
         assert said == "its files cannot be reached: it has just gone into other namespaces"
     for fd in (*go, *gone):

@@ -91,7 +91,7 @@ def bomb(conn: t.Any) -> None:
     """A quarter of a gigabyte of blanks."""
     packer = zlib.compressobj(1, zlib.DEFLATED, 31)
     blanks = b" " * (1 << 20)
-    body = b"".join([*(packer.compress(blanks) for _ in range(256)), packer.flush()])
+    body = b"".join([*(packer.compress(blanks) for _round in range(256)), packer.flush()])
     conn.sendall(answer(body, "Content-Encoding: gzip"))
 
 
@@ -159,7 +159,7 @@ class Liar:
                     time.sleep(60)
             os.write(told, b"+")
             while True:
-                conn, _ = listener.accept()
+                conn, _address = listener.accept()
                 threading.Thread(target=self._talk, args=(conn,), daemon=True).start()
 
     def _talk(self, conn: socket.socket) -> None:

@@ -91,7 +91,8 @@ def test_P47_an_error_names_the_line_once(way: str) -> None:
 def left(*lines: str) -> list[str]:
     """What is left of lines that say several things of one route or rule."""
     job = CommandsJob({"commands": list(lines)})
-    [found] = job.lists.values()
+    found = next(iter(job.lists.values()))
+    assert len(job.lists) == 1
     return [each.public()["cmd"] for each in found]
 
 

@@ -313,7 +313,8 @@ def _checked(info: t.Any, ident: str) -> tuple[dict[str, t.Any], str]:
     """A container's state and name, as far as anything else depends on them."""
     try:
         state, shown, pid = info["State"], info["Name"].lstrip("/"), info["State"].get("Pid") or 0
-        right = info["Id"] == ident and NAME.fullmatch(shown) and type(pid) is int and 0 <= pid < 1 << 31
+        right = info["Id"] == ident and NAME.fullmatch(shown) and isinstance(pid, int) and 0 <= pid < 1 << 31
+        right = right and not isinstance(pid, bool)
         right = right and str(state.get("Status") or "none").isalnum()
     except (KeyError, TypeError, AttributeError):
         right = None

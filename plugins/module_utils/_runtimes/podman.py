@@ -95,7 +95,9 @@ def _list(user: str | None) -> dict[str, Container]:
 def _checked(container: Container) -> Container:
     """One of a list, if it is such. Raises ValueError, KeyError or TypeError."""
     pid, names = container.get("Pid") or 0, container.get("Names") or ()
-    if not IDENT.fullmatch(container["Id"]) or type(pid) is not int or not 0 <= pid < 1 << 31:
+    if isinstance(pid, bool) or not isinstance(pid, int) or not 0 <= pid < 1 << 31:
+        raise ValueError
+    if not IDENT.fullmatch(container["Id"]):
         raise ValueError
     if isinstance(names, str) or not all(NAME.fullmatch(name) for name in names):
         raise ValueError
