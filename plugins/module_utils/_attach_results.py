@@ -28,7 +28,7 @@ def result_of(target: Target, state: State, facts: Facts) -> dict[str, t.Any]:
     """One item of the returned ``attachments``; None for what only a real run can tell."""
     item, label = target.item, str(target.label)
     link = t.cast(t.Optional[Link], state.get(link_key(label, item.interface)))
-    port = t.cast("Port | None", state.get(port_key(label, item.interface)))
+    port = t.cast(t.Optional[Port], state.get(port_key(label, item.interface)))
     vf = link.nic.vf if link and link.nic else None
     through = t.cast("Vf | None", state.get(Vf(HOST, vf.pf, vf.number).key)) if vf else None
     row = on_switch(port, state)

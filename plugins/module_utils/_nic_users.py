@@ -154,4 +154,3 @@ def _check_mac(new: Newcomer, others: t.Sequence[Upper], facts: Facts) -> None:
 def _listed(uppers: t.Sequence[Upper]) -> str:
     shown = ", ".join(str(upper) for upper in uppers[:3])
     return shown if len(uppers) <= 3 else f"{shown} and {len(uppers) - 3} more"
-

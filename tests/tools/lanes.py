@@ -47,7 +47,7 @@ ROOT_NEEDED = {"integration", "kernel", "qemu", "molecule"}
 ENGINE_NEEDED = {"integration", "molecule"}
 # These are machines of their own and keep one processor busy: they run beside the others, which do the same.
 BESIDE = {"kernel", "qemu"}
-LIMIT = 55 * 60  # seconds: a lane that hangs must fail before the build server gives up on everything
+LIMIT = 70 * 60  # seconds: a lane that hangs must fail before the build server gives up on everything
 
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 PLAIN = re.compile(r"(\d+) passed, (\d+) failed(?:, (\d+) skipped)?")
