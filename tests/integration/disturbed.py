@@ -230,7 +230,8 @@ def settled(found: dict[str, t.Any]) -> dict[str, t.Any]:
 
 def besides(guests: t.Sequence[str]) -> dict[str, t.Any]:
     """Traffic control, tables of forwarding, VLANs of ports, files of containers, parameters: what ip does not show."""
-    found: dict[str, t.Any] = {"files": files("/etc/netns"), "host": _beside()}
+    kept = {name: files(f"/etc/netns/{name}") for name in guests}  # the machine's other ones are others'
+    found: dict[str, t.Any] = {"files": kept, "host": _beside()}
     for name in guests:
         with open(f"/run/netns/{name}", "rb") as handle:
             enter(handle.fileno())

@@ -451,7 +451,7 @@ HERE_AND_NOW = [
         "lease6",
         in_a(dhcp6=True, dhcp_keep=True, dhcp_timeout=20),
         not_in_a(),
-        "lease6 cud, dhcp_keep cud, address cd",
+        "lease6 cud, dhcp_keep cud, address c",
         changed=in_a(dhcp6=True, dhcp_keep=True, dhcp_timeout=20, dhcp_hostname="other"),
         prepare=segment6,
         guests=("a",),
