@@ -482,9 +482,9 @@ HERE_AND_NOW = [
 IN_UML = [
     Story(
         "ipvlan", in_a(host_interface="nic0", kind="ipvlan", mac_address=None, **BOTH), not_in_a(),
-        "link cud, address cd",
+        "link cu, address cd",
         changed=in_a(host_interface="nic0", kind="ipvlan", mac_address=None, addresses=["10.1.0.7/24"], mtu=1300),
-        prepare=card, attaches=("ipvlan",),
+        prepare=card, attaches=("ipvlan",), phases=("new", "changed"),
     ),
     Story(
         "dummy", in_a(host_interface="dummy0", addresses=["10.3.0.1/32"]), not_in_a(), "link c, address c",
@@ -492,9 +492,9 @@ IN_UML = [
     ),
     Story(
         "vlan", in_a(host_interface="nic0", vlan=10, kind="macvlan", addresses=["10.1.0.1/24"]), not_in_a(),
-        "link cud, address cd",
+        "link d, address d",
         changed=in_a(host_interface="nic0", vlan=20, kind="macvlan", addresses=["10.1.0.1/24"]), prepare=card,
-        phases=("changed", "gone"),
+        phases=("gone",),
     ),
 ]  # fmt: skip
 
