@@ -176,7 +176,7 @@ def _owner_on_network(url: str) -> int | None:
 
 
 def _odd(what: str) -> Unavailable:
-    return Unavailable(f"Docker gives an answer that is none of Docker's: {what}.")
+    return Unavailable(f"docker gives an answer that is not understood ({what}).")
 
 
 def _call(function: t.Callable[..., t.Any], *args: t.Any, **kwargs: t.Any) -> t.Any:
@@ -276,7 +276,7 @@ def _list(client: t.Any, every: bool = True) -> _Listing:
                 raise _odd("no container's ID, which has 64 hexadecimal digits")
             for name in container["Names"] or [ident]:
                 if not all(NAME.fullmatch(part) for part in name.lstrip("/").split("/")):
-                    raise _odd("no container's name")
+                    raise _odd(f"{_answers.shortened_words(name)!r} is no container's name")
                 listing.idents[name.lstrip("/")] = ident
                 if "/" not in name.lstrip("/"):  # else it is what a linked container calls it
                     listing.names[ident] = name.lstrip("/")
