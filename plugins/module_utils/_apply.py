@@ -11,14 +11,14 @@ import itertools
 import typing as t
 
 from . import _codec, _marks
-from ._beside import BESIDE, NEVER_IMPLIED
 from ._detours import second_try
 from ._errors import PipeworkError
+from ._executors import Executors
 from ._kernel_error import KernelError
 from ._model import GROUP_DELETE, HOST, Link
 from ._netlink import Namespaces
-from ._plan import Failure, Operation, Plan, undo
-from ._refusals import lacking, moves_radio
+from ._plan import Operation, Plan, undo
+from ._refusals import lacking
 from ._requests import REQUESTS, Request, sort_of
 
 Step = t.Callable[[Operation], None]
@@ -33,6 +33,7 @@ HARMLESS = {
 
 GONE = HARMLESS["delete"]
 DELETED_TOGETHER = {(kind, "delete") for kind in ("link", "peer", "half", "stray", "vlan", "vxlan")}
+NEVER_IMPLIED = {"lease", "lease6", "dhcp_keep", "resolver", "hosts"}  # neither a server nor a file knows that it went
 OVS = ("ovs_first", "ovs_bridge", "ovs_port")  # what goes out in one transaction
 
 
@@ -45,7 +46,7 @@ class OperationFailed(PipeworkError):
         super().__init__(f"{operation} failed: {str(error).rstrip('.')}.{lacking(operation, self.number)}")
 
 
-def apply(plan: Plan, namespaces: Namespaces, step: Step | None = None) -> None:
+def apply(plan: Plan, namespaces: Namespaces, executors: Executors, step: Step | None = None) -> None:
     """Does the whole plan, or leaves the state as it was and says so.
 
     ``step`` is called before each operation, which then goes out by itself; whatever it raises counts as a failure.
@@ -56,9 +57,9 @@ def apply(plan: Plan, namespaces: Namespaces, step: Step | None = None) -> None:
         for batch in _batches(plan, alone=step is not None):
             if step is not None:
                 step(batch[0])
-            _execute(batch, namespaces, done)
+            _execute(batch, namespaces, executors, done)
     except BaseException as error:
-        taken_back = take_back(done, namespaces)
+        taken_back = take_back(done, namespaces, executors)
         _marks.end(plan, namespaces, failed=True)
         if isinstance(error, Exception):
             known = isinstance(error, (PipeworkError, OSError)) or getattr(error, "expected", False)
@@ -69,14 +70,14 @@ def apply(plan: Plan, namespaces: Namespaces, step: Step | None = None) -> None:
         raise
 
 
-def take_back(done: Plan, namespaces: Namespaces) -> str:
+def take_back(done: Plan, namespaces: Namespaces, executors: Executors) -> str:
     """Undoes operations, last first; returns a sentence about it."""
     left = []
     for batch in _batches(undo(done), alone=False):
         back: Plan = []
         rest: Plan = []
         try:
-            _execute(batch, namespaces, back)
+            _execute(batch, namespaces, executors, back)
         except Exception as error:  # pylint: disable=broad-except  # then one by one, to see which
             if getattr(error, "whole", False):
                 left.append(str(error).rstrip("."))
@@ -85,7 +86,7 @@ def take_back(done: Plan, namespaces: Namespaces) -> str:
             rest = [operation for operation in batch if id(operation) not in finished]
         for operation in rest:
             try:
-                _execute([operation], namespaces, [])
+                _execute([operation], namespaces, executors, [])
             except Exception as error:  # pylint: disable=broad-except  # the others are still to be taken back
                 if getattr(error, "number", None) not in HARMLESS[operation.action]:
                     left.append(str(error).rstrip("."))
@@ -109,7 +110,7 @@ def _together(operation: Operation) -> tuple[str, str]:
     return ("ovs", "") if sort[0] in OVS else sort
 
 
-def _execute(batch: Plan, namespaces: Namespaces, done: Plan) -> None:
+def _execute(batch: Plan, namespaces: Namespaces, executors: Executors, done: Plan) -> None:
     """Does operations of one sort. Those that succeed are added to ``done``, also when others fail."""
     sort = sort_of(batch[0])
     # A server or a file does not know that an interface goes; all else that stands on one goes with it.
@@ -118,51 +119,26 @@ def _execute(batch: Plan, namespaces: Namespaces, done: Plan) -> None:
     done.extend(along)
     if not work:
         return
-    if sort[0] in BESIDE:
-        _raise_from(BESIDE[sort[0]](work, namespaces, done))
+    executor = executors.get(sort[0]) or executors.get(sort[0].split()[0])  # of "class 2" that of "class"
+    if executor is not None:
+        failure = executor(work, namespaces, done)
+        if failure is not None:
+            raise OperationFailed(*failure) from None
     elif sort in DELETED_TOGETHER:
         _delete_links(work, namespaces, done)
     else:
-        moving = [operation for operation in work if moves_radio(operation)]
-        rest = [operation for operation in work if operation not in moving] if moving else work
-        if sort == ("claim", "create"):
-            from ._probe import ask_around  # which few runs need
-
-            _raise_from(ask_around(work, namespaces))
-        if rest:
-            _request(rest, _encoder(sort), namespaces, done)
-        for operation in moving:
-            _move_radio(operation, namespaces, done)
+        send(work, namespaces, done)
 
 
-def _raise_from(failure: Failure) -> None:
-    if failure is not None:
-        raise OperationFailed(*failure) from None
+def send(work: Plan, namespaces: Namespaces, done: Plan) -> None:
+    """Does operations of one sort that are plain requests to rtnetlink. Raises OperationFailed."""
+    request(work, REQUESTS[sort_of(work[0])], namespaces, done)
 
 
-def _move_radio(operation: Operation, namespaces: Namespaces, done: Plan) -> None:
-    from . import _wireless  # which few runs need
-
-    try:
-        _wireless.carry(operation, namespaces)
-    except KernelError as error:
-        raise OperationFailed(operation, error) from None
-    done.append(operation)
-    _marks.done(operation, namespaces)
-
-
-def _encoder(sort: tuple[str, str]) -> t.Callable[[t.Any, t.Any, Namespaces], list[Request]]:
-    """What makes requests of one sort of operation."""
-    if sort in REQUESTS:
-        return REQUESTS[sort]
-    from . import _tc_requests  # which few runs need
-
-    return _tc_requests.encoder(sort)
-
-
-def _request(
+def request(
     work: Plan, encode: t.Callable[[t.Any, t.Any, Namespaces], list[Request]], namespaces: Namespaces, done: Plan,
 ) -> None:
+    """Does operations of one sort as ``encode`` says them to the kernel. Raises OperationFailed."""
     failures: list[OperationFailed] = []
     outgoing: dict[str, list[tuple[Operation, bytes]]] = {}
     for operation in work:

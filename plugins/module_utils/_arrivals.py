@@ -12,11 +12,12 @@ from ._announce import News, announce, notifies, solicit
 from ._attach import Target
 from ._attachment import Attachment
 from ._errors import PipeworkError
-from ._facts import Facts, link_key, port_key
+from ._facts import Facts
+from ._keys import link_key, port_key
 from ._leases import grant_of
 from ._model import HOST, Address, Link, Port
 from ._netlink import Namespaces
-from ._ovs_rows import OvsPort, port_row_key
+from ._ovs_model import OvsPort, port_row_key
 from ._plan import Plan, State
 
 

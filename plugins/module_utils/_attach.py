@@ -10,7 +10,8 @@ import typing as t
 
 from . import _autoconf, _defaults, _kinds, _nic_vlan, _ovs_wish
 from ._attachment import KINDS_WITH_MODE, Attachment, check_options
-from ._facts import Facts, link_key, port_key, whose
+from ._facts import Facts, whose
+from ._keys import link_key, port_key
 from ._kinds.phys import home
 from ._layer3 import check_ipv6, default_back, layer3
 from ._leases import wanted_dhcp
@@ -32,7 +33,7 @@ from ._model import (
     owner_of,
 )
 from ._normalize import family
-from ._ovs_rows import OvsBridge, OvsPort
+from ._ovs_model import OvsBridge, OvsPort
 from ._plan import Absent, Desired, KernelObject, Key, State
 from ._remains import by_right, collect_unfinished
 from ._rooms import check_rooms, collect_bridges
@@ -228,9 +229,9 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
     sysctls = [Sysctl(label, item.interface, name, value) for name, value in _autoconf.sysctls_of(item)]
     wish.want_all((*sysctls, *layer3(item, label, scene), *_autoconf.wanted(item, label, scene, target, wish.desired)))
     if item.bandwidth is not None:
-        from . import _bandwidth  # which few runs need
+        from . import _attach_limits  # which few runs need
 
-        wish.want_all(_bandwidth.of_attachment(item, label, scene.state, wish.desired))
+        wish.want_all(_attach_limits.of_attachment(item, label, scene.state, wish.desired))
     check_ipv6(item, label, scene)
 
 

@@ -31,18 +31,22 @@ from ._attach_results import OF_A_PEER, result_of
 from ._attachment import Params, attachments_from_params, purge_scope
 from ._dhcp_clients import BUILTIN
 from ._errors import PipeworkError
-from ._facts import Facts, link_key, port_key
+from ._executors import Executors
+from ._facts import Facts, named
 from ._guests import Request, open_guests
 from ._items import purges
-from ._kinds import named, wants_switch
+from ._keys import link_key, port_key
+from ._kinds import wants_switch
 from ._model import HOST, OWNER_BRIDGE, Nic, Port
 from ._names import read_names
 from ._netlink import Namespaces
-from ._observe import observe, observe_autoconf, observe_leases, observe_own_sysctls, observe_sysctls
+from ._observe import observe, observe_own_sysctls, observe_sysctls
 from ._observe_cards import observe_cards
+from ._observe_leases import observe_autoconf, observe_leases
 from ._plan import Absent, Plan, State
 from ._rooms import staying_ports
 from ._run import Picture
+from ._runtime_names import AUTO, OF_USERS
 from ._source_routing import wish_routing
 
 
@@ -87,7 +91,7 @@ class AttachJob:
         """All running containers, since a macvlan shows only in the container."""
         wanted: list[Request] = []
         for user in dict.fromkeys((None, *(item.runtime_user for item in self.items))):
-            for runtime in _runtimes.AUTO if user is None else _runtimes.OF_USERS:
+            for runtime in AUTO if user is None else OF_USERS:
                 asked = _runtimes.runtime_of(runtime)
                 if asked.installed(user):
                     wanted += [(runtime, name, user) for name in _runtimes.running(runtime, user)]
@@ -257,6 +261,22 @@ class AttachJob:
                 both = policies.get(str(port.bridge), "unmanaged"), target.item.forwarding
                 policies[str(port.bridge)] = max(both, key=_forwarding.STRENGTH.__getitem__)
         return policies
+
+    def executors(self) -> Executors:
+        from . import (  # which a run that changes nothing does not need
+            _files_apply,
+            _filter_apply,
+            _ipam_apply,
+            _neighbor_apply,
+            _nic_apply,
+            _ovs_apply,
+            _tc_apply,
+        )
+
+        return {
+            **_files_apply.EXECUTORS, **_filter_apply.EXECUTORS, **_ipam_apply.EXECUTORS,
+            **_neighbor_apply.EXECUTORS, **_nic_apply.EXECUTORS, **_ovs_apply.EXECUTORS, **_tc_apply.EXECUTORS,
+        }
 
     def results(self, state: State) -> dict[str, t.Any]:
         facts = t.cast(Facts, self.facts)

@@ -13,8 +13,8 @@ from ._attach import Target
 from ._attachment import Attachment
 from ._dhcp6_lease import Lease6
 from ._dhcp_lease import Lease
-from ._facts import Facts, link_key, port_key
-from ._kinds import named
+from ._facts import Facts, named
+from ._keys import link_key, port_key
 from ._leases import grant_of
 from ._model import HOST, TABLE_MAIN, Address, Link, Port, Route, default_metric
 from ._plan import State

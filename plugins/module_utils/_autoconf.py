@@ -9,7 +9,7 @@ import typing as t
 
 from ._attachment import Attachment
 from ._dhcp6_lease import wanted_lease
-from ._facts import link_key
+from ._keys import link_key
 from ._model import Address
 from ._normalize import family
 from ._plan import Absent, Desired, KernelObject, Key

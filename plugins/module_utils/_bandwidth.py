@@ -18,17 +18,14 @@ import dataclasses
 import typing as t
 
 from ._errors import PipeworkError
-from ._facts import link_key, port_key
-from ._model import HOST, Port
-from ._plan import Absent, Desired, KernelObject, Key, State
+from ._keys import link_key
+from ._model import HOST
+from ._plan import Absent, KernelObject, Key, State
 from ._tc import QDISCS
 from ._tc_actions import MARK, canonical_actions
 from ._tc_filters import INGRESS, TcFilter
 from ._tc_model import DOOR, ROOT, Qdisc, qdisc_key
 from ._tc_units import RATE, SIZE, show_handle
-
-if t.TYPE_CHECKING:
-    from ._attachment import Attachment
 
 PRIORITY = 114
 LATENCY = "50ms"
@@ -82,19 +79,6 @@ def from_option(given: t.Mapping[str, t.Any]) -> Bandwidth:
         if rate is not None:
             QDISCS["tbf"].read({**result.bucket(rate), "latency": LATENCY}, "bandwidth")
     return result
-
-
-def of_attachment(item: Attachment, label: str, state: State, desired: Desired) -> t.Iterator[KernelObject | Absent]:
-    """What an attachment's option, which it has, wants as soon as it is known what its port will be."""
-    have, want = (states.get(port_key(label, item.interface)) for states in (state, desired))
-    port = want if isinstance(want, Port) else None
-    if isinstance(have, Port) and port is not None and have.local_interface != port.local_interface:
-        follow(state, str(have.local_interface), str(port.local_interface))
-    end = None if port is None else str(port.local_interface)
-    try:
-        yield from wanted(t.cast(Bandwidth, item.bandwidth), Place(item.title, label, item.interface, end), state)
-    except PipeworkError as error:
-        raise item.refuse(str(error)) from None
 
 
 class Place(t.NamedTuple):
@@ -199,12 +183,3 @@ def _policed(limits: Bandwidth, place: Place, state: State, maker: Maker) -> t.I
         yield Absent(place.police.key)
         if len([each for each in state.values() if isinstance(each, TcFilter) and each.above == place.door]) == 1:
             yield Absent(place.door)
-
-
-def follow(state: State, old: str, new: str) -> None:
-    """A host end gets another name, and what stands on it goes with it."""
-    for key, item in list(state.items()):
-        if isinstance(item, Qdisc) and (item.ns, item.device) == (HOST, old):
-            del state[key]
-            moved = dataclasses.replace(item, device=new)
-            state[moved.key] = moved

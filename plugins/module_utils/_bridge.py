@@ -9,9 +9,10 @@ import typing as t
 from . import _normalize as norm
 from . import _vlans
 from ._bridge_options import SWITCH, TIMERS, Bridge, bridges_from_params
-from ._facts import Facts, link_key
-from ._kinds.bridge import new_bridge
+from ._facts import Facts
+from ._keys import link_key
 from ._model import HOST, OWNER_AUTO, OWNER_BRIDGE, UNFINISHED, Address, Device, Port
+from ._new_bridge import new_bridge
 from ._plan import Absent, KernelObject, State
 from ._uplinks import mac_of_nic, marked, uplinks
 

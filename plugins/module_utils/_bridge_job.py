@@ -8,14 +8,16 @@ import typing as t
 from . import _bridge, _bridge_ovs, _filter, _forwarding, _nat, _ovs, _uplinks
 from ._announce import News, announce
 from ._bridge_options import LINUX, SWITCH, Bridge, bridges_from_params
-from ._facts import Facts, link_key
+from ._executors import Executors
+from ._facts import Facts
 from ._items import purges
+from ._keys import link_key
 from ._masquerade import IP_FORWARD, Masquerade, forwarding_on, networks_of
 from ._model import HOST, UPLINK, Address, Link, Port
 from ._moved_rule import overtaken, ranked
 from ._netlink import Namespaces
 from ._observe import observe
-from ._ovs_rows import OvsBridge, OvsPort, bridge_key
+from ._ovs_model import OvsBridge, OvsPort, bridge_key
 from ._ovs_settings import TIMERS
 from ._plan import Absent, Desired, Plan, State
 from ._run import Picture
@@ -117,6 +119,11 @@ class BridgeJob:
             have = forwarding_on(value or "0")
             state[have.key] = have
             yield forwarding_on("1")
+
+    def executors(self) -> Executors:
+        from . import _filter_apply, _ovs_apply  # which a run that changes nothing does not need
+
+        return {**_filter_apply.EXECUTORS, **_ovs_apply.EXECUTORS}
 
     def results(self, state: State) -> dict[str, t.Any]:
         found = {"bridges": [_result(bridge, state) for bridge in self.bridges if bridge.state == "present"]}

@@ -7,10 +7,11 @@ import typing as t
 
 from ._bridge import OURS, addresses_of
 from ._bridge_options import Bridge
-from ._facts import Facts, link_key
+from ._facts import Facts
+from ._keys import link_key
 from ._model import HOST, OWNER_BRIDGE, Link
 from ._normalize import stable_mac
-from ._ovs_rows import MISSING, OvsBridge, OvsPort, Switch, bridge_key, no_datapath
+from ._ovs_model import MISSING, OvsBridge, OvsPort, Switch, bridge_key, no_datapath
 from ._ovs_settings import unusual
 from ._plan import Absent, KernelObject, State
 from ._uplinks import mac_of_nic, uplinks

@@ -11,10 +11,11 @@ import collections
 import dataclasses
 import typing as t
 
-from ._facts import Facts, link_key, port_key
+from ._facts import Facts
+from ._keys import link_key, port_key
 from ._model import HOST, ON_A_NIC, PAIR_TYPES, Address, Link, Port, Route
 from ._normalize import family
-from ._ovs_rows import OvsPort, port_row_key
+from ._ovs_model import OvsPort, port_row_key
 from ._plan import Absent, Desired, Key, State
 
 if t.TYPE_CHECKING:

@@ -24,7 +24,7 @@ from ._codec import (
 )
 from ._model import Address
 from ._normalize import family
-from ._wait import Seen
+from ._seen import Seen
 
 with contextlib.suppress(ImportError):  # said by _codec.require()
     from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg

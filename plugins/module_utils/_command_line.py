@@ -9,16 +9,17 @@ import typing as t
 from ._errors import PipeworkError
 from ._items import Params
 
+Parser = t.Callable[[object], t.Any]
 BESIDE = (
     "container", "runtime", "runtime_user", "cmd", "passthrough", "state", "purge", "routes", "rules", "interfaces",
 )
 
 
-def said(params: Params, program: str, defaults: t.Collection[str]) -> tuple[str, Params]:
+def said(params: Params, parse: Parser, defaults: t.Collection[str]) -> tuple[str, Params]:
     """The verb of ``cmd`` and the options that it means; no verb and the same options where there is none.
 
-    ``program``: what stands before it, "ip route", "ip rule" or "tc". ``defaults``: options that may stand beside it,
-    since they are the task's defaults for its items.
+    ``parse``: what reads the words of the program that the line is one of. ``defaults``: options that may stand beside
+    it, since they are the task's defaults for its items.
     """
     beside = [name for name in params if params[name] is not None and name not in BESIDE and name not in defaults]
     if params.get("cmd") is None or (not params["cmd"] and beside):  # as a template leaves it that has nothing to say
@@ -27,9 +28,7 @@ def said(params: Params, program: str, defaults: t.Collection[str]) -> tuple[str
         raise PipeworkError(f"{beside[0]}: stands beside cmd, which says all; leave one of them out.")
     if params.get("state") is not None:
         raise PipeworkError("state: stands beside cmd, whose verb says what is to be.")
-    from ._grammar import ip_route, ip_rule, tc  # which few runs need
-
-    command = {"ip route": ip_route, "ip rule": ip_rule, "tc": tc}[program].parse(params["cmd"])
+    command = parse(params["cmd"])
     place = {name: params[name] for name in ("container", "runtime", "runtime_user") if params.get(name) is not None}
     also = {name: params[name] for name in defaults if params.get(name) is not None}
     family = f"ipv{command.family}"

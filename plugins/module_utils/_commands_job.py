@@ -11,6 +11,7 @@ from ._attachment import Params
 from ._claims import put_off_routes
 from ._commands import OF_ATTACHMENTS, Command, commands_of, doubts, items_for, translated
 from ._errors import PipeworkError
+from ._executors import Executors
 from ._netlink import Namespaces
 from ._plan import Absent, Plan, State, title
 from ._route_job import RouteJob
@@ -102,6 +103,9 @@ class CommandsJob:
                 _add(whole, job.picture(namespaces))
         put_off_routes(whole.desired)  # those of other lines too
         return whole
+
+    def executors(self) -> Executors:
+        return {kind: each for job in self.jobs for kind, each in job.executors().items()}
 
     def results(self, state: State) -> dict[str, t.Any]:
         found: dict[str, t.Any] = {"lines": [command.public() for command in self.commands]}

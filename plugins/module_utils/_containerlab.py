@@ -16,6 +16,7 @@ import typing as t
 from . import _normalize as norm
 from ._command_line import said
 from ._errors import PipeworkError
+from ._grammar import ip_route
 from ._schema import near, violations
 
 Item = dict[str, t.Any]
@@ -286,7 +287,7 @@ def _command(lab: Lab, name: str, line: str, where: str) -> None:
             return
     elif body[:1] == ["ip"] and body[1:2] in (["route"], ["ro"], ["r"]) and body[2:3] in (["add"], ["replace"]):
         try:
-            _verb, params = said({"cmd": words}, "ip route", ())
+            _verb, params = said({"cmd": words}, ip_route.parse, ())
         except PipeworkError as error:
             lab.left_out(where, str(error))
             return

@@ -10,7 +10,7 @@ from __future__ import annotations
 import typing as t
 
 from ._attachment import Attachment
-from ._facts import link_key
+from ._keys import link_key
 from ._leases import drops, grant_of, held
 from ._model import PROTOCOL, Route, default_metric
 from ._normalize import family

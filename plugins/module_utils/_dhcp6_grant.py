@@ -12,7 +12,8 @@ import typing as t
 
 from . import _dhcp6_message as dhcp6
 from . import _normalize as norm
-from ._dhcp_lease import SERVERS_MAX, domain_name
+from ._dhcp_lease import SERVERS_MAX
+from ._domain_name import domain_name
 from ._errors import ODD, PipeworkError
 from ._strict_json import loads, number
 

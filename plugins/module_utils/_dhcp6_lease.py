@@ -9,7 +9,7 @@ import typing as t
 from ._attachment import Attachment
 from ._dhcp6_grant import Grant6, duid_of
 from ._dhcp_lease import hostname_of
-from ._facts import link_key
+from ._keys import link_key
 from ._model import Address
 from ._network import through_of
 from ._plan import Absent, Desired, KernelObject, Key, State

@@ -11,6 +11,7 @@ import typing as t
 
 from . import _dhcp_message as dhcp
 from . import _normalize as norm
+from ._domain_name import domain_name
 from ._errors import ODD, PipeworkError
 from ._plan import KernelObject, Key
 from ._strict_json import loads, number
@@ -19,7 +20,6 @@ SECONDS_MIN, RENEW_MIN, FOREVER = 10, 3, 0xFFFFFFFF
 ALL = "ff:ff:ff:ff:ff:ff"  # where a server's own MAC address was not heard
 MTU_MIN = 576  # what every host has to take (RFC 791)
 ROUTES_MAX, SERVERS_MAX = 64, 8
-WORD = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 VALUE_MAX = 64  # bytes
 NAME_MAX = 256  # of what a server calls a domain, which is then too long to be one
 NAMED = {
@@ -254,12 +254,6 @@ def _classless(value: bytes | None, own: str) -> list[tuple[str, str | None]] | 
         if usable and not (length and (network.is_loopback or network.is_multicast)):
             found.setdefault(str(network) if length else "default", gateway)
     return list(found.items())[:ROUTES_MAX]
-
-
-def domain_name(text: str) -> str | None:
-    """A domain's name, None for what is none: it may come to stand in files and in the output of programs."""
-    words = text.rstrip(".").split(".")
-    return ".".join(words) if len(text) < 254 and all(WORD.fullmatch(word) for word in words) else None
 
 
 # -- what is asked for

@@ -7,12 +7,11 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ._dhcp_keep import Keep
-from ._dhcp_lease import Lease
+from ._errors import PipeworkError
 from ._model import HOST, ON_A_NIC, UNFINISHED, Address, Device, Link, Mark, Nic, Port, Route, owner_fields, pair_end
-from ._ovs_rows import Switch
+from ._ovs_model import Switch
 from ._packet_filter import SpoofCheck
-from ._plan import KernelObject, Key, State
+from ._plan import KernelObject, State
 from ._rules import Rule
 from ._sysctls import Sysctl
 from ._vfs import Card, objects
@@ -38,9 +37,9 @@ class Facts:
     cards: dict[str, Card] = dataclasses.field(default_factory=dict)  # with virtual functions, as far as they matter
     pairs: dict[End, End] = dataclasses.field(default_factory=dict)  # of veths of ours between containers, both ways
     now: float = 0.0  # on the clock that leases expire by
-    leases: list[Lease] = dataclasses.field(default_factory=list)  # that are valid
+    leases: list[KernelObject] = dataclasses.field(default_factory=list)  # that are valid
     keeper: str = ""  # which version of it would be started here
-    keeps: list[Keep] = dataclasses.field(default_factory=list)  # the clients that stay
+    keeps: list[KernelObject] = dataclasses.field(default_factory=list)  # the clients that stay
     blocks: list[KernelObject] = dataclasses.field(default_factory=list)  # of ours, in containers' resolv.conf
     unlisted: list[KernelObject] = dataclasses.field(default_factory=list)  # leases of IPv6, link-local addresses
     refused: dict[End, str] = dataclasses.field(default_factory=dict)  # whose words are not believed, and why
@@ -171,14 +170,6 @@ class Facts:
         )
 
 
-def link_key(label: str, name: str) -> Key:
-    return ("link", label, name)
-
-
-def port_key(label: str, name: str) -> Key:
-    return ("port", HOST, f"{label}/{name}")
-
-
 def whose(facts: Facts, label: str, device: Device) -> str:
     """Words for who seems to have made an interface."""
     if device.owner:
@@ -190,3 +181,21 @@ def whose(facts: Facts, label: str, device: Device) -> str:
         maker = "Docker's" if bridge == "docker0" or (bridge or "").startswith("br-") else "somebody else's"
         return f"it is {maker} veth, whose other end is {end.name}{by}"
     return f"it is somebody else's {device.type or 'network card'}"
+
+
+def named(wanted: str, facts: Facts) -> str:
+    """The name of the interface that ``mac:<address>`` means, or the name itself."""
+    if not wanted.startswith("mac:"):
+        return wanted
+    mac = wanted[4:]
+    # What stands on a NIC (VLANs, macvlans, bridges) often has the NIC's address: the NIC is meant.
+    found = [d for d in facts.host.values() if d.mac == mac and (d.parent_index is None or d.type == "veth")]
+    hardware = [d for d in found if d.type is None] or [d for d in found if d.type not in ("bridge", "bond")] or found
+    if not hardware:
+        raise PipeworkError(f"host_interface: no interface of the host has the address {mac}.")
+    if len(hardware) > 1:
+        listed = ", ".join(sorted(d.name for d in hardware))
+        raise PipeworkError(
+            f"host_interface: several interfaces have the address {mac}: {listed}; name the one you mean."
+        )
+    return hardware[0].name

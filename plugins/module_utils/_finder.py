@@ -16,6 +16,7 @@ import typing as t
 
 from . import _runtimes, _starts
 from ._errors import PipeworkError
+from ._runtime_names import AUTO
 
 ASK_AGAIN = 0.5  # seconds, where a runtime does not tell when a container starts
 LISTEN_AGAIN = 5.0  # where it has stopped to, and where only the kernel tells
@@ -98,7 +99,7 @@ class Finder:
             return STARTS
         if hasattr(_runtimes.runtime_of(runtime), "watch"):
             return runtime, user
-        return STARTS if runtime in _runtimes.AUTO else None
+        return STARTS if runtime in AUTO else None
 
     # -- in threads
 
@@ -135,4 +136,4 @@ class Finder:
 
 
 def _of(runtime: str) -> tuple[str, ...]:
-    return _runtimes.AUTO if runtime == "auto" else (runtime,)
+    return AUTO if runtime == "auto" else (runtime,)

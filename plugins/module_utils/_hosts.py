@@ -9,7 +9,7 @@ import re
 import typing as t
 
 from ._blocks import LINES_MAX
-from ._dhcp_lease import domain_name
+from ._domain_name import domain_name
 from ._errors import PipeworkError
 from ._items import Params, container_of, items_of
 

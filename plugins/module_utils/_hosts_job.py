@@ -8,6 +8,7 @@ import typing as t
 
 from . import _guest_files
 from ._blocks import HOSTS, Names, Where
+from ._executors import Executors
 from ._guests import Place, open_guests
 from ._hosts import HostsItem, items_from_params
 from ._items import Params
@@ -58,6 +59,11 @@ class HostsJob:
                 continue
             desired[key] = Names(label, item.block, item.lines, where) if item.lines else Absent(key)
         return Picture(state, desired, set(desired))
+
+    def executors(self) -> Executors:
+        from . import _files_apply  # which a run that changes nothing does not need
+
+        return _files_apply.EXECUTORS
 
     def results(self, _state: State) -> dict[str, t.Any]:
         return {"files": [

@@ -18,12 +18,14 @@ from ._autoconf import LinkLocal
 from ._dhcp6_lease import Lease6, leased
 from ._dhcp_keep import DUTIES, FROM_SERVER, LEASE, LEASE6, LINK_LOCAL, Record
 from ._errors import PipeworkError
+from ._executors import Executors
 from ._layer3 import layer3, without_lease
 from ._leases import grant_of
 from ._model import Address, Link
 from ._netlink import Namespaces
 from ._normalize import family
-from ._observe import observe, observe_autoconf, observe_leases
+from ._observe import observe
+from ._observe_leases import observe_autoconf, observe_leases
 from ._plan import Absent, KernelObject, Operation, Plan, State
 from ._run import Picture, run
 
@@ -68,6 +70,11 @@ class KeepJob:
                 scene.state.update((block.key, block) for block in there)
                 wish.want_all(_resolver.renewed(_item(record), label, scene.state, place, there))
         return Picture(scene.state, wish.desired, wish.own)
+
+    def executors(self) -> Executors:
+        from . import _files_apply, _ipam_apply  # which a run that changes nothing does not need
+
+        return {**_files_apply.EXECUTORS, **_ipam_apply.EXECUTORS}
 
     def results(self, _state: State) -> dict[str, t.Any]:
         return {}

@@ -32,10 +32,10 @@ from ._strict_json import loads
 HOME = files.KEEPER
 MADE_OF = (  # and its runs
     "_arp", "_as_container", "_blocks", "_defaults", "_dhcp6_grant", "_dhcp6_message", "_dhcp_keep", "_dhcp_lease",
-    "_dhcp_message", "_errors", "_guest_files", "_guest_place", "_in_container", "_keep_job", "_keeper",
+    "_dhcp_message", "_domain_name", "_errors", "_guest_files", "_guest_place", "_in_container", "_keep_job", "_keeper",
     "_keeper_client", "_keeper_defence", "_keeper_dhcp", "_keeper_dhcp6", "_keeper_duty", "_keeper_io",
     "_keeper_kept", "_keeper_net", "_keeper_pace", "_keeper_runs", "_keeper_start", "_layer3", "_lease_files",
-    "_normalize", "_plan", "_resolver", "_resolver_files", "_strict_json", "_zeroconf",
+    "_normalize", "_order", "_plan", "_resolver", "_resolver_files", "_strict_json", "_zeroconf",
 )
 START_SECONDS = 60
 PAGE = 4096
@@ -83,7 +83,7 @@ def observe_all(namespaces: Namespaces, facts: Facts) -> None:
     for label in namespaces:
         status = os.fstat(namespaces[label].fd)
         places[status.st_dev, status.st_ino] = label
-    seen = {(each.ns, each.device) for each in facts.keeps}
+    seen = {each.key[1:] for each in facts.keeps}
     for _name, text in files.records():
         with contextlib.suppress(ValueError):
             record = Record.unpack(text)

@@ -9,8 +9,8 @@ import typing as t
 
 from ._attachment import Attachment, check_gateways
 from ._dhcp_lease import Grant
-from ._facts import link_key
 from ._items import blaming
+from ._keys import link_key
 from ._leases import drops, grant_of, held, routes_of
 from ._model import PROTOCOL, TABLE_KEPT, TABLE_MAIN, Address, Route, default_metric, default_route
 from ._normalize import MTU_MIN_IPV6, broadcast, family, on_link

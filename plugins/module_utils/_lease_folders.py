@@ -157,7 +157,7 @@ def observe_purged(namespaces: Namespaces, facts: Facts, known: Known, listed: t
     """Adds to the facts the leases that a purge may give back."""
     from . import _dhcp6  # which few runs need
     from ._dhcp6_lease import Lease6
-    from ._observe import observe_leases
+    from ._observe_leases import observe_leases
 
     for label, interface, owner in marks(facts, known, listed):
         observe_leases(namespaces, facts, label, interface, owner, asked=False)

@@ -11,7 +11,8 @@ from ._dhcp6_grant import duid_of
 from ._dhcp_clients import DOCKER
 from ._dhcp_keep import DUTIES, FROM_SERVER, LEASE, LEASE6, LINK_LOCAL, Keep
 from ._dhcp_lease import Grant, Helper, Lease, hostname_of
-from ._facts import Facts, link_key
+from ._facts import Facts
+from ._keys import link_key
 from ._model import PROTOCOL, Link, Route
 from ._network import through_of
 from ._plan import Absent, Desired, KernelObject, Key, State

@@ -11,7 +11,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ._errors import PipeworkError, printable
-from ._runtimes import NAMES
+from ._runtime_names import NAMES
 
 Work = t.Callable[..., "dict[str, t.Any]"]
 CONTAINER = {
@@ -22,17 +22,17 @@ CONTAINER = {
 
 
 def run_module(
-    argument_spec: dict[str, t.Any], job: t.Callable[[dict[str, t.Any]], t.Any], work: Work | None = None,
+    argument_spec: dict[str, t.Any], job: t.Callable[[dict[str, t.Any]], t.Any], work: Work,
     **constraints: t.Any,
 ) -> None:
-    """A whole module: parses its options, does its job, and exits."""
+    """A whole module: parses its options, makes a job of them, does its work, and exits."""
     module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True, **constraints)
     try:
         try:
             prepared = job(module.params)
         except PipeworkError as error:
             raise PipeworkError(str(error), "Nothing was changed.") from None
-        result = (work or _run)(prepared, check=module.check_mode)
+        result = work(prepared, check=module.check_mode)
     except PipeworkError as error:
         gc.freeze()
         module.fail_json(msg=printable(str(error)), invocation={"module_args": _given(module.params)}, **error.results)
@@ -49,12 +49,6 @@ def run_module(
         result["diff"] = {"before": _text(result["before"]), "after": _text(result["after"])}
     gc.freeze()  # or the interpreter looks through all of pyroute2's classes once more as it ends, which takes 60 ms
     module.exit_json(**result)
-
-
-def _run(job: t.Any, check: bool) -> dict[str, t.Any]:
-    from ._run import run  # which a module that changes nothing does not need
-
-    return run(job, check)
 
 
 def _given(params: t.Any) -> t.Any:

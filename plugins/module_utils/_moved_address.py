@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 
 from ._model import Address
-from ._plan import ADDRESS_RANKS
+from ._order import ADDRESS_RANKS
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,8 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ._plan import RULE_RANKS, Absent
+from ._order import RULE_RANKS
+from ._plan import Absent
 from ._rules import Rule
 from ._ruling import made_by_kernel
 

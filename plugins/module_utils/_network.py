@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from ._attachment import Attachment
-from ._facts import link_key, port_key
+from ._keys import link_key, port_key
 from ._model import Link, Port
-from ._ovs_rows import OvsPort, port_row_key
+from ._ovs_model import OvsPort, port_row_key
 from ._plan import Desired
 
 VLAN = " vlan "

@@ -10,8 +10,9 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ._facts import Facts, link_key
+from ._facts import Facts
 from ._items import Item
+from ._keys import link_key
 from ._model import HOST, Device, Link, owner_fields
 from ._plan import Absent, Desired, State
 

@@ -7,7 +7,8 @@ import hashlib
 import typing as t
 
 from ._attachment import Attachment
-from ._facts import Facts, link_key, whose
+from ._facts import Facts, whose
+from ._keys import link_key
 from ._model import HOST, OWNER_AUTO, UNFINISHED, Device, Link
 from ._normalize import NAME_MAX
 from ._plan import Absent, State

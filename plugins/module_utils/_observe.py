@@ -6,17 +6,13 @@ from __future__ import annotations
 import os
 import typing as t
 
-from . import _dhcp6_grant, _dhcp_lease, _marks
-from . import _lease_files as files
-from ._attachment import Attachment
+from . import _marks
 from ._believed import Kept, believe, rename
-from ._dhcp6_lease import Lease6
-from ._dhcp_lease import Lease
 from ._errors import PipeworkError
 from ._facts import End, Facts
 from ._model import HOST, UNFINISHED, Device, pair_end
 from ._netlink import Namespaces
-from ._source_routing import is_marked
+from ._own_tables import is_marked
 from ._sysctls import KNOWN, PLACEHOLDER, Sysctl, path_of
 
 
@@ -68,35 +64,6 @@ def _pairs(namespaces: Namespaces, devices: dict[str, dict[str, Device]]) -> dic
             if numbers == (device.parent_netnsid, other.parent_netnsid) and (None not in numbers or label == there):
                 found[label, device.name], found[there, other.name] = (there, other.name), (label, device.name)
     return found
-
-
-def observe_leases(namespaces: Namespaces, facts: Facts, label: str, device: str, owner: str, asked: bool) -> None:
-    """Adds to the facts the lease of an attachment and, where there is or shall be one, the addresses that are lent."""
-    facts.now = files.clock()
-    there = facts.devices[label].get(device)
-    held = files.held(owner, Lease.KIND, _dhcp_lease.unpack) if there is not None else None
-    if there is None or not (held or asked):
-        return
-    if held is not None and held[1].mac == there.mac:
-        facts.leases.append(Lease(label, device, mac=there.mac, owner=owner, grant=held[1], **held[0]))
-    facts.addresses[label] += namespaces[label].lent_addresses(there)
-
-
-def observe_autoconf(namespaces: Namespaces, facts: Facts, places: t.Iterable[tuple[str, Attachment, str]]) -> None:
-    """Adds to the facts what interfaces got without anybody listing it, where that matters."""
-    there = [(label, item, owner) for label, item, owner in places if item.interface in facts.devices[label]]
-    for label, item, owner in there:
-        held = files.held(owner, Lease6.KIND, _dhcp6_grant.unpack)
-        if held is not None:
-            facts.now = files.clock()
-            facts.unlisted.append(Lease6(label, item.interface, owner=owner, grant=held[1], **held[0]))
-        if item.state == "present" and (held, item.dhcp6, item.accept_ra) != (None, None, None):
-            facts.addresses[label] += namespaces[label].lent_addresses(facts.devices[label][item.interface], 6)
-    zeroconf = [(label, item.interface, owner) for label, item, owner in there if item.link_local is not None]
-    if zeroconf:
-        from . import _zeroconf  # which few runs need
-
-        facts.unlisted += _zeroconf.observe(namespaces, zeroconf)
 
 
 def observe_sysctls(namespaces: Namespaces, facts: Facts, label: str, device: str, names: t.Sequence[str]) -> None:

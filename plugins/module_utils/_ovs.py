@@ -14,7 +14,7 @@ import typing as t
 from . import _answers, _ovs_rows
 from ._errors import ODD, PipeworkError
 from ._model import HOST
-from ._ovs_rows import MISSING, OvsBridge, OvsPort, Switch, no_datapath
+from ._ovs_model import MISSING, OvsBridge, OvsPort, Switch, no_datapath
 from ._plan import Operation
 from ._program import run, which
 

@@ -7,7 +7,7 @@ import dataclasses
 import typing as t
 
 from ._model import HOST, OWNER_AUTO, OWNER_BRIDGE, Port, owner_matches
-from ._ovs_rows import MISSING, OvsPort, Switch, bridge_key
+from ._ovs_model import MISSING, OvsPort, Switch, bridge_key
 from ._plan import Absent, KernelObject
 
 if t.TYPE_CHECKING:

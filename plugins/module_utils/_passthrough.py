@@ -10,16 +10,16 @@ import re
 import typing as t
 
 from . import _program
+from ._command_line import Parser
 from ._errors import PipeworkError
-from ._grammar import ip_route, ip_rule, tc
 from ._grammar.words import UnknownWord, Words
 from ._guests import Place, open_guests
 from ._items import Params, container_of
 from ._model import HOST
 from ._netlink import Namespaces, Netns
-from ._run import Job, opened, require_privileges, run
+from ._privileges import require_privileges
+from ._run import Job, opened, run
 
-PARSERS: dict[str, t.Callable[[object], t.Any]] = {"route": ip_route.parse, "rule": ip_rule.parse, "tc": tc.parse}
 SHOWS = {  # what is compared
     "route": (("-4", "-N", "-d", "route", "show", "table", "all"), ("-6", "-N", "-d", "route", "show", "table", "all")),
     "rule": (("-4", "-N", "rule", "show"), ("-6", "-N", "rule", "show")),
@@ -110,12 +110,12 @@ def inside(namespaces: Namespaces, netns: Netns, program: str, *words: str) -> _
     return namespaces.inside(netns.fd, lambda: _program.run(program, *words))
 
 
-def passing(job: t.Callable[[Params], Job], sort: str) -> t.Callable[[Params], t.Any]:
+def passing(job: t.Callable[[Params], Job], sort: str, parse: Parser) -> t.Callable[[Params], t.Any]:
     """A job, or the passing through of a command that only the program may know."""
     def choose(params: Params) -> t.Any:
         try:
             if params.get("cmd"):
-                PARSERS[sort](params["cmd"])
+                parse(params["cmd"])
         except UnknownWord as error:
             if params.get("passthrough"):
                 return Passthrough(sort, params)

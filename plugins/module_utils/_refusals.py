@@ -29,10 +29,8 @@ def lacking(operation: Operation, number: int | None) -> str:
         return f" The driver of {link.pf} does not set this for its virtual functions."
     if moves_radio(operation):
         return " The driver of this wireless NIC does not let it move." if number == errno.EOPNOTSUPP else ""
-    if operation.action == "create" and number == errno.ENOENT and link.KIND in ("qdisc", "tc_filter"):
-        from . import _tc_model  # which few runs need
-
-        return _tc_model.lacking(link)
+    if operation.action == "create" and number == errno.ENOENT:
+        return link.unsupported()
     if operation.action != "create" or number != errno.EOPNOTSUPP or not isinstance(link, Link):
         return ""
     if (link.settings or {}).get("vlan_filtering"):

@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ._facts import link_key
+from ._keys import link_key
 from ._model import HOST, OWNER_AUTO, STAND_IN, UNFINISHED, Link, Port
 from ._plan import Absent
 

@@ -12,7 +12,8 @@ from ._fdb import FdbEntry
 from ._model import GROUP, HOST, UNFINISHED, Address, Link, Nic, Port, Route, end_key
 from ._moved_address import MovedAddress
 from ._netlink import Namespaces
-from ._plan import RULE_RANKS, Operation
+from ._order import RULE_RANKS
+from ._plan import Operation
 from ._routes import ExactRoute
 from ._rules import Rule
 from ._vfs import Vf, VfAddress

@@ -8,7 +8,8 @@ import typing as t
 
 from . import _dhcp6_lease, _leases
 from ._blocks import NAME, OwnBlock, Resolver, Where
-from ._facts import Facts, link_key
+from ._facts import Facts
+from ._keys import link_key
 from ._model import Link
 from ._plan import Absent, KernelObject, Key, State
 

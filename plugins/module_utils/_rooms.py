@@ -6,7 +6,8 @@ from __future__ import annotations
 import collections
 import typing as t
 
-from ._facts import Facts, link_key
+from ._facts import Facts
+from ._keys import link_key
 from ._kinds.bridge import check_room
 from ._model import BRIDGE_PORTS_MAX, HOST, OWNER_AUTO, UNFINISHED, Device, Port
 from ._plan import Absent, State

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import typing as t
 
+from ._executors import Executors
 from ._guests import Place, Whole, open_guests
 from ._items import Params, container_of, items_of, purges, wholes_of
 from ._model import PROTOCOL_ROUTE, TABLE_MAIN
@@ -69,6 +70,9 @@ class RouteJob:
         if any(":" in (item.route.source or "") for item in items):
             ground.tentative = {each.address.partition("/")[0] for each in namespaces[label].addresses(names)}
         return ground.with_coming(self.coming)
+
+    def executors(self) -> Executors:
+        return {}
 
     def results(self, state: State) -> dict[str, t.Any]:
         present = [(item, found) for item, found in zip(self.items, self.places) if item.state == "present"]

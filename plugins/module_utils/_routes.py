@@ -25,6 +25,14 @@ NO_WAY = (6, 7, 8, 9)
 TOP_METRICS = ("mtu", "advmss")
 
 
+def parse_command(words: object) -> t.Any:
+    """A line of ip route, as the options that it means. Raises PipeworkError."""
+    from ._grammar import ip_route  # which few runs need
+
+    return ip_route.parse(words)
+
+
+
 @dataclasses.dataclass(frozen=True)
 class ExactRoute(Route):
     """A route of which all counts."""
@@ -118,7 +126,7 @@ class RouteItem(Item):
     def from_params(cls, params: Params, where: str, names: words.Names, ns: bool = True) -> RouteItem:
         """Checks one item's options; raises PipeworkError. Without ``ns``: it is part of something with a container."""
         with blaming(where):
-            verb, params = said(params, "ip route", ("table", "protocol"))
+            verb, params = said(params, parse_command, ("table", "protocol"))
             state = params.get("state") or "present"
             if verb == "flush":
                 params = {"destination": "default", **params}

@@ -6,6 +6,7 @@ from __future__ import annotations
 import functools
 import typing as t
 
+from ._executors import Executors
 from ._guests import Place, Whole, open_guests
 from ._items import Params, container_of, items_of, purges, wholes_of
 from ._model import PROTOCOL_ROUTE
@@ -67,6 +68,9 @@ class RuleJob:
         """Whether a purge takes a rule."""
         scoped = rule.family in self.families and self.table in (None, rule.table) and rule.protocol == self.protocol
         return scoped and rule.key not in stay and not made_by_kernel(rule)
+
+    def executors(self) -> Executors:
+        return {}
 
     def results(self, state: State) -> dict[str, t.Any]:
         shown = []

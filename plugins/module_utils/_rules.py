@@ -30,6 +30,14 @@ SELECTORS = (
 CONTENT = ("action", "table", "goto", "suppress_prefixlength", "suppress_ifgroup", "l3mdev", "realms")
 
 
+def parse_command(words: object) -> t.Any:
+    """A line of ip rule, as the options that it means. Raises PipeworkError."""
+    from ._grammar import ip_rule  # which few runs need
+
+    return ip_rule.parse(words)
+
+
+
 @dataclasses.dataclass(frozen=True)
 class Rule(KernelObject):
     """A rule of policy routing. What is empty is not asked for."""
@@ -129,7 +137,7 @@ class RuleItem(Item):
     def from_params(cls, params: Params, where: str, names: words.Names, ns: bool = True) -> RuleItem:
         """Checks one item's options; raises PipeworkError. Without ``ns``: it is part of something with a container."""
         with blaming(where):
-            verb, params = said(params, "ip rule", ("table", "protocol"))
+            verb, params = said(params, parse_command, ("table", "protocol"))
             if verb and params.get("action") == "unicast":
                 params = {**params, "action": "lookup"}
             state = params.get("state") or "present"

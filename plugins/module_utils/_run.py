@@ -16,9 +16,11 @@ import time
 import typing as t
 
 from ._errors import PipeworkError
+from ._executors import Executors, sysctls
 from ._marks import end, tidy
 from ._netlink import Namespaces
 from ._plan import Desired, Key, Plan, State, reconcile, simulate, view
+from ._privileges import require_privileges
 
 if t.TYPE_CHECKING:
     from ._apply import Step
@@ -27,7 +29,6 @@ RUN_FOLDER = "/run/pipework"
 LOCK_SECONDS = 300
 SETTLE_TRIES = 3
 OPEN_TRIES = 3
-CAP_NET_ADMIN, CAP_SYS_ADMIN = 12, 21
 
 
 @dataclasses.dataclass
@@ -48,6 +49,9 @@ class Job(t.Protocol):
 
     def picture(self, namespaces: Namespaces) -> Picture:
         """Reads the kernel and says what is wanted. Raises PipeworkError."""
+
+    def executors(self) -> Executors:
+        """Of all that it may change and rtnetlink alone does not do; asked for where there is something to change."""
 
     def results(self, state: State) -> dict[str, t.Any]:
         """What the module returns besides what every module does."""
@@ -119,12 +123,13 @@ def _change(job: Job, plan: Plan, namespaces: Namespaces, step: Step | None) -> 
     """Applies a plan and reads the kernel again, which must then want nothing more; returns the state that it is in."""
     from ._apply import apply, take_back  # which a run that changes nothing does not need
 
+    executors = {"sysctl": sysctls, **job.executors()}
     done: Plan = []
     todo = plan
     with _interruptible():
         try:
             for _attempt in range(SETTLE_TRIES):
-                apply(todo, namespaces, step)
+                apply(todo, namespaces, executors, step)
                 done += todo
                 picture = job.picture(namespaces)
                 todo = reconcile(picture.desired, picture.state)
@@ -136,11 +141,12 @@ def _change(job: Job, plan: Plan, namespaces: Namespaces, step: Step | None) -> 
                     return picture.state
         except Exception as error:
             if done:
-                raise PipeworkError(getattr(error, "message", str(error)), take_back(done, namespaces)) from error
+                words = getattr(error, "message", str(error))
+                raise PipeworkError(words, take_back(done, namespaces, executors)) from error
             raise
         shown = [(operation, operation.public()) for operation in todo[:5]]
         left = "; ".join(f"{operation}: {public['before']} instead of {public['after']}" for operation, public in shown)
-        raise PipeworkError(f"The kernel does not show what was set ({left}).", take_back(done, namespaces))
+        raise PipeworkError(f"The kernel does not show what was set ({left}).", take_back(done, namespaces, executors))
 
 
 @contextlib.contextmanager
@@ -173,17 +179,6 @@ def _who_holds(handle: int) -> str:
     pid = _stopped.holder(handle)
     words = f"Another run has held {RUN_FOLDER}/lock for {LOCK_SECONDS} s"
     return f"{words}: the process {pid}{_stopped.words(pid)}." if pid is not None else f"{words}."
-
-
-def require_privileges() -> None:
-    """Root in the host's user namespace, or in one that owns the network namespace."""
-    with open("/proc/self/status", encoding="ascii") as handle:
-        effective = next(int(line.split()[1], 16) for line in handle if line.startswith("CapEff:"))
-    if not (effective >> CAP_NET_ADMIN & 1 and effective >> CAP_SYS_ADMIN & 1):
-        raise PipeworkError(
-            "Root is needed on the managed host (CAP_NET_ADMIN and CAP_SYS_ADMIN are missing): set 'become: true'.",
-            "Nothing was changed.",
-        )
 
 
 class Interrupted(Exception):

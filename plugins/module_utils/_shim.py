@@ -15,9 +15,8 @@ import typing as t
 from . import _normalize as norm
 from . import _route_words as words
 from ._errors import PipeworkError
-from ._facts import Facts, whose
+from ._facts import Facts, named, whose
 from ._items import Item, blaming, items_of
-from ._kinds import named
 from ._model import HOST, ON_A_NIC, OWNER_SHIM, UNFINISHED, Device
 from ._plan import KernelObject, Operation
 

@@ -9,7 +9,9 @@ import typing as t
 
 from . import _detached, _host_files, _watchdog
 from ._announce import News, announce, frames_of
-from ._facts import Facts, link_key
+from ._executors import Executors
+from ._facts import Facts
+from ._keys import link_key
 from ._model import HOST, OWNER_SHIM, Address, Link, Route
 from ._moved_address import MovedAddress
 from ._moved_rule import overtaken, ranked
@@ -109,6 +111,11 @@ class ShimJob:
             elif mine.key in scene.state:
                 found[mine.key] = Absent(mine.key)
         return found
+
+    def executors(self) -> Executors:
+        from . import _shim_apply  # which a run that changes nothing does not need
+
+        return _shim_apply.EXECUTORS
 
     def results(self, state: State) -> dict[str, t.Any]:
         present = [site for site in self.sites if site.item.state == "present"]

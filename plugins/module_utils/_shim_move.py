@@ -13,7 +13,8 @@ import dataclasses
 import ipaddress
 import typing as t
 
-from ._facts import Facts, link_key
+from ._facts import Facts
+from ._keys import link_key
 from ._model import HOST, OWNER_SHIM, PROTOCOL, Address, Device, Link, Route, default_metric
 from ._moved_rule import MovedRule, moved
 from ._normalize import broadcast, family, stable_mac

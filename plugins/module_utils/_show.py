@@ -15,7 +15,7 @@ from ._errors import PipeworkError
 from ._guests import open_guests
 from ._netlink import Namespaces
 from ._passthrough import inside
-from ._run import require_privileges
+from ._privileges import require_privileges
 
 if t.TYPE_CHECKING:
     from ._commands import Command

@@ -19,6 +19,7 @@ from ._attachment import Attachment
 from ._facts import Facts
 from ._model import PROTOCOL, PROTOCOL_LISTED, TABLE_KEPT, TABLE_MAIN, Route, default_metric
 from ._normalize import family, no_gateway, on_link
+from ._own_tables import MARKS, is_marked
 from ._plan import Absent, Key, State
 from ._routes import NO_WAY, ExactRoute, ours
 from ._routing import reaches
@@ -28,13 +29,7 @@ from ._ruling import made_by_kernel, places
 if t.TYPE_CHECKING:
     from ._attach import Target, Wish
 
-MARKS = (PROTOCOL, PROTOCOL_LISTED)
 LINK = words.SCOPES["link"]
-
-
-def is_marked(route: Route) -> bool:
-    """Whether a route stands in an interface's own table, so that there may be rules that lead there."""
-    return route.protocol in MARKS and route.table not in (TABLE_MAIN, TABLE_KEPT)
 
 
 @dataclasses.dataclass

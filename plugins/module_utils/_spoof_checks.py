@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ._facts import Facts, link_key
+from ._facts import Facts
+from ._keys import link_key
 from ._model import HOST, Link, Port
 from ._normalize import stable_mac
 from ._packet_filter import SpoofCheck

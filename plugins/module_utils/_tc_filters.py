@@ -12,7 +12,7 @@ from . import _tc_flower
 from ._errors import PipeworkError
 from ._plan import KernelObject, Key
 from ._tc_actions import MARK
-from ._tc_spec import Layout, Settings, Tree
+from ._tc_spec import Layout, Settings, Tree, lacking
 from ._tc_units import NUMBER32, show_handle
 
 PROTOCOLS = {
@@ -62,6 +62,9 @@ class TcFilter(KernelObject):
     above: Key | None = None
     raw: bytes | None = None  # as the kernel shows it
     path: str | None = None  # of a pinned program
+
+    def unsupported(self) -> str:
+        return lacking(self.kind, "cls")
 
     @property
     def name(self) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import typing as t
 
 from . import _bandwidth, _tc_timer
+from ._executors import Executors
 from ._guests import Place, Whole, open_guests
 from ._items import Params, container_of, purges
 from ._model import HOST, Device, Link
@@ -89,6 +90,11 @@ class TcJob:
     def _there(self) -> list[tuple[TcItem, Place]]:
         """The items whose container is there."""
         return [(item, place) for item, place in zip(self.items, self.places) if place.label is not None]
+
+    def executors(self) -> Executors:
+        from . import _tc_apply  # which a run that changes nothing does not need
+
+        return _tc_apply.EXECUTORS
 
     def results(self, state: State) -> dict[str, t.Any]:
         return {"interfaces": [self._result(item, place, state) for item, place in zip(self.items, self.places)]}

@@ -12,7 +12,8 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ._facts import Facts, link_key
+from ._facts import Facts
+from ._keys import link_key
 from ._model import HOST
 from ._plan import Absent, KernelObject, State
 from ._tc_actions import MARK, canonical_actions

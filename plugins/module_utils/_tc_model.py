@@ -10,9 +10,10 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ._facts import link_key
+from ._keys import link_key
 from ._plan import KernelObject, Key, State
 from ._tc import CLASSES, QDISCS
+from ._tc_spec import lacking
 from ._tc_units import show_handle
 
 OURS = 0x7077  # major numbers from here on; which one says the distribution of a netem, which the kernel never shows
@@ -94,6 +95,10 @@ class Qdisc(Queued):
     def _table(self) -> dict[str, t.Any]:
         return dict(QDISCS)
 
+    def unsupported(self) -> str:
+        kind = QDISCS.get(str(self.kind))
+        return lacking(str(self.kind), "sch", kind.kernel if kind is not None else None)
+
     def public(self) -> dict[str, t.Any]:
         found = super().public()
         if self.handle is not None:
@@ -161,18 +166,6 @@ def qdisc_key(ns: str, device: str, parent: int) -> Key:
 
 def class_key(ns: str, device: str, classid: int) -> Key:
     return (TcClass.KIND, ns, f"{device} {show_handle(classid)}")
-
-
-def lacking(item: KernelObject) -> str:
-    """What a kernel needs that does not know a kind."""
-    name = str(getattr(item, "kind", None))
-    kind = QDISCS.get(name) if isinstance(item, Qdisc) else None
-    option = kind.kernel if kind is not None and kind.kernel else f"CONFIG_NET_CLS_{name.upper()}"
-    module = f"sch_{name}" if isinstance(item, Qdisc) else f"cls_{name}"
-    return (
-        f" This kernel has no {name}: it needs {option}, built in or as a module ('modprobe {module}'; on Fedora and "
-        "RHEL from the package kernel-modules-extra)."
-    )
 
 
 def place(qdiscs: t.Sequence[Qdisc], classes: t.Sequence[TcClass]) -> State:

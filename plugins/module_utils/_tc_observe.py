@@ -7,7 +7,8 @@ import dataclasses
 import typing as t
 
 from . import _codec_tc
-from ._facts import Facts, link_key
+from ._facts import Facts
+from ._keys import link_key
 from ._model import HOST
 from ._netlink import Namespaces
 from ._plan import KernelObject, Key, State

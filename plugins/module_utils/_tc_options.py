@@ -19,6 +19,14 @@ from ._tc_model import DISTRIBUTIONS, DOOR, OURS, ROOT, Qdisc
 from ._tc_units import read_handle
 
 
+def parse_command(words: object) -> t.Any:
+    """A line of tc, as the options that it means. Raises PipeworkError."""
+    from ._grammar import tc  # which few runs need
+
+    return tc.parse(words)
+
+
+
 @dataclasses.dataclass(frozen=True)
 class Root:
     """A qdisc by its name."""
@@ -82,7 +90,7 @@ class TcItem(Item):
     def from_params(cls, params: Params, where: str = "") -> TcItem:
         """Checks one item's options; raises PipeworkError."""
         with blaming(where):
-            verb, params = said(params, "tc", ("device",))
+            verb, params = said(params, parse_command, ("device",))
             return cls(**_normalized(params, where), where=where, verb=verb)
 
 

@@ -12,7 +12,8 @@ import dataclasses
 import typing as t
 
 from ._bandwidth import TASK, maker_of
-from ._facts import Facts, link_key
+from ._facts import Facts
+from ._keys import link_key
 from ._model import HOST, owner_fields
 from ._plan import Absent, Desired, KernelObject, Key, State
 from ._tc_filters import TcFilter

@@ -127,3 +127,12 @@ def ratespec(prefix: str, rate: int, overhead: int = 0, mpu: int = 0) -> Tree:
 
 def ratespec_fields(prefix: str) -> tuple[tuple[str, str], ...]:
     return tuple((prefix + name, form) for name, form in RATESPEC)
+
+
+def lacking(name: str, sort: str, option: str | None = None) -> str:
+    """What a kernel needs that does not know a qdisc (``sch``) or filter (``cls``), as a sentence."""
+    option = option or f"CONFIG_NET_{sort.upper()}_{name.upper()}"
+    return (
+        f" This kernel has no {name}: it needs {option}, built in or as a module ('modprobe {sort}_{name}'; on Fedora "
+        "and RHEL from the package kernel-modules-extra)."
+    )

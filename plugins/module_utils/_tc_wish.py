@@ -8,7 +8,8 @@ import typing as t
 from . import _tc_limits, _tc_mirror, _tc_tree
 from ._bandwidth import TASK, maker_of
 from ._errors import PipeworkError
-from ._facts import Facts, link_key
+from ._facts import Facts
+from ._keys import link_key
 from ._plan import Absent, Desired, KernelObject, Key, State
 from ._tc import QDISCS
 from ._tc_filters import TcFilter

@@ -18,7 +18,7 @@ from ._facts import Facts
 from ._model import ALIAS_MAX, HOST, OWNER_BRIDGE, UPLINK, Address, Device, Port, Route
 from ._moved_address import MovedAddress
 from ._moved_rule import moved, ranked
-from ._ovs_rows import OvsPort, port_row_key
+from ._ovs_model import OvsPort, port_row_key
 from ._plan import Absent, KernelObject, State
 from ._seals import SEAL
 from ._uplink_rules import back, marks_of

@@ -9,12 +9,9 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ._model import HOST, Nic
-from ._plan import Absent, KernelObject
+from ._model import HOST
+from ._plan import KernelObject
 from ._vf_record import VirtualFunction
-
-if t.TYPE_CHECKING:
-    from ._facts import Facts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,15 +79,3 @@ def objects(cards: t.Mapping[str, Card]) -> t.Iterator[KernelObject]:
             if vf.mac:
                 lent = function.device is None
                 yield VfAddress(ns=HOST, pf=vf.pf, number=vf.number, mac=vf.mac, lent=lent)
-
-
-def restored(nic: Nic, facts: Facts) -> t.Iterator[KernelObject | Absent]:
-    """A function as it was before it was lent, while the card has it."""
-    vf = nic.vf
-    if vf is None or vf.pf not in facts.cards or vf.number not in facts.cards[vf.pf].functions:
-        return
-    yield Vf(HOST, vf.pf, vf.number, vf.vlan, vf.qos, vf.spoof_check)
-    if vf.mac:
-        yield VfAddress(HOST, vf.pf, vf.number, vf.mac)
-    elif facts.cards[vf.pf].functions[vf.number].vf.mac != nic.mac:  # which the function may have chosen itself
-        yield Absent(VfAddress(HOST, vf.pf, vf.number).key)

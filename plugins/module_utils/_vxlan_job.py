@@ -7,9 +7,11 @@ import struct
 import typing as t
 
 from . import _codec, _codec_fdb, _filter, _forwarding
-from ._facts import Facts, link_key
+from ._executors import Executors
+from ._facts import Facts
 from ._fdb import FdbEntry
 from ._items import purges
+from ._keys import link_key
 from ._model import HOST, OWNER_BRIDGE, OWNER_VXLAN, Address, Link, Port
 from ._netlink import LOOPBACK, Namespaces
 from ._observe import observe
@@ -69,6 +71,11 @@ class VxlanJob:
             lasting = bridge in scene.facts.host and scene.facts.host[bridge].owner == OWNER_BRIDGE
             if not lasting and not any(port.owner for port in staying(bridge, scene)):
                 desired.update((gone.key, gone) for gone in _forwarding.no_rules_for(bridge, filters))
+
+    def executors(self) -> Executors:
+        from . import _filter_apply  # which a run that changes nothing does not need
+
+        return _filter_apply.EXECUTORS
 
     def results(self, state: State) -> dict[str, t.Any]:
         found = [_result(segment, state) for segment in self.segments if segment.state == "present"]

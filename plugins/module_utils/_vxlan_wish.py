@@ -8,11 +8,12 @@ import dataclasses
 import ipaddress
 import typing as t
 
-from ._facts import Facts, link_key
+from ._facts import Facts
 from ._fdb import ALL, FdbEntry
 from ._items import blaming
-from ._kinds.bridge import new_bridge
+from ._keys import link_key
 from ._model import BRIDGE_PORTS_MAX, HOST, OWNER_AUTO, OWNER_VXLAN, UNFINISHED, Address, Device, Link, Port
+from ._new_bridge import new_bridge
 from ._normalize import family, new_name
 from ._plan import Absent, Desired, KernelObject, Key, State
 from ._vxlan import Segment, room

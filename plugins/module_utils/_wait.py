@@ -11,6 +11,7 @@ from . import _normalize as norm
 from ._errors import PipeworkError
 from ._items import blaming, container_of, with_defaults
 from ._model import TABLE_KEPT, TABLE_MAIN, Device, Hop, Route
+from ._seen import Seen
 
 UNTIL = ("present", "carrier", "up", "addressed", "routed", "reachable", "absent")
 SECONDS = 300.0
@@ -89,19 +90,6 @@ def timeout_of(params: Params) -> float:
     if not 0 <= seconds < 1e9:
         raise PipeworkError(f"timeout: {seconds:g} is not possible; seconds from 0 would be right.")
     return seconds
-
-
-@dataclasses.dataclass(frozen=True)
-class Seen:
-    """An address as the kernel shows it. state: usable, tentative, duplicate, deprecated."""
-
-    address: str
-    state: str = "usable"
-    local: bool = False  # IPv6: of the link alone, which every interface has
-
-    @property
-    def family(self) -> int:
-        return norm.family(self.address)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,7 @@ from ._items import Params
 from ._kernel_error import KernelError
 from ._model import HOST
 from ._netlink import Namespaces
-from ._run import require_privileges
+from ._privileges import require_privileges
 from ._wait import Sight, Wait, missing, saw, timeout_of, waits_from_params
 from ._watch import Watch
 

@@ -15,7 +15,8 @@ import typing as t
 from . import _codec, _codec_route, _codec_watch, _wire
 from ._model import HOST, Device
 from ._netlink import RECEIVE_BYTES, Netns
-from ._wait import Seen, Sight, Wait, to_ask
+from ._seen import Seen
+from ._wait import Sight, Wait, to_ask
 
 # linux/rtnetlink.h: RTMGRP_LINK, _NEIGH, _IPV4_IFADDR and _IPV6_IFADDR, _IPV4_ROUTE and _IPV6_ROUTE
 GROUPS = {"link": 1, "neighbours": 4, "addresses": 0x10 | 0x100, "routes": 0x40 | 0x400}

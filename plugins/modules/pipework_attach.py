@@ -620,6 +620,7 @@ attachments:
 
 from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
 from ansible_collections.pipework.containers.plugins.module_utils._module import CONTAINER, run_module
+from ansible_collections.pipework.containers.plugins.module_utils._run import run
 
 PORT = {name: {"type": "bool"} for name in ("isolated", "hairpin", "learning", "mac_spoof_check")}
 PEER = {
@@ -684,6 +685,7 @@ def main() -> None:
             "purge_on": {"type": "list", "elements": "str"},
         },
         AttachJob,
+        run,
     )
 
 

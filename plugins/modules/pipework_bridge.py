@@ -292,6 +292,7 @@ bridges:
 
 from ansible_collections.pipework.containers.plugins.module_utils._bridge_job import BridgeJob
 from ansible_collections.pipework.containers.plugins.module_utils._module import run_module
+from ansible_collections.pipework.containers.plugins.module_utils._run import run
 
 TUNNEL = {
     "name": {"type": "str", "required": True},
@@ -338,6 +339,7 @@ def main() -> None:
             "purge": {"type": "bool", "default": False},
         },
         BridgeJob,
+        run,
     )
 
 

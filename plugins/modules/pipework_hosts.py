@@ -141,6 +141,7 @@ files:
 
 from ansible_collections.pipework.containers.plugins.module_utils._hosts_job import HostsJob
 from ansible_collections.pipework.containers.plugins.module_utils._module import CONTAINER, run_module
+from ansible_collections.pipework.containers.plugins.module_utils._run import run
 
 ENTRY = {
     "address": {"type": "str", "required": True},
@@ -155,7 +156,7 @@ ITEM = {
 
 
 def main() -> None:
-    run_module({**ITEM, "files": {"type": "list", "elements": "dict", "options": ITEM}}, HostsJob)
+    run_module({**ITEM, "files": {"type": "list", "elements": "dict", "options": ITEM}}, HostsJob, run)
 
 
 if __name__ == "__main__":

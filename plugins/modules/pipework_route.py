@@ -322,6 +322,7 @@ from ansible_collections.pipework.containers.plugins.module_utils._module import
 from ansible_collections.pipework.containers.plugins.module_utils._options import ROUTE
 from ansible_collections.pipework.containers.plugins.module_utils._passthrough import passing, run_or_pass
 from ansible_collections.pipework.containers.plugins.module_utils._route_job import RouteJob
+from ansible_collections.pipework.containers.plugins.module_utils._routes import parse_command
 
 ITEM = {**CONTAINER, **ROUTE, "cmd": {"type": "raw"}, "state": {"type": "str", "choices": ["present", "absent"]}}
 
@@ -334,7 +335,7 @@ def main() -> None:
             "purge": {"type": "bool", "default": False},
             "passthrough": {"type": "bool", "default": False},
         },
-        passing(RouteJob, "route"),
+        passing(RouteJob, "route", parse_command),
         work=run_or_pass,
     )
 

@@ -296,6 +296,7 @@ from ansible_collections.pipework.containers.plugins.module_utils._module import
 from ansible_collections.pipework.containers.plugins.module_utils._options import RULE
 from ansible_collections.pipework.containers.plugins.module_utils._passthrough import passing, run_or_pass
 from ansible_collections.pipework.containers.plugins.module_utils._rule_job import RuleJob
+from ansible_collections.pipework.containers.plugins.module_utils._rules import parse_command
 
 ITEM = {**CONTAINER, **RULE, "cmd": {"type": "raw"}, "state": {"type": "str", "choices": ["present", "absent"]}}
 
@@ -308,7 +309,7 @@ def main() -> None:
             "purge": {"type": "bool", "default": False},
             "passthrough": {"type": "bool", "default": False},
         },
-        passing(RuleJob, "rule"),
+        passing(RuleJob, "rule", parse_command),
         work=run_or_pass,
     )
 

@@ -174,6 +174,7 @@ shims:
 """
 
 from ansible_collections.pipework.containers.plugins.module_utils._module import run_module
+from ansible_collections.pipework.containers.plugins.module_utils._run import run
 from ansible_collections.pipework.containers.plugins.module_utils._shim_job import ShimJob
 
 ITEM = {
@@ -199,6 +200,7 @@ def main() -> None:
             "shims": {"type": "list", "elements": "dict", "options": ITEM},
         },
         ShimJob,
+        run,
     )
 
 

@@ -377,6 +377,7 @@ interfaces:
 from ansible_collections.pipework.containers.plugins.module_utils._module import CONTAINER, run_module
 from ansible_collections.pipework.containers.plugins.module_utils._passthrough import passing, run_or_pass
 from ansible_collections.pipework.containers.plugins.module_utils._tc_job import TcJob
+from ansible_collections.pipework.containers.plugins.module_utils._tc_options import parse_command
 
 ITEM = {
     **CONTAINER,
@@ -430,7 +431,7 @@ def main() -> None:
             "purge": {"type": "bool", "default": False},
             "passthrough": {"type": "bool", "default": False},
         },
-        passing(TcJob, "tc"),
+        passing(TcJob, "tc", parse_command),
         work=run_or_pass,
     )
 

@@ -186,6 +186,7 @@ segments:
 """
 
 from ansible_collections.pipework.containers.plugins.module_utils._module import run_module
+from ansible_collections.pipework.containers.plugins.module_utils._run import run
 from ansible_collections.pipework.containers.plugins.module_utils._vxlan_job import VxlanJob
 
 ITEM = {
@@ -215,6 +216,7 @@ def main() -> None:
             "purge": {"type": "bool", "default": False},
         },
         VxlanJob,
+        run,
     )
 
 

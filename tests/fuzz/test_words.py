@@ -92,7 +92,7 @@ def read_script(line: str) -> None:
     CommandsJob({"commands": line.split("|")})
 
 
-def reader(grammar: Any, program: str, take: Callable[[Any], Any]) -> Callable[[str], None]:
+def reader(grammar: Any, take: Callable[[Any], Any]) -> Callable[[str], None]:
     """The same for the commands of iproute2."""
 
     def read(line: str) -> None:
@@ -100,7 +100,7 @@ def reader(grammar: Any, program: str, take: Callable[[Any], Any]) -> Callable[[
         again = grammar.parse(list(grammar.words_of(command)))
         assert (again.verb, again.params) == (command.verb, command.params)
         if command.verb != "flush":
-            _verb, options = said({"container": "web1", "cmd": line}, program, ())
+            _verb, options = said({"container": "web1", "cmd": line}, grammar.parse, ())
             take(options)
 
     return read
@@ -318,9 +318,9 @@ def read_schema(document: Any) -> None:
 TARGETS = [
     Target("classic", texts(CLASSIC), read_classic),
     Target("script", texts(["|".join(CLASSIC[:2]), "|".join(CLASSIC)]), read_script),
-    Target("ip_route", texts(ROUTES), reader(ip_route, "ip route", lambda o: RouteItem.from_params(o, "", NAMES))),
-    Target("ip_rule", texts(RULES), reader(ip_rule, "ip rule", lambda o: RuleItem.from_params(o, "", NAMES))),
-    Target("tc", texts(TC), reader(tc, "tc", _tc_options.TcItem.from_params)),
+    Target("ip_route", texts(ROUTES), reader(ip_route, lambda o: RouteItem.from_params(o, "", NAMES))),
+    Target("ip_rule", texts(RULES), reader(ip_rule, lambda o: RuleItem.from_params(o, "", NAMES))),
+    Target("tc", texts(TC), reader(tc, _tc_options.TcItem.from_params)),
     Target("macros", texts(["br1 @CONTAINER_NAME@ 10.0.0.@INSTANCE@/24", "@HOSTNAME@"]), read_macros),
     Target("attachment", documents(ATTACHMENTS), read_attachment, form=JSON),
     Target("tree", documents(TREES), read_tree, form=JSON),

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._facts import Facts, link_key, port_key, whose
+from ansible_collections.pipework.containers.plugins.module_utils._facts import Facts, whose
+from ansible_collections.pipework.containers.plugins.module_utils._keys import link_key, port_key
 from ansible_collections.pipework.containers.plugins.module_utils._model import (
     GROUP,
     HOST,

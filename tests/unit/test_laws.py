@@ -23,7 +23,7 @@ from ansible_collections.pipework.containers.plugins.module_utils._model import 
     Port,
     Route,
 )
-from ansible_collections.pipework.containers.plugins.module_utils._ovs_rows import OvsBridge, OvsPort
+from ansible_collections.pipework.containers.plugins.module_utils._ovs_model import OvsBridge, OvsPort
 from ansible_collections.pipework.containers.plugins.module_utils._packet_filter import FilterRule, SpoofCheck
 from ansible_collections.pipework.containers.plugins.module_utils._plan import (
     Absent,

@@ -12,7 +12,7 @@ from ansible_collections.pipework.containers.plugins.module_utils._attachment im
 from ansible_collections.pipework.containers.plugins.module_utils._dhcp_lease import Lease
 from ansible_collections.pipework.containers.plugins.module_utils._model import HOST, Link, Port
 from ansible_collections.pipework.containers.plugins.module_utils._network import through_of
-from ansible_collections.pipework.containers.plugins.module_utils._ovs_rows import OvsPort
+from ansible_collections.pipework.containers.plugins.module_utils._ovs_model import OvsPort
 
 LABEL = "docker:web1"
 

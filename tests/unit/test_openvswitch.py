@@ -18,7 +18,7 @@ from ansible_collections.pipework.containers.plugins.module_utils._attach import
 from ansible_collections.pipework.containers.plugins.module_utils._attachment import attachments_from_params
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 from ansible_collections.pipework.containers.plugins.module_utils._model import HOST, OWNER_AUTO
-from ansible_collections.pipework.containers.plugins.module_utils._ovs_rows import OvsBridge, OvsPort, Switch
+from ansible_collections.pipework.containers.plugins.module_utils._ovs_model import OvsBridge, OvsPort, Switch
 from ansible_collections.pipework.containers.plugins.module_utils._plan import Operation, Plan, reconcile, undo
 from tests.unit.test_attach import IDENT, World, owner, target
 

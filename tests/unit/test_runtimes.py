@@ -14,6 +14,7 @@ import pytest
 
 from ansible_collections.pipework.containers.plugins.module_utils import _program, _runtimes
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._runtime_names import NAMES
 from ansible_collections.pipework.containers.plugins.module_utils._runtimes import (
     Ambiguous,
     Found,
@@ -59,7 +60,7 @@ class Stand:
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> dict[str, Stand]:
     here = ("docker", "netns", "pid", "host")
-    stands = {name: Stand({}, installed=name in here) for name in _runtimes.NAMES}
+    stands = {name: Stand({}, installed=name in here) for name in NAMES}
     monkeypatch.setattr(_runtimes, "runtime_of", stands.__getitem__)
     return stands
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from ansible_collections.pipework.containers.plugins.module_utils import _codec_tc, _tc
 from ansible_collections.pipework.containers.plugins.module_utils import _tc_units as units
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._facts import Facts, link_key
+from ansible_collections.pipework.containers.plugins.module_utils._facts import Facts
+from ansible_collections.pipework.containers.plugins.module_utils._keys import link_key
 from ansible_collections.pipework.containers.plugins.module_utils._model import Device
 from ansible_collections.pipework.containers.plugins.module_utils._plan import State, reconcile, simulate
 from ansible_collections.pipework.containers.plugins.module_utils._tc_model import OURS, Qdisc, TcClass

@@ -46,6 +46,8 @@ PURE = {
     "_fdb", "_vxlan", "_vxlan_wish",
     "_blocks", "_hosts", "_private_bridge", "_resolver",
     "_believed", "_packet_filter", "_remains", "_seals", "_strict_json",
+    "_attach_limits", "_domain_name", "_keys", "_order", "_new_bridge", "_ovs_model", "_own_tables",
+    "_runtime_names", "_seen",
     "_idle", "_claims", "_autoconf", "_dhcp6_grant", "_dhcp6_lease", "_dhcp6_message",
 }
 # fmt: on
@@ -262,9 +264,10 @@ def test_every_qdisc_is_in_the_table_and_has_its_file_and_its_option() -> None:
 
 def test_every_runtime_is_in_the_table_and_has_its_file() -> None:
     runtimes = importlib.import_module(f"{PACKAGE}.module_utils._runtimes")
-    assert tuple(runtimes.runtimes()) == runtimes.NAMES
-    assert set(runtimes.NAMES) == stems("_runtimes")
-    assert set(runtimes.AUTO) <= set(runtimes.NAMES) - {"pid", "host"}
+    names = importlib.import_module(f"{PACKAGE}.module_utils._runtime_names")
+    assert tuple(runtimes.runtimes()) == names.NAMES
+    assert set(names.NAMES) == stems("_runtimes")
+    assert set(names.AUTO) <= set(names.NAMES) - {"pid", "host"}
     for name, module in runtimes.runtimes().items():
         assert module.__name__.endswith(f"._runtimes.{name}")
         assert callable(module.installed)
@@ -284,7 +287,7 @@ def specification(path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]
     module = importlib.import_module(f"{PACKAGE}.modules.{path.stem}")
     caught: list[dict[str, Any]] = []
 
-    def stand_in(spec: dict[str, Any], _job: object, **_constraints: object) -> None:
+    def stand_in(spec: dict[str, Any], _job: object, _work: object = None, **_constraints: object) -> None:
         caught.append(spec)
         raise Asked
 
@@ -350,12 +353,12 @@ def test_choices_are_those_of_the_tables(monkeypatch: pytest.MonkeyPatch) -> Non
     attachment = importlib.import_module(f"{PACKAGE}.module_utils._attachment")
     forwarding = importlib.import_module(f"{PACKAGE}.module_utils._forwarding")
     kinds = importlib.import_module(f"{PACKAGE}.module_utils._kinds")
-    runtimes = importlib.import_module(f"{PACKAGE}.module_utils._runtimes")
+    names = importlib.import_module(f"{PACKAGE}.module_utils._runtime_names")
     spec = specification(PLUGINS / "modules" / "pipework_attach.py", monkeypatch)
     modes = [mode for listed in attachment.KINDS_WITH_MODE.values() for mode in listed]
     assert set(spec["kind"]["choices"]) == {"auto", *kinds.KINDS}
     assert set(spec["mode"]["choices"]) == set(modes)
-    assert spec["runtime"]["choices"] == ["auto", *runtimes.NAMES]
+    assert spec["runtime"]["choices"] == ["auto", *names.NAMES]
     assert set(spec["forwarding"]["choices"]) == set(forwarding.STRENGTH)
     assert set(attachment.KINDS_WITH_MODE) <= set(kinds.KINDS)
 

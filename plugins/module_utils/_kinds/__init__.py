@@ -14,7 +14,8 @@ import typing as t
 
 from .._attachment import Attachment
 from .._errors import PipeworkError
-from .._facts import Facts, link_key, port_key
+from .._facts import Facts, named
+from .._keys import link_key, port_key
 from .._model import HOST, Device, Link, Port
 from .._plan import State
 from . import bridge, dummy, ipoib, ipvlan, macvlan, macvtap, openvswitch, phys, sriov, veth
@@ -82,24 +83,6 @@ def host_interface(item: Attachment, facts: Facts) -> str:
         return named(str(item.host_interface), facts)
     except PipeworkError as error:
         raise item.refuse(str(error)) from None
-
-
-def named(wanted: str, facts: Facts) -> str:
-    """The name of the interface that ``mac:<address>`` means, or the name itself."""
-    if not wanted.startswith("mac:"):
-        return wanted
-    mac = wanted[4:]
-    # What stands on a NIC (VLANs, macvlans, bridges) often has the NIC's address: the NIC is meant.
-    found = [d for d in facts.host.values() if d.mac == mac and (d.parent_index is None or d.type == "veth")]
-    hardware = [d for d in found if d.type is None] or [d for d in found if d.type not in ("bridge", "bond")] or found
-    if not hardware:
-        raise PipeworkError(f"host_interface: no interface of the host has the address {mac}.")
-    if len(hardware) > 1:
-        listed = ", ".join(sorted(d.name for d in hardware))
-        raise PipeworkError(
-            f"host_interface: several interfaces have the address {mac}: {listed}; name the one you mean."
-        )
-    return hardware[0].name
 
 
 def kind_of(item: Attachment, facts: Facts, link: Link | None) -> str:

@@ -11,7 +11,8 @@ from .._attachment import Attachment
 from .._facts import whose
 from .._items import blaming
 from .._model import BRIDGE_PORTS_MAX, HOST, OWNER_AUTO, UNFINISHED, Device, Link, Port
-from .._normalize import hashed_name, new_name, stable_mac
+from .._new_bridge import new_bridge
+from .._normalize import hashed_name, new_name
 from .._plan import Absent, KernelObject
 from .._spoof_checks import OPTION, checked_mac, spoof_check
 from .._vlans import NO_KERNEL
@@ -59,11 +60,6 @@ def pair(site: Site, parent: Device | None, **port: t.Any) -> t.Iterator[KernelO
     yield Port(
         HOST, f"{site.label}/{item.interface}", local_interface=local, mtu=mtu, up=True, owner=site.owner, **port,
     )
-
-
-def new_bridge(name: str, seed: str, owner: str) -> Link:
-    """A bridge as it is first made."""
-    return Link(HOST, name, type="bridge", mac=stable_mac("bridge", seed, name), up=True, owner=owner)
 
 
 def _filtering(site: Site, name: str) -> dict[str, bool] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .._facts import port_key
+from .._keys import port_key
 from .._model import Link
 from .._plan import Absent, KernelObject
 

@@ -7,7 +7,8 @@ import typing as t
 
 from .._model import HOST, OWNER_AUTO, Port, owner_fields
 from .._normalize import stable_mac
-from .._ovs_rows import OvsBridge, OvsPort, Switch, check_name, no_datapath
+from .._ovs_model import OvsBridge, OvsPort, Switch, no_datapath
+from .._ovs_rows import check_name
 from .._plan import Absent, KernelObject
 from .._spoof_checks import OPTION as MAC_SPOOF_CHECK
 from .._spoof_checks import checked_mac

@@ -11,13 +11,14 @@ import dataclasses
 import typing as t
 
 from .._errors import PipeworkError
-from .._facts import Facts, link_key, port_key
+from .._facts import Facts
+from .._keys import link_key, port_key
 from .._model import ALIAS_MAX, HOST, UPLINK, Address, Device, Link, Nic
 from .._normalize import broadcast
 from .._plan import Absent, KernelObject
 from .._seals import SEAL
 from .._vf_record import VirtualFunction
-from .._vfs import restored
+from .._vfs import Vf, VfAddress
 
 if t.TYPE_CHECKING:
     from . import Site
@@ -68,6 +69,18 @@ def home(facts: Facts, link: Link) -> t.Iterator[KernelObject | Absent]:
     for address in nic.addresses:
         yield Address(HOST, nic.name, address, broadcast=broadcast(address))
     yield from restored(nic, facts)
+
+
+def restored(nic: Nic, facts: Facts) -> t.Iterator[KernelObject | Absent]:
+    """A function as it was before it was lent, while the card has it."""
+    vf = nic.vf
+    if vf is None or vf.pf not in facts.cards or vf.number not in facts.cards[vf.pf].functions:
+        return
+    yield Vf(HOST, vf.pf, vf.number, vf.vlan, vf.qos, vf.spoof_check)
+    if vf.mac:
+        yield VfAddress(HOST, vf.pf, vf.number, vf.mac)
+    elif facts.cards[vf.pf].functions[vf.number].vf.mac != nic.mac:  # which the function may have chosen itself
+        yield Absent(VfAddress(HOST, vf.pf, vf.number).key)
 
 
 def remembered(device: Device) -> Nic | None:

@@ -8,7 +8,7 @@ import typing as t
 from .._model import HOST, Device, Link, Nic
 from .._plan import Absent, KernelObject
 from .._vf_record import VirtualFunction
-from .._vfs import Card, Function, Vf, VfAddress, restored
+from .._vfs import Card, Function, Vf, VfAddress
 from . import phys
 
 if t.TYPE_CHECKING:
@@ -46,7 +46,7 @@ def wanted(site: Site) -> t.Iterator[KernelObject | Absent]:
     rest = VirtualFunction(pf, number)
     if nic and nic.vf:
         rest = nic.vf
-        yield from (each for each in restored(nic, site.facts) if each.key[0] == VfAddress.KIND)
+        yield from (each for each in phys.restored(nic, site.facts) if each.key[0] == VfAddress.KIND)
     yield Vf(
         HOST, pf, number, vlan=rest.vlan if item.vlan is None else item.vlan,
         qos=rest.qos if item.vlan is None else 0, spoof_check=rest.spoof_check if checks is None else checks,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .._facts import link_key, port_key
+from .._keys import link_key, port_key
 from .._model import Link, Mark, pair_mark
 from .._plan import Absent, KernelObject
 

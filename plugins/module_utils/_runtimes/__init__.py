@@ -20,6 +20,7 @@ from .. import _answers, _trust
 from .._errors import ODD, PipeworkError
 from .._items import shortened
 from .._model import HOST
+from .._runtime_names import AUTO
 
 
 class NotRunning(PipeworkError):
@@ -110,10 +111,6 @@ def runtimes() -> dict[str, types.ModuleType]:
     }
 
 
-# ``auto`` asks those that name containers, in this order.
-NAMES = ("docker", "podman", "lxc", "incus", "containerd", "cri", "nspawn", "netns", "pid", "host")
-AUTO = ("docker", "podman", "lxc", "incus", "containerd", "cri", "nspawn", "netns")
-OF_USERS = ("docker", "podman", "lxc")  # that run without root too
 SHOWN_BY = {
     "docker": "docker ps", "podman": "podman ps", "lxc": "lxc-ls", "incus": "incus list",
     "containerd": "nerdctl ps", "cri": "crictl pods", "nspawn": "machinectl list", "netns": "ip netns list",

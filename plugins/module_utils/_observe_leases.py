@@ -1,0 +1,43 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""Adds to what the kernel shows what attachments got from others: leases of both families, link-local addresses."""
+from __future__ import annotations
+
+import typing as t
+
+from . import _dhcp6_grant, _dhcp_lease
+from . import _lease_files as files
+from ._attachment import Attachment
+from ._dhcp6_lease import Lease6
+from ._dhcp_lease import Lease
+from ._facts import Facts
+from ._netlink import Namespaces
+
+
+def observe_leases(namespaces: Namespaces, facts: Facts, label: str, device: str, owner: str, asked: bool) -> None:
+    """Adds to the facts the lease of an attachment and, where there is or shall be one, the addresses that are lent."""
+    facts.now = files.clock()
+    there = facts.devices[label].get(device)
+    held = files.held(owner, Lease.KIND, _dhcp_lease.unpack) if there is not None else None
+    if there is None or not (held or asked):
+        return
+    if held is not None and held[1].mac == there.mac:
+        facts.leases.append(Lease(label, device, mac=there.mac, owner=owner, grant=held[1], **held[0]))
+    facts.addresses[label] += namespaces[label].lent_addresses(there)
+
+
+def observe_autoconf(namespaces: Namespaces, facts: Facts, places: t.Iterable[tuple[str, Attachment, str]]) -> None:
+    """Adds to the facts what interfaces got without anybody listing it, where that matters."""
+    there = [(label, item, owner) for label, item, owner in places if item.interface in facts.devices[label]]
+    for label, item, owner in there:
+        held = files.held(owner, Lease6.KIND, _dhcp6_grant.unpack)
+        if held is not None:
+            facts.now = files.clock()
+            facts.unlisted.append(Lease6(label, item.interface, owner=owner, grant=held[1], **held[0]))
+        if item.state == "present" and (held, item.dhcp6, item.accept_ra) != (None, None, None):
+            facts.addresses[label] += namespaces[label].lent_addresses(facts.devices[label][item.interface], 6)
+    zeroconf = [(label, item.interface, owner) for label, item, owner in there if item.link_local is not None]
+    if zeroconf:
+        from . import _zeroconf  # which few runs need
+
+        facts.unlisted += _zeroconf.observe(namespaces, zeroconf)
