@@ -29,6 +29,7 @@ from ._arrivals import arrive
 from ._attach import Target, Wish, compile_wish
 from ._attach_results import OF_A_PEER, result_of
 from ._attachment import Params, attachments_from_params, purge_scope
+from ._container import Found
 from ._dhcp_clients import BUILTIN
 from ._errors import PipeworkError
 from ._executors import Executors
@@ -97,7 +98,7 @@ class AttachJob:
                     wanted += [(runtime, name, user) for name in _runtimes.running(runtime, user)]
                     self.asked.update(() if user else (runtime,))
         for (runtime, _name, _user), answer in zip(wanted, _runtimes.find_all(wanted)):
-            if isinstance(answer, _runtimes.Found):
+            if isinstance(answer, Found):
                 label = namespaces.add(answer.label, answer.fd)
                 namespaces.holders.append(functools.partial(getattr, answer, "lives"))
                 self.others[label] = (answer.runtime, answer.holder)

@@ -37,7 +37,7 @@ class Keep(KernelObject):
     duid: str = ""  # that of its DHCPv6 client, hexadecimal
     through: str | None = None  # the network that leases are of
     owner: str | None = None  # the mark of its attachment
-    holder: t.Any = None  # see _runtimes.Held
+    holder: t.Any = None  # see Held
 
     @property
     def name(self) -> str:

@@ -15,6 +15,7 @@ import time
 import typing as t
 
 from . import _runtimes, _starts
+from ._container import Found
 from ._errors import PipeworkError
 from ._runtime_names import AUTO
 
@@ -84,7 +85,7 @@ class Finder:
         while not self._found.empty():
             found.update(self._found.get())
             self._busy = False
-        left = [request for request in wanted if not isinstance(found.get(request), _runtimes.Found)]
+        left = [request for request in wanted if not isinstance(found.get(request), Found)]
         self._again |= b"+" in told or self.pause(left) <= 0
         if left and self._again and not self._busy:
             self._busy, self._again = True, False

@@ -9,6 +9,7 @@ import functools
 import typing as t
 
 from . import _runtimes
+from ._container import Found, Holder, NoContainer, NotRunning
 from ._errors import PipeworkError
 from ._items import Guest, check_namespace
 from ._netlink import Namespaces
@@ -25,7 +26,7 @@ class Place:
     name: str
     ident: str = ""
     user: str | None = None
-    holder: _runtimes.Holder = dataclasses.field(default_factory=dict)
+    holder: Holder = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +49,7 @@ def open_guests(items: t.Sequence[Guest], namespaces: Namespaces) -> list[Place]
     unique = list(dict.fromkeys(requests))
     opened: dict[Request, t.Any] = {}
     for request, answer in zip(unique, _runtimes.find_all(unique)):
-        if isinstance(answer, _runtimes.Found):
+        if isinstance(answer, Found):
             opened[request] = (namespaces.add(answer.label, answer.fd), answer)
             namespaces.holders.append(functools.partial(getattr, answer, "lives"))
         else:
@@ -63,12 +64,12 @@ def _place(item: Guest, answer: t.Any, namespaces: Namespaces) -> Place:
         if item.state == "present":
             namespaces.checks.append(functools.partial(_refuse_ended, item, found))
         return Place(label, found.runtime, found.name, found.ident, found.user, found.holder)
-    if item.state == "absent" and isinstance(answer, (_runtimes.NoContainer, _runtimes.NotRunning)):
+    if item.state == "absent" and isinstance(answer, (NoContainer, NotRunning)):
         return Place(None, item.runtime, getattr(answer, "known_as", None) or str(item.container))
     raise item.refuse(str(answer))
 
 
-def _refuse_ended(item: Guest, found: _runtimes.Found) -> None:
+def _refuse_ended(item: Guest, found: Found) -> None:
     """A container that ended during the run is not what was asked for, even though its namespace is there as long as
     the run holds it."""
     if not found.lives:

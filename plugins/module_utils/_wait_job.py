@@ -14,6 +14,7 @@ import time
 import typing as t
 
 from . import _runtimes
+from ._container import GONE, Found, NoContainer, NotRunning, Unavailable, unread
 from ._errors import PipeworkError
 from ._finder import Finder, Request
 from ._items import Params
@@ -41,14 +42,14 @@ class Waiter:
     def __init__(self, wait: Wait) -> None:
         self.wait = wait
         self.request: Request = (wait.runtime, wait.container, wait.runtime_user)
-        self.found: _runtimes.Found | None = None
+        self.found: Found | None = None
         self.watch: Watch | None = None
         self.process: int | None = None  # a pidfd of the container's first process
         self.lacks: str | None = ""  # None once it has come true
         self.sight = Sight()
         self.elapsed: float | None = None
 
-    def open(self, found: _runtimes.Found, namespaces: Namespaces) -> None:
+    def open(self, found: Found, namespaces: Namespaces) -> None:
         """Begins to watch in a container that was found."""
         self.found = dataclasses.replace(found, fd=os.dup(found.fd))
         label = namespaces.add(found.label, os.dup(found.fd))
@@ -110,8 +111,8 @@ def _process(pid: int, namespace: int) -> int | None:
     except ProcessLookupError:
         return None
     except OSError as error:  # which does not mean that it has ended
-        raise _runtimes.unread(f"process {pid}", error) from None
-    with contextlib.suppress(*_runtimes.GONE):
+        raise unread(f"process {pid}", error) from None
+    with contextlib.suppress(*GONE):
         if os.path.samestat(os.stat(f"/proc/{pid}/ns/net"), os.fstat(namespace)):
             return fd
     os.close(fd)
@@ -153,7 +154,7 @@ def _loop(waiters: list[Waiter], namespaces: Namespaces, finder: Finder, start: 
                     poll.register(fd, select.POLLIN)
         finally:
             for answer in answers.values():
-                if isinstance(answer, _runtimes.Found):
+                if isinstance(answer, Found):
                     os.close(answer.fd)
         for waiter in [each for each in active if each.lacks is None]:
             active.remove(waiter)
@@ -175,10 +176,10 @@ def _loop(waiters: list[Waiter], namespaces: Namespaces, finder: Finder, start: 
 
 def _meet(waiter: Waiter, answer: t.Any, namespaces: Namespaces, first: bool) -> None:
     """What a runtime's answer means to a wait."""
-    unheard = isinstance(answer, _runtimes.Unavailable)  # a runtime that stops to answer later on may come back
-    if isinstance(answer, _runtimes.Found):
+    unheard = isinstance(answer, Unavailable)  # a runtime that stops to answer later on may come back
+    if isinstance(answer, Found):
         waiter.open(answer, namespaces)
-    elif waiter.wait.runtime != "pid" and isinstance(answer, (_runtimes.NoContainer, _runtimes.NotRunning)):
+    elif waiter.wait.runtime != "pid" and isinstance(answer, (NoContainer, NotRunning)):
         waiter.lacks = None if waiter.wait.until == "absent" else str(answer)
     elif unheard and not first:
         waiter.lacks = str(answer)

@@ -12,7 +12,14 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _filter, _ovs, _ovs_rows, _program, _runtimes
+from ansible_collections.pipework.containers.plugins.module_utils import (
+    _container,
+    _filter,
+    _ovs,
+    _ovs_rows,
+    _program,
+    _runtimes,
+)
 from ansible_collections.pipework.containers.plugins.module_utils import _filter_nft as nft
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 from ansible_collections.pipework.containers.plugins.module_utils._filter_rules import Place
@@ -41,7 +48,7 @@ def _nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 def each_found(answers: Any) -> None:
     """Closes what was found, and raises what is no answer."""
     for answer in answers:
-        if isinstance(answer, _runtimes.Found):
+        if isinstance(answer, _container.Found):
             os.close(answer.fd)
         else:
             assert answer is None or isinstance(answer, PipeworkError)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _finder, _runtimes, _starts
+from ansible_collections.pipework.containers.plugins.module_utils import _container, _finder, _runtimes, _starts
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 from ansible_collections.pipework.containers.plugins.module_utils._hosts_job import HostsJob
 from ansible_collections.pipework.containers.plugins.module_utils._wait_job import WaitJob, wait
@@ -69,7 +69,7 @@ def find(host: Host, runtime: str, name: str, user: str | None = None) -> t.Any:
     """What the look-up on a host gives; an error is returned, and an open namespace closed."""
     def look() -> t.Any:
         [answer] = _runtimes.find_all([(runtime, name, user)])
-        if isinstance(answer, _runtimes.Found):
+        if isinstance(answer, _container.Found):
             os.close(answer.fd)
             return dataclasses.replace(answer, fd=-1)
         return type(answer).__name__, str(answer), getattr(answer, "known_as", None)

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _runtimes
+from ansible_collections.pipework.containers.plugins.module_utils import _container, _runtimes
 from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
 from ansible_collections.pipework.containers.plugins.module_utils._bridge_job import BridgeJob
 from ansible_collections.pipework.containers.plugins.module_utils._commands_job import CommandsJob
@@ -292,7 +292,7 @@ def find(*names: str, runtime: str = "auto", user: str | None = None) -> list[t.
     """What the look-up gives; its open namespaces are closed."""
     answers = _runtimes.find_all([(runtime, name, user) for name in names])
     for answer in answers:
-        if isinstance(answer, _runtimes.Found):
+        if isinstance(answer, _container.Found):
             os.close(answer.fd)
     return answers
 
@@ -343,7 +343,7 @@ def test_P39_waits_do_not_add_up(site: Site, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(_runtimes, "patience", 5)
     names = [site.create(f"n{number}").name for number in range(3)]
     since = time.monotonic()
-    assert all(isinstance(answer, _runtimes.NotRunning) for answer in find(*names))
+    assert all(isinstance(answer, _container.NotRunning) for answer in find(*names))
     assert time.monotonic() - since < 10, "one after the other would be 15 s at least"
 
 
@@ -492,7 +492,7 @@ def test_B14_engine_without_control_groups(
             client = Substituted(docker_client.api, 1e9, Pid=stranger, StartedAt=text)
             monkeypatch.setattr(docker_runtime, "_clients", {None: client})
             [answer] = find(a.name, runtime="docker")
-            assert isinstance(answer, _runtimes.Found) == found, (after, zone, str(answer))
+            assert isinstance(answer, _container.Found) == found, (after, zone, str(answer))
 
 
 def test_B14_container_that_restarts_all_the_time(site: Site) -> None:

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _runtimes, _trust, _wait_job
+from ansible_collections.pipework.containers.plugins.module_utils import _container, _runtimes, _trust, _wait_job
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 from ansible_collections.pipework.containers.plugins.module_utils._runtimes import docker, lxc, netns, nspawn, pid
 from tests.integration.engines import NET, Deaf, find, need
@@ -350,9 +350,9 @@ def test_B17_a_users_docker_has_containers_of_its_own(host: Host, actors: Actors
     aim = actors.users(BOB)
     fake_docker(actors, container(aim))
     found = find(host, "docker", "web1", "games")
-    assert isinstance(found, _runtimes.Found), found
+    assert isinstance(found, _container.Found), found
     assert (found.pid, found.whose, found.label) == (aim, BOB.pw_uid, "docker:web1@games")
-    assert isinstance(find(host, "auto", "web1", "games"), _runtimes.Found)
+    assert isinstance(find(host, "auto", "web1", "games"), _container.Found)
 
 
 def test_B17_a_users_docker_names_a_process_of_others(host: Host, actors: Actors) -> None:
@@ -554,7 +554,7 @@ def test_B17_a_users_podman_names_a_process_of_others(host: Host, user: pwd.stru
     actors.pids += [parent, honest]
     fake_podman(actors, user, honest)
     found = find(host, "podman", "web1", user.pw_name)
-    assert isinstance(found, _runtimes.Found) and (found.pid, found.whose) == (honest, user.pw_uid), found
+    assert isinstance(found, _container.Found) and (found.pid, found.whose) == (honest, user.pw_uid), found
     for aim in (actors.roots(), actors.users(EVE)):
         fake_podman(actors, user, aim)
         said = refused(host, aim, runtime="podman", runtime_user=user.pw_name)
@@ -652,7 +652,7 @@ def test_B17_a_namespaces_path_in_the_hands_of_a_user(host: Host, actors: Actors
     assert "others than root" in refused(host, runtime="netns", container="/run/all/ns")
     host.sh("mkdir", "/run/good")
     host.sh("ln", "-s", f"{NETNS}/a", "/run/good/ns")
-    assert isinstance(find(host, "netns", "/run/good/ns"), _runtimes.Found)
+    assert isinstance(find(host, "netns", "/run/good/ns"), _container.Found)
     host.sh("mkdir", "/run/bob/\x1b[2J")
     host.sh("chown", "games", "/run/bob/\x1b[2J")
     host.sh("ln", "-s", "/run/bob/\x1b[2J/ns", "/run/good/odd")
@@ -663,7 +663,7 @@ def test_B17_a_namespaces_path_in_the_hands_of_a_user(host: Host, actors: Actors
     host.sh("chown", "games", "/run/bob")
     own = actors.users(BOB)
     host.sh("ln", "-sfn", f"/proc/{own}/ns/net", "/run/bob/ns")
-    assert isinstance(find(host, "netns", "/run/bob/ns"), _runtimes.Found), "it is the user's own"
+    assert isinstance(find(host, "netns", "/run/bob/ns"), _container.Found), "it is the user's own"
 
 
 # -- what may not be looked at has not gone
@@ -675,7 +675,7 @@ def test_P39_a_namespace_that_may_not_be_opened_has_not_gone(host: Host, actors:
     def look() -> str:
         become(BOB)
         [answer] = _runtimes.find_all([("pid", str(aim), None)])
-        assert isinstance(answer, PipeworkError) and not isinstance(answer, _runtimes.NoContainer)
+        assert isinstance(answer, PipeworkError) and not isinstance(answer, _container.NoContainer)
         return str(answer)
 
     words = f"the network namespace of process {aim} cannot be looked at: Permission denied"
@@ -698,7 +698,7 @@ def test_P39_no_file_left_to_be_opened_does_not_mean_gone(host: Host, actors: Ac
         for function, words in asked:
             try:
                 found.append(f"{function.__name__} said {function(*words)}")
-            except (_runtimes.NoContainer, _runtimes.NotRunning) as error:
+            except (_container.NoContainer, _container.NotRunning) as error:
                 found.append(f"gone: {error}")
             except PipeworkError as error:
                 found.append(str(error))

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _answers, _program, _runtimes
+from ansible_collections.pipework.containers.plugins.module_utils import _answers, _container, _program, _runtimes
 from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
 from ansible_collections.pipework.containers.plugins.module_utils._bridge_job import BridgeJob
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
@@ -321,7 +321,7 @@ def test_B17_a_hundred_containers_that_an_engine_delays_have_one_deadline(host: 
             _runtimes.SECONDS = SECONDS
             start = time.monotonic()
             answers = _runtimes.find_all([("docker", each["container"], None) for each in wanted])
-            assert isinstance(answers[-1], _runtimes.Unavailable), answers[-1]
+            assert isinstance(answers[-1], _container.Unavailable), answers[-1]
             return time.monotonic() - start
 
         assert host.call(work) < SECONDS + 100 * _runtimes.EACH_SECONDS + MORE

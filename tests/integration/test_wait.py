@@ -14,9 +14,9 @@ import typing as t
 
 import pytest
 
+from ansible_collections.pipework.containers.plugins.module_utils._container import open_namespace
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 from ansible_collections.pipework.containers.plugins.module_utils._netlink import Namespaces
-from ansible_collections.pipework.containers.plugins.module_utils._runtimes import open_namespace
 from ansible_collections.pipework.containers.plugins.module_utils._wait import Wait
 from ansible_collections.pipework.containers.plugins.module_utils._wait_job import WaitJob, wait
 from ansible_collections.pipework.containers.plugins.module_utils._watch import Watch

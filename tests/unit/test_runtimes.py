@@ -12,20 +12,18 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _program, _runtimes
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._runtime_names import NAMES
-from ansible_collections.pipework.containers.plugins.module_utils._runtimes import (
+from ansible_collections.pipework.containers.plugins.module_utils import _container, _program, _runtimes
+from ansible_collections.pipework.containers.plugins.module_utils._container import (
     Ambiguous,
     Found,
     NoContainer,
     NotRunning,
     Unavailable,
-    find_all,
-    netns,
     open_namespace,
-    pid,
 )
+from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._runtime_names import NAMES
+from ansible_collections.pipework.containers.plugins.module_utils._runtimes import find_all, netns, pid
 
 
 def handle() -> int:
@@ -322,7 +320,7 @@ def test_P41_what_podman_says(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_B14_whose_namespace_it_is() -> None:
     fd = os.open("/proc/self/ns/net", os.O_RDONLY)
     try:
-        assert _runtimes.is_own(fd)
+        assert _container.is_own(fd)
         assert not pid.is_of_user(fd, 4711)
     finally:
         os.close(fd)

@@ -13,8 +13,8 @@ import re
 import typing as t
 
 from .. import _answers, _program, _trust
+from .._container import Ambiguous, Answer, Found, Unavailable, Who, resolve, stopped
 from .._errors import PipeworkError
-from . import Ambiguous, Answer, Found, Unavailable, Who, resolve, stopped
 from .pid import command, enter, in_group, status
 
 SOCKETS = ("/run/containerd/containerd.sock", "/run/k3s/containerd/containerd.sock")
@@ -36,7 +36,7 @@ def installed(user: str | None) -> bool:
     return user is None and os.path.exists(socket()) and _program.which("ctr") is not None
 
 
-def find_many(wanted: list[Who]) -> list[Answer]:
+def find_many(wanted: list[Who], _patience: float = 0.0) -> list[Answer]:
     spaces: dict[str, _Space] = {}
     answers: list[Answer] = []
     for name, user in wanted:

@@ -13,21 +13,9 @@ import re
 import typing as t
 
 from .. import _answers, _program
+from .._container import GONE, Ambiguous, Answer, Found, NotRunning, Unavailable, Who, open_namespace, resolve, unread
 from .._errors import PipeworkError
-from . import (
-    GONE,
-    Ambiguous,
-    Answer,
-    Found,
-    NotRunning,
-    Unavailable,
-    Who,
-    containerd,
-    netns,
-    open_namespace,
-    resolve,
-    unread,
-)
+from . import containerd, netns
 
 SPACE = "k8s.io"
 DEFAULT = "default"
@@ -45,7 +33,7 @@ def installed(user: str | None) -> bool:
     return user is None and os.path.isdir(tasks) and _program.which("ctr") is not None
 
 
-def find_many(wanted: list[Who]) -> list[Answer]:
+def find_many(wanted: list[Who], _patience: float = 0.0) -> list[Answer]:
     answers: list[Answer] = []
     for name, user in wanted:
         try:

@@ -12,9 +12,10 @@ import sys
 import time
 import typing as t
 
-from .. import _answers, _program, _runtimes, _trust
+from .. import _answers, _program, _trust
+from .._container import Answer, Found, NotRunning, Unavailable, Who, resolve
 from .._errors import PipeworkError
-from . import Answer, Found, NotRunning, Unavailable, Who, podman, resolve
+from . import podman
 from .pid import enter, in_group, status
 
 SOCKET = "/var/run/docker.sock"
@@ -42,9 +43,9 @@ def installed(user: str | None) -> bool:
     return os.path.exists(SOCKET) and os.path.basename(os.path.realpath(SOCKET)) != "podman.sock"
 
 
-def find_many(wanted: list[Who]) -> list[Answer]:
+def find_many(wanted: list[Who], patience: float = 0.0) -> list[Answer]:
     """Many at once: one list of all containers, and an inspection of each that is meant."""
-    deadline = time.monotonic() + _runtimes.patience
+    deadline = time.monotonic() + patience
     answers: dict[Who, Answer] = {}
     for user in dict.fromkeys(user for _name, user in wanted):
         names = [str(name) for name, owner in wanted if owner == user]

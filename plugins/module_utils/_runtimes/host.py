@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 
-from . import Found, open_namespace
+from .._container import Found, open_namespace
 
 
 def installed(_user: str | None) -> bool:

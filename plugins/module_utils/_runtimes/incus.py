@@ -11,9 +11,9 @@ import re
 import time
 import typing as t
 
-from .. import _answers, _runtimes, _trust
+from .. import _answers, _trust
+from .._container import Ambiguous, Answer, Found, NotRunning, Unavailable, Who, stopped, without_id
 from .._errors import ODD, PipeworkError
-from . import Ambiguous, Answer, Found, NotRunning, Unavailable, Who, stopped, without_id
 from .pid import command, enter, status
 
 SECONDS = 10.0  # for one answer
@@ -41,8 +41,8 @@ def installed(user: str | None) -> bool:
     return user is None and bool(_sockets())
 
 
-def find_many(wanted: list[Who]) -> list[Answer]:
-    deadline = time.monotonic() + _runtimes.patience
+def find_many(wanted: list[Who], patience: float = 0.0) -> list[Answer]:
+    deadline = time.monotonic() + patience
     daemons: list[_Daemon] = []
     answers: list[Answer] = []
     for name, user in wanted:

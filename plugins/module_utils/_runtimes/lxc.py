@@ -14,9 +14,9 @@ import os
 import time
 import typing as t
 
-from .. import _program, _runtimes, _trust
+from .. import _program, _trust
+from .._container import GONE, Answer, Found, NotRunning, Unavailable, Who, stopped, unread, without_id
 from .._errors import PipeworkError
-from . import GONE, Answer, Found, NotRunning, Unavailable, Who, stopped, unread, without_id
 from .pid import command, enter, status
 
 FOLDER = "/run/lxc"  # where all of its programs keep their locks
@@ -40,8 +40,8 @@ def installed(user: str | None) -> bool:
     return os.path.isdir(folder) and _program.which("lxc-info") is not None
 
 
-def find_many(wanted: list[Who]) -> list[Answer]:
-    deadline = time.monotonic() + _runtimes.patience
+def find_many(wanted: list[Who], patience: float = 0.0) -> list[Answer]:
+    deadline = time.monotonic() + patience
     answers: list[Answer] = []
     for name, user in wanted:
         try:

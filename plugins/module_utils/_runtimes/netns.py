@@ -8,9 +8,9 @@ import os
 import typing as t
 
 from .. import _trust
+from .._container import GONE, Found, Held, NotRunning, is_own, open_namespace, unread
 from .._errors import PipeworkError
 from .._inotify import changes
-from . import GONE, Found, Held, NotRunning, is_own, open_namespace, unread
 
 FOLDER = "/run/netns"
 NO_NAMESPACE = (errno.EINVAL, errno.ENXIO, errno.ELOOP, errno.ENOTDIR)  # such a path leads to none

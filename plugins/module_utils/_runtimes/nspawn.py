@@ -13,9 +13,9 @@ import os
 import time
 import typing as t
 
-from .. import _runtimes, _trust
+from .. import _trust
+from .._container import GONE, Answer, Found, Who, stopped, unread, without_id
 from .._errors import PipeworkError
-from . import GONE, Answer, Found, Who, stopped, unread, without_id
 from .pid import enter, status
 
 FOLDER = "/run/systemd/nspawn/propagate"
@@ -28,8 +28,8 @@ def installed(user: str | None) -> bool:
     return user is None and (os.path.isdir(FOLDER) or bool(_listed(IMAGES)))
 
 
-def find_many(wanted: list[Who]) -> list[Answer]:
-    deadline = time.monotonic() + _runtimes.patience
+def find_many(wanted: list[Who], patience: float = 0.0) -> list[Answer]:
+    deadline = time.monotonic() + patience
     processes, place = _processes(), _mounted_as(FOLDER)
     answers: list[Answer] = []
     for name, user in wanted:

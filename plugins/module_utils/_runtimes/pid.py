@@ -8,8 +8,8 @@ import re
 import typing as t
 
 from .. import _answers, _trust
+from .._container import GONE, Found, Held, NoContainer, open_namespace, unread
 from .._errors import PipeworkError
-from . import GONE, Found, Held, NoContainer, open_namespace, unread
 
 COMMAND_MAX, COMMAND_SECONDS = 1 << 16, 3.0
 

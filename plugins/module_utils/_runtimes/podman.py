@@ -12,9 +12,9 @@ import re
 import time
 import typing as t
 
-from .. import _answers, _program, _runtimes
+from .. import _answers, _program
+from .._container import Answer, Found, Unavailable, Who, is_own, resolve, stopped
 from .._errors import PipeworkError
-from . import Answer, Found, Unavailable, Who, is_own, resolve, stopped
 from .pid import command, enter, in_group, is_of_user, status
 
 POLL_SECONDS = 0.1
@@ -35,8 +35,8 @@ def installed(user: str | None) -> bool:
     return os.path.exists(folder) and _program.which("podman") is not None
 
 
-def find_many(wanted: list[Who]) -> list[Answer]:
-    deadline = time.monotonic() + _runtimes.patience
+def find_many(wanted: list[Who], patience: float = 0.0) -> list[Answer]:
+    deadline = time.monotonic() + patience
     answers: dict[Who, Answer] = {}
     for user in dict.fromkeys(user for _name, user in wanted):
         names = [str(name) for name, owner in wanted if owner == user]
