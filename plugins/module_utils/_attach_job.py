@@ -265,6 +265,7 @@ class AttachJob:
 
     def executors(self) -> Executors:
         from . import (  # which a run that changes nothing does not need
+            _agent_apply,
             _files_apply,
             _filter_apply,
             _ipam_apply,
@@ -275,7 +276,7 @@ class AttachJob:
         )
 
         return {
-            **_files_apply.EXECUTORS, **_filter_apply.EXECUTORS, **_ipam_apply.EXECUTORS,
+            **_agent_apply.EXECUTORS, **_files_apply.EXECUTORS, **_filter_apply.EXECUTORS, **_ipam_apply.EXECUTORS,
             **_neighbor_apply.EXECUTORS, **_nic_apply.EXECUTORS, **_ovs_apply.EXECUTORS, **_tc_apply.EXECUTORS,
         }
 

@@ -14,7 +14,7 @@ from ._items import Item, blaming, items_of
 from ._ovs_rows import check_name
 from ._ovs_settings import DATAPATHS, FAIL_MODES, Settings
 from ._tunnels import Tunnel, tunnels_from_option
-from ._uplinks import Uplink, uplinks_from_option
+from ._uplink_options import Uplink, uplinks_from_option
 
 LINUX, SWITCH = "linux", "openvswitch"
 # Seconds. With STP off the kernel takes any forward delay.

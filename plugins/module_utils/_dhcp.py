@@ -7,7 +7,6 @@ Nothing is installed or run in the container, and no file of the host but those 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import socket
 import time
@@ -17,8 +16,8 @@ from . import _dhcp_docker, _dhcp_program, _probe
 from . import _dhcp_message as dhcp
 from . import _lease_files as files
 from ._dhcp_clients import BUILTIN, CLIENTS, Ask, answer
-from ._dhcp_keep import Keep
-from ._dhcp_lease import Grant, Lease, granted, mac_text, option_of, unpack
+from ._dhcp_identity import options_of
+from ._dhcp_lease import Grant, Lease, granted, mac_text, unpack
 from ._dhcp_options import DHCP_SECONDS
 from ._errors import PipeworkError
 from ._exchange import exchange
@@ -100,14 +99,6 @@ def _socket(name: str, protocol: int) -> socket.socket:
         sock.close()
         raise
     return sock
-
-
-def options_of(lease: Lease | Keep, mac: bytes, shared: bool) -> dict[int, bytes]:
-    """What a client says of itself in each message."""
-    ident = f"{lease.owner}".encode("utf-8", "surrogateescape")
-    client = b"\x00" + hashlib.sha256(ident).digest()[:16] if shared else b"\x01" + mac
-    given = dict(option_of(each) for each in lease.options or ())
-    return {dhcp.CLIENT: client, dhcp.HOSTNAME: str(lease.hostname).encode("ascii", "replace"), **given}
 
 
 def _release(lease: Lease, grant: Grant, place: _Place) -> bytes:

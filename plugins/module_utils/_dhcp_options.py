@@ -11,9 +11,6 @@ from . import _normalize as norm
 from ._errors import PipeworkError
 from ._items import Params
 
-if t.TYPE_CHECKING:
-    from ._attachment import Attachment
-
 DHCP_IMAGE = "busybox"  # as in the classic script
 DHCP_SECONDS = 30.0
 DHCP_SECONDS_MAX = 240  # less than other runs wait for the lock
@@ -43,8 +40,8 @@ def _image(name: t.Any) -> str:
     return str(name)
 
 
-def check_dhcp(item: Attachment) -> None:
-    """What cannot be together; raises PipeworkError."""
+def check_dhcp(item: t.Any) -> None:
+    """What an Attachment cannot have together; raises PipeworkError."""
     if item.dhcp_keep and item.dhcp is None and not item.dhcp6:
         raise PipeworkError(
             "dhcp_keep: without 'dhcp' or 'dhcp6' there is no lease to keep; say who asks ('dhcp: builtin'), or "

@@ -15,6 +15,7 @@ from ._dhcp6_lease import Lease6
 from ._dhcp_keep import Record
 from ._dhcp_lease import Lease
 from ._errors import PipeworkError
+from ._lease_agent import poke
 from ._netlink import Namespaces
 from ._plan import Failure, Operation
 
@@ -76,9 +77,7 @@ def exchange(
             except Exception as error:  # pylint: disable=broad-except  # of one lease, which is no other one's business
                 wrong = operation, _unforeseen(lease, error)
     if files.is_kept():
-        from . import _keeping  # which few runs need
-
-        _keeping.poke()
+        poke()
     return wrong
 
 

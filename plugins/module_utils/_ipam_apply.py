@@ -1,6 +1,6 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
-"""Carries out what concerns leases and link-local addresses: asks servers, keeps files, starts the lease agent."""
+"""Carries out what concerns leases and link-local addresses: asks servers and keeps files."""
 from __future__ import annotations
 
 from ._executors import Executors
@@ -20,12 +20,6 @@ def _leases6(work: Plan, namespaces: Namespaces, done: Plan) -> Failure:
     return _dhcp6.change(work, namespaces, done)
 
 
-def _keeps(work: Plan, namespaces: Namespaces, done: Plan) -> Failure:
-    from . import _keeping
-
-    return _keeping.change(work, namespaces, done)
-
-
 def _link_locals(work: Plan, namespaces: Namespaces, done: Plan) -> Failure:
     from . import _zeroconf
 
@@ -39,6 +33,5 @@ def _lease_folders(work: Plan, _namespaces: Namespaces, done: Plan) -> Failure:
 
 
 EXECUTORS: Executors = {
-    "lease": _leases, "lease6": _leases6, "link_local": _link_locals, "dhcp_keep": _keeps,
-    "lease_files": _lease_folders,
+    "lease": _leases, "lease6": _leases6, "link_local": _link_locals, "lease_files": _lease_folders,
 }

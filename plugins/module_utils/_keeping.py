@@ -7,7 +7,6 @@ The collection is gone from the host when a module has ended, so that process ru
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import hashlib
 import importlib.util
@@ -20,16 +19,17 @@ import sys
 import time
 import typing as t
 
-from . import _dhcp, _outlive, _program, _stopped
 from . import _lease_files as files
+from . import _outlive, _program, _stopped
+from ._dhcp_identity import options_of
 from ._dhcp_keep import FROM_SERVER, LEASE, Keep, Record, token
-from ._errors import ODD, PipeworkError
+from ._errors import PipeworkError
 from ._facts import Facts
+from ._lease_agent import HOME, poke, running
 from ._netlink import Namespaces
 from ._plan import Operation
 from ._strict_json import loads
 
-HOME = files.KEEPER
 MADE_OF = (  # and its runs
     "_arp", "_as_container", "_blocks", "_defaults", "_dhcp6_grant", "_dhcp6_message", "_dhcp_keep", "_dhcp_lease",
     "_dhcp_message", "_domain_name", "_errors", "_guest_files", "_guest_place", "_in_container", "_keep_job", "_keeper",
@@ -160,7 +160,7 @@ def _record(keep: Keep, namespaces: Namespaces) -> Record:
     place = os.fstat(netns.fd)
     shared = device.type == "ipvlan"
     asks = LEASE in (keep.duties or ())
-    sent = _dhcp.options_of(keep, bytes.fromhex(device.mac.replace(":", "")), shared) if asks else {}
+    sent = options_of(keep, bytes.fromhex(device.mac.replace(":", "")), shared) if asks else {}
     return Record(
         label=keep.ns, device=keep.device, index=device.index, mac=device.mac, shared=shared,
         namespace=(place.st_dev, place.st_ino), owner=str(keep.owner), holder=dict(keep.holder or {}),
@@ -191,31 +191,6 @@ def _wait(folder: str, mark: str, end: float) -> None:
 
 
 # -- the process
-
-def running() -> dict[str, t.Any] | None:
-    """Its process ID and its version. It holds the lock for as long as it lives, however it ends."""
-    try:
-        handle = os.open(os.path.join(HOME, "lock"), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        with contextlib.suppress(*ODD):
-            said = json.loads(os.read(handle, 1 << 10))
-            return {"pid": int(said["pid"]), "program": str(said["program"])}
-    finally:
-        os.close(handle)
-    return None
-
-
-def poke() -> None:
-    """It looks at all its files again."""
-    now = running()
-    if now is not None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(now["pid"], signal.SIGHUP)
-
 
 def _ensure() -> None:
     """It runs, in the version that is here."""

@@ -11,6 +11,7 @@ import typing as t
 
 from . import _lease_files as files
 from ._errors import PipeworkError
+from ._lease_agent import running
 from ._model import HOST, IDENT, MARK, Device, name_token, owner_fields, owner_matches
 from ._plan import Failure, KernelObject, Plan
 from ._strict_json import loads
@@ -115,11 +116,7 @@ def left(
 
 
 def _keeper_runs() -> bool:
-    if not files.is_kept():
-        return False
-    from . import _keeping  # which few runs need
-
-    return _keeping.running() is not None
+    return files.is_kept() and running() is not None
 
 
 def _is_of(target: Target, owner: str) -> bool:

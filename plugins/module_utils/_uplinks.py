@@ -12,7 +12,6 @@ import ipaddress
 import typing as t
 
 from . import _normalize as norm
-from . import _vlans
 from ._errors import PipeworkError
 from ._facts import Facts
 from ._model import ALIAS_MAX, HOST, OWNER_BRIDGE, UPLINK, Address, Device, Port, Route
@@ -21,23 +20,15 @@ from ._moved_rule import moved, ranked
 from ._ovs_model import OvsPort, port_row_key
 from ._plan import Absent, KernelObject, State
 from ._seals import SEAL
+from ._uplink_options import Uplink
 from ._uplink_rules import back, marks_of
 from ._vf_record import escaped, unescaped
 
 if t.TYPE_CHECKING:
     from ._bridge_options import Bridge
 
-OPTIONS = ("name", "vlan", "vlan_trunks")
 NOPREFIXROUTE = 0x200  # a flag of addresses
 RTPROT_KERNEL, TABLE_LOCAL = 2, 255
-
-
-@dataclasses.dataclass(frozen=True)
-class Uplink:
-    """One item of ``ports``. ``vlans``: as _vlans spells them; None: not managed."""
-
-    name: str
-    vlans: tuple[str, ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,29 +73,6 @@ class MovedRoute(Route):
     @property
     def order_kind(self) -> str:
         return "moved" if self.gateway or self.nexthops else "moved_way"
-
-
-def uplinks_from_option(items: t.Sequence[t.Any]) -> tuple[Uplink, ...]:
-    """The list, checked; raises PipeworkError."""
-    found: dict[str, Uplink] = {}
-    for item in items:
-        if not isinstance(item, t.Mapping):
-            item = {"name": item}
-        odd = sorted(str(name) for name in item if name not in OPTIONS)
-        if odd:
-            raise PipeworkError(f"ports: {odd[0]} is no option of a port; {', '.join(OPTIONS)} are.")
-        name = norm.interface_name(str(item.get("name") or ""), "ports")
-        vlan, trunks = item.get("vlan"), item.get("vlan_trunks")
-        vlans = _vlans.of_port(
-            None if vlan is None else _vlans.vlan_id(vlan, "ports: vlan"),
-            None if trunks is None else _vlans.trunks(
-                trunks if isinstance(trunks, list) else str(trunks).split(","), "ports: vlan_trunks",
-            ),
-        )
-        if name in found:
-            raise PipeworkError(f"ports: {name} is listed twice.")
-        found[name] = Uplink(name, vlans)
-    return tuple(found.values())
 
 
 def marked(bridge: str, facts: Facts) -> dict[str, Record]:

@@ -16,6 +16,7 @@ from . import _lease_files as files
 from ._announce import News, announce
 from ._autoconf import PREFIX, LinkLocal, candidates
 from ._errors import PipeworkError
+from ._lease_agent import poke
 from ._model import Address
 from ._netlink import Namespaces, Netns
 from ._plan import Failure, Operation
@@ -83,9 +84,7 @@ def change(work: t.Sequence[Operation], namespaces: Namespaces, done: list[Opera
         except (PipeworkError, OSError) as error:
             failure = operation, error
     if files.is_kept():
-        from . import _keeping  # which few runs need
-
-        _keeping.poke()
+        poke()
     return failure
 
 
