@@ -86,7 +86,16 @@ def change(work: t.Sequence[Operation]) -> None:
 
 def _transaction(work: t.Sequence[Operation]) -> None:
     seconds = int(CHANGE_SECONDS + EACH_SECONDS * len(work))
-    words = _ovs_rows.commands(work)
+    first = _ovs_rows.requests_given_back(work)
+    if first:
+        _carry_out(first, seconds)
+    said = _carry_out(_ovs_rows.commands(work), seconds)
+    if said:  # it complains, and nevertheless succeeds
+        _check(work, said)
+
+
+def _carry_out(words: t.Sequence[str], seconds: int) -> str:
+    """Does one transaction; returns what is complained of. Raises Refused, Silent and NotCarriedOut."""
     room = os.sysconf("SC_ARG_MAX") - sum(len(os.fsencode(f"{k}={v}")) + 9 for k, v in os.environ.items()) - 4096
     if sum(len(os.fsencode(word)) + 9 for word in words) > room:
         raise Refused("the changes are too many for one command line; attach fewer containers at a time")
@@ -102,8 +111,7 @@ def _transaction(work: t.Sequence[Operation]) -> None:
         )
     if done.code != 0:
         raise Refused(f"Open vSwitch refused the transaction: {_plain(done.said)}")
-    if done.said != "exit code 0":  # it complains, and nevertheless succeeds
-        _check(work, _plain(done.said))
+    return "" if done.said == "exit code 0" else _plain(done.said)
 
 
 def _check(work: t.Sequence[Operation], said: str) -> None:

@@ -27,6 +27,7 @@ class OvsBridge(KernelObject):
 
     KIND = "ovs_bridge"
     IDENTITY = ("ns", "bridge")
+    HINTS = frozenset({"mtu"})
 
     bridge: str
     owner: str | None = None
@@ -34,6 +35,7 @@ class OvsBridge(KernelObject):
     error: str | None = None  # why it does not work
     datapath: str | None = None
     settings: dict[str, str] | None = None  # as _ovs_settings spells them; of those that are there, what is not usual
+    mtu: int | None = None  # of its interface
 
     @property
     def name(self) -> str:
@@ -84,13 +86,17 @@ class Switch:
     ports: t.Mapping[str, OvsPort] = dataclasses.field(default_factory=dict)
     members: t.Mapping[str, t.Sequence[str]] = dataclasses.field(default_factory=dict)
 
-    def objects(self, devices: t.Container[str]) -> dict[Key, KernelObject]:
-        """As objects. ``devices``: the names of the host's interfaces."""
+    def objects(self, devices: t.Mapping[str, t.Any]) -> dict[Key, KernelObject]:
+        """As objects. ``devices``: the host's interfaces, by name."""
         ports = [
             dataclasses.replace(port, ghost=not port.interface and port.port not in devices)
             for port in self.ports.values()
         ]
-        found: list[KernelObject] = [*self.bridges.values(), *ports]
+        bridges = [
+            dataclasses.replace(bridge, mtu=devices[name].mtu) if name in devices else bridge
+            for name, bridge in self.bridges.items()
+        ]
+        found: list[KernelObject] = [*bridges, *ports]
         return {item.key: item for item in found}
 
 

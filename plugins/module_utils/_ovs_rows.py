@@ -137,6 +137,18 @@ def commands(work: t.Sequence[Operation]) -> list[str]:
     return [word for phase in phases for command in phase for word in ("--", *command)]
 
 
+def requests_given_back(work: t.Sequence[Operation]) -> list[str]:
+    """What comes first, in a transaction of its own, where a request for an MTU goes: ovs-vswitchd holds the interface
+    to the last one that was asked for, also when nobody asks any more."""
+    words: list[str] = []
+    for operation in work:
+        before, after = operation.before, operation.after
+        if isinstance(before, OvsBridge) and isinstance(after, OvsBridge) and after.mtu:
+            if "mtu_request" in (before.settings or {}) and "mtu_request" not in (after.settings or {}):
+                words += ["--", "set", "Interface", after.bridge, f"mtu_request={after.mtu}"]
+    return words
+
+
 def _about_bridge(before: OvsBridge | None, after: OvsBridge | None, phases: list[list[list[str]]]) -> None:
     if after is None:
         phases[1].append(["--if-exists", "del-br", t.cast(OvsBridge, before).bridge])

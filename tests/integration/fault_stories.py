@@ -311,6 +311,7 @@ HERE_AND_NOW = [
             "kind": "openvswitch",
             "datapath": "netdev",
             "addresses": ["10.8.0.253/24"],
+            "mtu": 1400,
             "fail_mode": "secure",
             "tunnels": [{"name": "tun0", "remote": "198.51.100.8", "key": 7}],
         },
