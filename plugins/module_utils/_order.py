@@ -75,7 +75,6 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("kept", "update"),
     ("route", "create"),
     ("route", "update"),
-    ("rule", "create"),
     ("filter", "create"),
     ("masquerade", "create"),
     ("masquerade", "update"),
@@ -104,11 +103,12 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("ovs_bridge", "delete"),
     ("ovs_first", "delete"),
     ("port_free", "update"),  # what its mark remembers is done
-    ("rule", "delete"),
     *((kind, "delete") for kind in reversed(_TREE)),
     ("fdb", "delete"),
     ("claim", "create"),  # when frames pass, that ask who has that address
     *((f"late {kind}", action) for kind in ("way", "kept", "route") for action in ("create", "update")),
+    ("rule", "create"),  # when the table that it leads to has routes, by which it is found again
+    ("rule", "delete"),
     ("link_local", "create"),
     ("link_local", "update"),
     ("lease", "create"),  # when frames pass

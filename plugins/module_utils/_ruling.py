@@ -13,6 +13,7 @@ from ._model import PROTOCOL, PROTOCOL_LISTED, PROTOCOL_ROUTE
 from ._plan import Absent
 from ._rules import CONTENT, SELECTORS, Rule, RuleItem, check_goto
 
+MAIN = 32766  # the priority of the rule that leads to the main table
 ATTACHED = (PROTOCOL, PROTOCOL_LISTED)
 
 
@@ -54,6 +55,9 @@ def places(
         found[at] = want
     for version in (4, 6):
         chosen = [at for at in new if found[at].family == version]
+        after = _after_those_before(items, found, chosen, there, version)
+        found.update((at, dataclasses.replace(found[at], priority=priority)) for at, priority in after.items())
+        chosen = [at for at in chosen if at not in after]
         first = free(there, version) - len(chosen) + 1
         for at, priority in zip(chosen, range(first, first + len(chosen))):
             if priority < 1:
@@ -66,6 +70,31 @@ def places(
             raise items[at].refuse(str(error)) from None
     _refuse_twice(items, found)
     return found
+
+
+def _after_those_before(
+    items: t.Sequence[RuleItem], found: t.Mapping[int, Rule], new: t.Collection[int], there: t.Sequence[Rule],
+    version: int,
+) -> dict[int, int]:
+    """Priorities of new rules that come after a listed one which stands already, as where a run was killed half-way:
+    before all that are there, as others come, they would change places with it."""
+    taken = {rule.priority for rule in there if rule.family == version}
+    chosen: dict[int, int] = {}
+    last = 0
+    for at in sorted(found):
+        if found[at].family != version or items[at].verb or "priority" in items[at].given:
+            continue
+        if at not in new:
+            last = max(last, found[at].priority)
+        elif last:
+            later = [found[k].priority for k in found if k > at and k not in new and found[k].family == version
+                     and not items[k].verb and "priority" not in items[k].given]
+            end = min([MAIN, *(priority for priority in later if priority > last)])
+            place = next((number for number in range(last + 1, end) if number not in taken), None)
+            if place is not None:
+                chosen[at] = last = place
+                taken.add(place)
+    return chosen
 
 
 def _refuse_twice(items: t.Sequence[RuleItem], found: t.Mapping[int, Rule]) -> None:

@@ -465,7 +465,7 @@ def _filters() -> str:
     return said
 
 
-STAYING = ("/run/pipework/lock", "/run/pipework/secret", "/run/pipework/links")
+STAYING = ("/run/pipework/lock", "/run/pipework/secret")
 
 
 def _files() -> list[str]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.pipework.containers.plugins.module_utils import _codec_rule
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._model import PROTOCOL_ROUTE
 from ansible_collections.pipework.containers.plugins.module_utils._plan import Absent, reconcile, simulate, undo
 from ansible_collections.pipework.containers.plugins.module_utils._route_words import Names
 from ansible_collections.pipework.containers.plugins.module_utils._rules import Rule, RuleItem, fwmark
@@ -101,6 +102,17 @@ def test_P33_priorities_are_chosen_before_all_in_the_order_of_the_list() -> None
     few = [Rule("c", 4, 1, 3, source="10.9.0.1/32", table=9), *KERNELS]
     with pytest.raises(Exception, match="none is free"):
         places([item(source="10.0.0.1")], few, "c")
+
+
+def test_B4_what_a_killed_run_has_not_made_comes_after_what_it_has() -> None:
+    items = [item(fwmark=5, table=101), item(source="10.0.0.1", table=101), item(source="10.0.0.2", table=101)]
+    first, second, third = (each.rule for each in items)
+    made = [dataclasses.replace(first, ns="c", priority=32763, protocol=PROTOCOL_ROUTE)]
+    assert [rule.priority for rule in places(items, [*KERNELS, *made], "c").values()] == [32763, 32764, 32765]
+    made = [dataclasses.replace(third, ns="c", priority=32765, protocol=PROTOCOL_ROUTE)]
+    assert [rule.priority for rule in places(items, [*KERNELS, *made], "c").values()] == [32763, 32764, 32765]
+    made = [dataclasses.replace(second, ns="c", priority=32764, protocol=PROTOCOL_ROUTE)]
+    assert [rule.priority for rule in places(items, [*KERNELS, *made], "c").values()] == [32763, 32764, 32765]
 
 
 def test_P33_ours_are_replaced_and_others_are_not() -> None:
