@@ -12,7 +12,7 @@ from . import _normalize as norm
 from . import _sysctls, _vlans
 from ._dhcp_options import DHCP_IMAGE, DHCP_SECONDS, check_dhcp, dhcp_options
 from ._errors import PipeworkError
-from ._idle import OF_ATTACHMENTS, refuse_idle
+from ._idle import OF_ATTACHMENTS, OF_BRIDGED, refuse_idle
 from ._items import Item, Params, blaming, container_of, items_of
 from ._route_words import Names
 from ._routes import RouteItem
@@ -79,6 +79,7 @@ class Attachment(Item):
     state: str = "present"
     peer: Attachment | None = None  # kind veth: the other end, which is an attachment too
     far: bool = False  # it is such a peer
+    forwarding_said: bool = False  # by the item itself, not as the task's default
     where: str = ""  # how an error names the item: "attachments[2]: "
 
     @property
@@ -129,6 +130,8 @@ class Classic(Attachment):
 def check_options(item: Attachment, kind: str) -> list[str]:
     """Refuses what a kind does not have. Warnings about what the script leaves aside without a word."""
     told = []
+    if item.forwarding_said and kind not in OF_BRIDGED:
+        raise item.refuse(f"forwarding: kind {kind} does not have it; kinds {', '.join(OF_BRIDGED)} have.")
     for option, kinds in KINDS_WITH.items():
         if getattr(item, option) is not None and kind not in kinds:
             having = f"kinds {', '.join(kinds)} have" if len(kinds) > 1 else f"kind {kinds[0]} has"
@@ -144,6 +147,11 @@ def attachments_from_params(params: Params, names: Names | None = None) -> list[
     The far end of a pair follows the item that has it as its peer."""
     listed = items_of(params, "attachments", functools.partial(Attachment.from_params, names=names), ("purge_on",))
     refuse_idle(params, "attachments", listed, OF_ATTACHMENTS)
+    if params.get("purge_on") and not params.get("purge"):
+        raise PipeworkError("purge_on: without 'purge: true' nothing is removed; leave it out.")
+    own = [params] if params.get("attachments") is None else params["attachments"]
+    said = (each.get("forwarding") for each in own)
+    listed = [dataclasses.replace(item, forwarding_said=True) if each else item for each, item in zip(said, listed)]
     found = [end for item in listed for end in (item, item.peer) if end is not None]
     refuse_clashes(found)
     return found

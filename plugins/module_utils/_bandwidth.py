@@ -75,6 +75,8 @@ def from_option(given: t.Mapping[str, t.Any]) -> Bandwidth:
     if found.get("burst") and SIZE.read(found["burst"]) < FRAME:
         raise PipeworkError(f"bandwidth.burst: {found['burst']!r} is less than one frame; the least is {FRAME}b.")
     result = Bandwidth(**found)
+    if result.burst and not (result.ingress or result.egress):
+        raise PipeworkError(f"bandwidth.burst: {result.burst!r} limits nothing by itself; add ingress or egress.")
     for rate in (result.ingress, result.egress):
         if rate is not None:
             QDISCS["tbf"].read({**result.bucket(rate), "latency": LATENCY}, "bandwidth")

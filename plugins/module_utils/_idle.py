@@ -2,8 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE)
 """Options that would have no effect, which is most likely not what somebody meant. Pure.
 
-A task's defaults for a list may be of use to some of its items only, so that just what an item says itself counts. How
-long and by which image somebody asks may stand in a play's module_defaults, and is never in the way.
+A task's defaults for a list may be of use to some of its items only, so that just what an item says itself counts.
 """
 from __future__ import annotations
 
@@ -14,10 +13,23 @@ from ._items import Item, Params
 
 Need = tuple[t.Callable[[t.Any], t.Any], str]  # whether an item has what an option needs; what to do where it has not
 
+OF_BRIDGED = ("bridge", "openvswitch")
 OF_ATTACHMENTS: dict[str, Need] = {
     "dhcp_options": (lambda item: item.dhcp, "without 'dhcp' nobody is asked; say who asks ('dhcp: builtin')"),
     "dhcp_hostname": (
         lambda item: item.dhcp or item.dhcp6, "without 'dhcp' or 'dhcp6' nobody is told; say who asks ('dhcp: builtin')"
+    ),
+    "dhcp_timeout": (
+        lambda item: item.dhcp or item.dhcp6 or item.accept_ra,
+        "without 'dhcp', 'dhcp6' or 'accept_ra' nobody is waited for; say who asks",
+    ),
+    "dhcp_image": (lambda item: item.dhcp == "docker", "only 'dhcp: docker' starts a container to ask; leave it out"),
+    "append": (lambda item: item.addresses is not None, "needs 'addresses', which are added to those that are there"),
+    "host_interface": (
+        lambda item: item.peer is None, "beside 'peer' nothing of the host is attached to; leave one of them out"
+    ),
+    "forwarding": (
+        lambda item: item.kind in ("auto", *OF_BRIDGED), f"only kinds {' and '.join(OF_BRIDGED)} have it; leave it out"
     ),
 }
 OF_BRIDGES: dict[str, Need] = {

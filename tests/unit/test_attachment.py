@@ -243,7 +243,7 @@ def test_P20_options_of_dhcp_that_would_have_no_effect(option: str, value: Any, 
 
 
 def test_P20_how_somebody_asks_may_be_a_default() -> None:
-    given = {"container": "a", "host_interface": "br1", "dhcp_timeout": 5, "dhcp_image": "busybox:1"}
+    given = {"host_interface": "br1", "dhcp_timeout": 5, "dhcp_image": "busybox:1", "attachments": [{"container": "a"}]}
     assert attachments_from_params(given)[0].dhcp_timeout == 5
 
 

@@ -29,9 +29,7 @@ def ends(**params: Any) -> list[Attachment]:
 
 
 def test_B7_the_peer_is_an_item_of_its_own_and_follows() -> None:
-    near, far = ends(
-        container="web1", runtime="docker", host_interface="br1", mtu=1400, peer={"container": "db1", "interface": "x"}
-    )
+    near, far = ends(container="web1", runtime="docker", mtu=1400, peer={"container": "db1", "interface": "x"})
     assert (near.kind, far.kind, near.far, far.far) == ("veth", "veth", False, True)
     assert near.peer == far and near.host_interface is None
     assert (far.container, far.interface, far.runtime, far.mtu) == ("db1", "x", "docker", 1400)
