@@ -10,7 +10,6 @@ import typing as t
 from . import (
     _autoconf,
     _claims,
-    _defaults,
     _filter,
     _forwarding,
     _lease_folders,
@@ -159,7 +158,6 @@ class AttachJob:
             wish.want(Absent(link_key(HOST, device.name)), own=False)
         self.renamed += facts.renamed if not self.renamed else []
         self.warnings += [*self.renamed, *facts.refused.values(), *wish.told, *told]
-        self.warnings += _defaults.unused(_defaults.listed(self.targets), state)
         _claims.claim(self.targets, facts, state, wish.desired)
         return Picture(state, wish.desired, wish.own)
 

@@ -85,11 +85,22 @@ options:
     description:
       - The default gateway, at most one for each family. One outside the subnets of the interface gets a host route.
       - It is another machine's address. The interface's own, and those of a network as a whole, are refused.
-      - It replaces the container's default route, which is kept in routing table 28791 and comes back with
-        O(state=absent).
-      - An empty list removes the gateway that was set before.
+      - The default route of a container has one owner. Another one's is taken over, and comes back when this one goes,
+        is given up, or cannot be reached any more. The engine's, and others that are not of this collection, wait in
+        routing table 28791, those of other attachments in 28792.
+      - Where two tasks ask for it, the later one takes it over with a warning. The earlier one, run again, changes
+        nothing as long as the other one has it. O(gateway_metric) or O(table) lets both have one.
+      - An empty list, or an empty string, removes the gateway that was set before. Without the option it stays in
+        force, also where it stood in the playbook before.
+      - V(dhcp) is the router that the lease of O(dhcp) names, also where somebody else has the default route. Without
+        it a lease takes the default route only where there is none.
     type: list
     elements: str
+  gateway_metric:
+    description:
+      - The metric of the default route of O(gateway) or of the lease, from 1. It makes that one of several of the
+        container, and leaves the one without to whoever has it.
+    type: int
   table:
     description:
       - A routing table of the interface's own, as a name of the host's C(rt_tables) or a number. O(gateway) is the
@@ -357,6 +368,7 @@ options:
       addresses: {description: See O(addresses)., type: list, elements: str, aliases: [address]}
       append: {description: See O(append)., type: bool}
       gateway: {description: See O(gateway)., type: list, elements: str}
+      gateway_metric: {description: See O(gateway_metric)., type: int}
       table: {description: See O(table)., type: str}
       routes: {description: See O(routes)., type: list, elements: dict}
       rules: {description: See O(rules)., type: list, elements: dict}
@@ -643,6 +655,7 @@ ITEM = {
     "addresses": {"type": "list", "elements": "str", "aliases": ["address"]},
     "append": {"type": "bool"},
     "gateway": {"type": "list", "elements": "str"},
+    "gateway_metric": {"type": "int"},
     "table": {"type": "str"},
     "routes": {"type": "list", "elements": "dict"},
     "rules": {"type": "list", "elements": "dict"},
