@@ -70,6 +70,7 @@ class Wish:
     vacated: set[str] = dataclasses.field(default_factory=set)  # and did until now
     parted: set[Key] = dataclasses.field(default_factory=set)  # other ends of pairs that are no more
     told: list[str] = dataclasses.field(default_factory=list)  # warnings
+    news: list[str] = dataclasses.field(default_factory=list)  # those about what the run itself changes
 
     def want(self, item: KernelObject | Absent, own: bool = True) -> None:
         key = item.key

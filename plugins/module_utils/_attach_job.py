@@ -157,6 +157,7 @@ class AttachJob:
         for device in spare:
             wish.want(Absent(link_key(HOST, device.name)), own=False)
         self.renamed += facts.renamed if not self.renamed else []
+        self.renamed += [each for each in wish.news if each not in self.renamed]
         self.warnings += [*self.renamed, *facts.refused.values(), *wish.told, *told]
         _claims.claim(self.targets, facts, state, wish.desired)
         return Picture(state, wish.desired, wish.own)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import ipaddress
 import typing as t
 
 from ._attachment import Attachment
 from ._facts import link_key
 from ._leases import drops, grant_of, held
-from ._model import PROTOCOL, TABLE_MAIN, Address, Route, default_metric, default_route
+from ._model import PROTOCOL, TABLE_MAIN, Address, Link, Route, default_metric, default_route
 from ._normalize import family, on_link
 from ._plan import Absent, Key
 from ._seat import Claim, Seat, is_ours, settle
@@ -49,6 +50,7 @@ def wish_defaults(items: Listed, scene: Scene, wish: Wish, lost: t.Collection[Ke
             coming[link_key(want.ns, want.device)].append(want.address)
     for label in sorted({*by_label, *gone}):
         ground = Ground(label, routes[label], gone[label], scene, wish, coming)
+        _give_up_stranded(ground)
         for version in (4, 6):
             _of_family(version, by_label[label], ground, lost)
 
@@ -125,9 +127,10 @@ def _of_family(version: int, items: t.Sequence[Attachment], ground: Ground, lost
     ]
     if not (claims or ground.gone or cut_off):
         return
-    now, told = settle(seat, claims, lambda route: route.device in ground.gone or route in cut_off, ground.gone)
+    now, told, news = settle(seat, claims, lambda route: route.device in ground.gone or route in cut_off, ground.gone)
     for route in cut_off:
-        wish.told.append(_cut_off(route, now, ground))
+        wish.news.append(_cut_off(route, now, ground))
+    wish.news += news
     wish.told += told
     _emit(seat, now, ground)
     for claim in claims:
@@ -184,6 +187,36 @@ def _beside(item: Attachment, gateway: str, ground: Ground) -> None:
     way = ground.way(gateway, item.interface)
     if way is not None:
         ground.wish.want(way)
+
+
+def _give_up_stranded(ground: Ground) -> None:
+    """Routes of others through interfaces that are made anew, to gateways that are on no network of those any more."""
+    desired, state = ground.wish.desired, ground.scene.state
+    for route in ground.routes:
+        key, interface = route.carrier, route.device
+        link, have = (desired.get(key), state.get(key)) if key is not None and interface is not None else (None, None)
+        if not isinstance(link, Link) or have is None or not link.must_replace(have) or route.onlink:
+            continue
+        if route.gateway is None or route.key in desired or route.destination == "default" and is_ours(route):
+            continue
+        addresses = ground.addresses(str(interface), route.family)
+        near = (each for each in ground.routes if each.device == interface and each.gateway is None)
+        if ":" in route.gateway and route.family == 4 or on_link(route.gateway, addresses):
+            continue
+        if addresses and any(_holds(each, route.gateway) for each in near):
+            continue
+        ground.wish.want(Absent(route.key))
+        nets = ", ".join(addresses) or "none"
+        ground.wish.news.append(
+            f"interface: {route.ns}/{interface}: the route to {route.name} via {route.gateway} is given up, since the "
+            f"interface is made anew and reaches that gateway no more (its addresses are {nets})."
+        )
+
+
+def _holds(route: Route, gateway: str) -> bool:
+    if route.destination == "default" or route.family != family(gateway):
+        return False
+    return ipaddress.ip_address(gateway) in ipaddress.ip_network(route.destination)
 
 
 def _cut_off(route: Route, now: Seat, ground: Ground) -> str:

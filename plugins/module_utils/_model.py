@@ -280,7 +280,9 @@ class Route(KernelObject):
 
     def over(self, observed: KernelObject) -> KernelObject:
         """Another way is another route: what the old one carried along (source, metrics, hops) is of no use to it."""
-        return self if self.differences(observed) else super().over(observed)
+        if self.differences(observed):
+            return self
+        return dataclasses.replace(t.cast(Route, super().over(observed)), late=self.late)
 
 
 def default_metric(version: int) -> int:

@@ -15,6 +15,10 @@ from ._model import PROTOCOL, PROTOCOL_ROUTE, TABLE_KEPT, TABLE_MAIN, TABLE_WAIT
 
 SAID = (PROTOCOL, PROTOCOL_ROUTE)  # of whoever said so in a task, and is not displaced by one that was displaced by it
 
+ONCE = (
+    "'gateway: []' for one of them says once who has it; with 'gateway_metric' or 'table' both have one."
+)
+
 
 def is_ours(route: Route | None) -> bool:
     return route is not None and route.protocol == PROTOCOL
@@ -104,16 +108,18 @@ class Seat:
 
 def settle(
     seat: Seat, claims: t.Sequence[Claim], goes: t.Callable[[Route], bool], gone: t.Collection[str],
-) -> tuple[Seat, list[str]]:
-    """The seat after what attachments say, and what a user should know. ``goes``: routes that go with their interface,
-    or whose gateway cannot be reached any more."""
+) -> tuple[Seat, list[str], list[str]]:
+    """The seat after what attachments say; what a user should know as long as it is so, and what changes now.
+
+    ``goes``: routes that go with their interface, or whose gateway cannot be reached any more.
+    """
     told: list[str] = []
+    news: list[str] = []
     quit_by = {claim.interface for claim in claims if claim.gateway is None}
     now = seat.cleaned().without(lambda route: goes(route) or is_ours(route) and route.device in quit_by)
     for claim in claims:
         if claim.gateway is not None and claim.asks:
-            now, words = _asked(now, claim, claim.gateway)
-            told += words
+            now = _asked(now, claim, claim.gateway, told, news)
     if now.owner is None and (seat.owner is not None or quit_by or gone):
         now = now.left()
     for claim in claims:
@@ -130,26 +136,25 @@ def settle(
                 f"route of {now.label} goes {_through(has)}; 'gateway: dhcp' takes it over, 'gateway: []' says that it "
                 "is not wanted."
             )
-    return now, told
+    return now, told, news
 
 
-def _asked(seat: Seat, claim: Claim, gateway: str) -> tuple[Seat, list[str]]:
-    owner, title = seat.owner, f"{seat.label}/{claim.interface}"
+def _asked(seat: Seat, claim: Claim, gateway: str, told: list[str], news: list[str]) -> Seat:
+    owner, title = seat.owner, f"gateway: {seat.label}/{claim.interface}"
     if owner is not None and is_ours(owner) and owner.device == claim.interface:
-        return seat.updated(claim.interface, gateway), []
-    once = "'gateway: []' for one of them says once who has it, 'gateway_metric' or 'table' that both have one"
+        return seat.updated(claim.interface, gateway)
     if owner is not None and owner.protocol in SAID and seat.waiting(claim.interface):
-        return seat.updated(claim.interface, gateway), [
-            f"gateway: {title}: the default route (IPv{seat.version}) goes {_through(owner)}, which took it over; it "
-            f"comes back to {gateway} through {claim.interface} when that one gives it up. {once}."
-        ]
-    told = []
+        told.append(
+            f"{title}: the default route (IPv{seat.version}) goes {_through(owner)}, which took it over; it comes back "
+            f"to {gateway} through {claim.interface} when that one gives it up. {ONCE}"
+        )
+        return seat.updated(claim.interface, gateway)
     if owner is not None and owner.protocol in SAID and owner.device != claim.interface:
-        told = [
-            f"gateway: {title} takes over the default route (IPv{seat.version}) that went {_through(owner)}, which has "
-            f"it back when {claim.interface} gives it up. {once}."
-        ]
-    return seat.taken(default_route(seat.label, gateway, claim.interface)), told
+        news.append(
+            f"{title} takes over the default route (IPv{seat.version}) that went {_through(owner)}, which has it back "
+            f"when {claim.interface} gives it up. {ONCE}"
+        )
+    return seat.taken(default_route(seat.label, gateway, claim.interface))
 
 
 def _through(route: Route) -> str:
