@@ -27,6 +27,7 @@ from ._model import (
     owner_matches,
     owner_of,
 )
+from ._network import comes_elsewhere
 from ._ovs_rows import OvsBridge, OvsPort
 from ._plan import Absent, Desired, KernelObject, Key, State
 from ._remains import by_right, collect_unfinished
@@ -209,8 +210,9 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
     if port is not None and port.bridge and _bridge_of(wish, port.key) != port.bridge:
         wish.left.add(port.bridge)
     wish.want_all(wanted_dhcp(target, facts, scene.state, wish.desired))
+    moved = site.link is not None and comes_elsewhere(item, label, scene.state, wish.desired)
     sysctls = [Sysctl(label, item.interface, name, value) for name, value in _autoconf.sysctls_of(item)]
-    wish.want_all((*sysctls, *layer3(item, label, scene), *_autoconf.wanted(item, label, scene, target, wish.desired)))
+    wish.want_all((*sysctls, *layer3(item, label, scene, moved), *_autoconf.wanted(item, label, scene, target, wish.desired)))
     if item.bandwidth is not None:
         from . import _bandwidth  # which few runs need
 

@@ -17,7 +17,7 @@ from ._leases import drops, grant_of, held
 from ._model import PROTOCOL, TABLE_MAIN, Address, Link, Route, default_metric, default_route
 from ._normalize import family, on_link
 from ._plan import Absent, Key
-from ._seat import Claim, Seat, is_ours, settle
+from ._seat import Claim, Seat, changes, is_ours, settle
 
 if t.TYPE_CHECKING:
     from ._attach import Scene, Target, Wish
@@ -132,7 +132,7 @@ def _of_family(version: int, items: t.Sequence[Attachment], ground: Ground, lost
         wish.news.append(_cut_off(route, now, ground))
     wish.news += news
     wish.told += told
-    _emit(seat, now, ground)
+    wish.want_all(changes(seat, now, ground.gone))
     for claim in claims:
         has = now.owner if is_ours(now.owner) and now.owner.device == claim.interface else now.waiting(claim.interface)
         way = ground.way(str(has.gateway), claim.interface) if has is not None else None
@@ -227,19 +227,3 @@ def _cut_off(route: Route, now: Seat, ground: Ground) -> str:
         f"gateway: {route.ns}/{route.device}: {route.gateway} cannot be reached from its addresses any more (which are "
         f"{nets}), so its default route is given up; that of {route.ns} {goes}. 'gateway' names another one."
     )
-
-
-def _emit(seat: Seat, now: Seat, ground: Ground) -> None:
-    wish = ground.wish
-    if now.owner is not None:
-        if now.owner != seat.owner:
-            wish.want(now.owner)
-    elif seat.owner is not None and seat.owner.device not in ground.gone:
-        wish.want(Absent(seat.owner.key))
-    stay = {route.key: route for route in now.stack}
-    for route in seat.stack:
-        if route.key not in stay and route.device not in ground.gone:
-            wish.want(Absent(route.key))
-    for key, route in stay.items():
-        if route not in seat.stack:
-            wish.want(route)

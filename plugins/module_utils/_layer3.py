@@ -19,8 +19,11 @@ if t.TYPE_CHECKING:
     from ._attach import Scene
 
 
-def layer3(item: Attachment, label: str, scene: Scene) -> t.Iterator[KernelObject | Absent]:
-    """What an attachment wants of its interface, and Absent for what it does not want any more."""
+def layer3(item: Attachment, label: str, scene: Scene, moved: bool = False) -> t.Iterator[KernelObject | Absent]:
+    """What an attachment wants of its interface, and Absent for what it does not want any more.
+
+    ``moved``: it comes to another network. Static addresses do not go along beside a lease, unless they are listed.
+    """
     found = [o for o in scene.carried[link_key(label, item.interface)] if isinstance(o, Address)]
     have = [address for address in found if address.valid is None]
     lent = [address for address in found if address.valid is not None and family(address.address) == 4]
@@ -35,7 +38,7 @@ def layer3(item: Attachment, label: str, scene: Scene) -> t.Iterator[KernelObjec
     given_back = drops(item) and held(label, item.interface, scene.state) is not None
     if grant is not None or given_back:
         yield from (Absent(address.key) for address in lent if address.address not in wanted)
-    if item.addresses is not None and not item.append:
+    if item.addresses is not None and not item.append or moved and item.dhcp is not None and not listed:
         yield from (Absent(address.key) for address in have if address.address not in wanted)
         have = []
     reachable = tuple(wanted) + tuple(address.address for address in have)

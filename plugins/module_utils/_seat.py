@@ -12,6 +12,7 @@ import dataclasses
 import typing as t
 
 from ._model import PROTOCOL, PROTOCOL_ROUTE, TABLE_KEPT, TABLE_MAIN, TABLE_WAITING, Route, default_metric, default_route
+from ._plan import Absent, KernelObject
 
 SAID = (PROTOCOL, PROTOCOL_ROUTE)  # of whoever said so in a task, and is not displaced by one that was displaced by it
 
@@ -137,6 +138,18 @@ def settle(
                 "is not wanted."
             )
     return now, told, news
+
+
+def changes(seat: Seat, now: Seat, gone: t.Collection[str] = ()) -> t.Iterator[KernelObject | Absent]:
+    """What is wanted of the kernel, so that one becomes the other. What goes with an interface needs no word."""
+    if now.owner is not None:
+        if now.owner != seat.owner:
+            yield now.owner
+    elif seat.owner is not None and seat.owner.device not in gone:
+        yield Absent(seat.owner.key)
+    stay = {route.key for route in now.stack}
+    yield from (Absent(each.key) for each in seat.stack if each.key not in stay and each.device not in gone)
+    yield from (route for route in now.stack if route not in seat.stack)
 
 
 def _asked(seat: Seat, claim: Claim, gateway: str, told: list[str], news: list[str]) -> Seat:

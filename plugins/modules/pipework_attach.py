@@ -131,8 +131,11 @@ options:
       - What the server grants becomes an address with a lifetime, a default route unless O(gateway) is given,
         the server's other routes, and the MTU unless O(mtu) is given. The module returns it as C(lease).
         Name servers are returned, and used with O(dhcp_dns).
-      - Where leases of several interfaces of a container name a router, the default route is that of the interface
-        that has it already, else of the first in the list. A warning names the others, and O(gateway=[]) says so.
+      - The default route of a lease is taken only where the container has none, an engine's for instance. With
+        O(gateway=dhcp) it is taken over from whoever has it. Where leases of several interfaces of a container name a
+        router, the default route is that of the interface that has it already, else of the first in the list. A warning
+        names the routers that are not used, and O(gateway=[]) says that they are not wanted.
+      - Where an interface with static addresses comes to another network, and O(addresses) is not given, those go.
       - A lease that is valid is kept. It is asked for anew when it has expired, or when O(dhcp_hostname),
         O(dhcp_options), the MAC address or the network (O(host_interface), O(vlan)) change. It is renewed with
         O(dhcp_keep).
