@@ -14,7 +14,7 @@ import typing as t
 from ._attachment import Attachment
 from ._facts import link_key
 from ._leases import drops, grant_of, held
-from ._model import PROTOCOL, TABLE_MAIN, Address, Link, Route, default_metric, default_route
+from ._model import PROTOCOL, TABLE_MAIN, TABLE_WAITING, Address, Link, Route, default_metric, default_route
 from ._normalize import family, on_link
 from ._plan import Absent, Key
 from ._seat import Claim, Seat, changes, is_ours, settle
@@ -22,6 +22,7 @@ from ._seat import Claim, Seat, changes, is_ours, settle
 if t.TYPE_CHECKING:
     from ._attach import Scene, Target, Wish
 
+SEATED = (TABLE_MAIN, TABLE_WAITING)
 Listed = t.Sequence[t.Tuple[str, Attachment]]  # with the labels of their containers
 
 
@@ -125,10 +126,15 @@ def _of_family(version: int, items: t.Sequence[Attachment], ground: Ground, lost
         route for route in (seat.owner, *seat.stack)
         if route is not None and is_ours(route) and route.device in touched and not ground.reaches(route)
     ]
-    if not (claims or ground.gone or cut_off):
+    beside = [
+        route for interface in sorted(touched) for route in ground.ours(interface, version)
+        if route.destination == "default" and route.metric != default_metric(version) and not ground.reaches(route)
+    ]
+    if not (claims or ground.gone or cut_off or beside):
         return
     now, told, news = settle(seat, claims, lambda route: route.device in ground.gone or route in cut_off, ground.gone)
-    for route in cut_off:
+    wish.want_all(Absent(route.key) for route in beside)
+    for route in [*cut_off, *beside]:
         wish.news.append(_cut_off(route, now, ground))
     wish.news += news
     wish.told += told
@@ -138,7 +144,7 @@ def _of_family(version: int, items: t.Sequence[Attachment], ground: Ground, lost
         way = ground.way(str(has.gateway), claim.interface) if has is not None else None
         if way is not None:
             wish.want(way)
-    for interface in [claim.interface for claim in claims] + [str(route.device) for route in cut_off]:
+    for interface in [claim.interface for claim in claims] + [str(route.device) for route in (*cut_off, *beside)]:
         for route in ground.ours(interface, version):
             if route.key not in wish.desired and (seat.owner is None or route.key != seat.owner.key):
                 wish.want(Absent(route.key))
@@ -190,27 +196,33 @@ def _beside(item: Attachment, gateway: str, ground: Ground) -> None:
 
 
 def _give_up_stranded(ground: Ground) -> None:
-    """Routes of others through interfaces that are made anew, to gateways that are on no network of those any more."""
+    """Routes through interfaces that are made anew, with gateways or sources that those do not have any more."""
     desired, state = ground.wish.desired, ground.scene.state
+    anew: dict[str, list[Route]] = collections.defaultdict(list)
     for route in ground.routes:
-        key, interface = route.carrier, route.device
-        link, have = (desired.get(key), state.get(key)) if key is not None and interface is not None else (None, None)
-        if not isinstance(link, Link) or have is None or not link.must_replace(have) or route.onlink:
-            continue
-        if route.gateway is None or route.key in desired or route.destination == "default" and is_ours(route):
-            continue
-        addresses = ground.addresses(str(interface), route.family)
-        near = (each for each in ground.routes if each.device == interface and each.gateway is None)
-        if ":" in route.gateway and route.family == 4 or on_link(route.gateway, addresses):
-            continue
-        if addresses and any(_holds(each, route.gateway) for each in near):
-            continue
-        ground.wish.want(Absent(route.key))
-        nets = ", ".join(addresses) or "none"
-        ground.wish.news.append(
-            f"interface: {route.ns}/{interface}: the route to {route.name} via {route.gateway} is given up, since the "
-            f"interface is made anew and reaches that gateway no more (its addresses are {nets})."
-        )
+        link, have = (desired.get(route.carrier), state.get(route.carrier)) if route.carrier else (None, None)
+        if isinstance(link, Link) and have is not None and link.must_replace(have) and route.key not in desired:
+            anew[link.ifname].append(route)
+    for interface, routes in anew.items():
+        addresses = {version: ground.addresses(interface, version) for version in (4, 6)}
+        hosts = {each.partition("/")[0] for version in (4, 6) for each in addresses[version]}
+        old = {each.address.partition("/")[0] for each in ground.scene.carried[link_key(ground.label, interface)]
+               if isinstance(each, Address)} - hosts
+        without_source = [route for route in routes if route.source in old]
+        near = [each for each in routes if each.gateway is None and each not in without_source]
+        for route in routes:
+            seat = is_ours(route) and route.destination == "default" and route.table in SEATED
+            nets, gateway = addresses[route.family], route.gateway
+            near_by = gateway is None or on_link(gateway, nets) or bool(route.onlink) or bool(
+                nets and [each for each in near if _holds(each, gateway)])
+            if seat or near_by and route not in without_source:
+                continue
+            ground.wish.want(Absent(route.key))
+            words = f"via {gateway}" if gateway else f"from {route.source}"
+            ground.wish.news.append(
+                f"interface: {route.ns}/{interface}: the route to {route.name} {words} is given up, since the interface "
+                f"is made anew and is not in its network any more (its addresses are {', '.join(nets) or 'none'})."
+            )
 
 
 def _holds(route: Route, gateway: str) -> bool:
