@@ -47,6 +47,7 @@ class Target:
     user: str | None = None  # whose rootless engine knows it
     other: tuple[str, str] | None = None  # kind veth: label and interface of the other end
     holder: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)  # what its namespace is found by again
+    published: bool = False  # whether its engine publishes ports of it
 
     @property
     def known_as(self) -> str:

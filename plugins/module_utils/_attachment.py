@@ -56,6 +56,7 @@ class Attachment(Item):
     gateway: tuple[str, ...] | None = None
     gateway_dhcp: bool = False  # the lease's router, also where somebody else has the default route
     gateway_metric: int | None = None
+    published_ports: str | None = None  # None: as keep
     table: int | None = None
     routes: tuple[RouteItem, ...] | None = None
     rules: tuple[RuleItem, ...] | None = None
@@ -216,6 +217,7 @@ def _normalized(params: Params, names: Names | None) -> dict[str, t.Any]:
             norm.gateway(g, "gateway") for g in gateway if str(g).strip() not in ("", "[]", DHCP)),
         "gateway_dhcp": DHCP in [str(g).strip() for g in gateway or ()],
         "gateway_metric": None if given("gateway_metric") is None else _metric(params["gateway_metric"]),
+        "published_ports": given("published_ports"),
         **dhcp_options(params),
         **{name: None if params.get(name) is None else bool(params[name]) for name in SWITCHES},
         "mac_address": None if given("mac_address") is None else norm.mac_address(params["mac_address"]),

@@ -34,6 +34,7 @@ TABLE_MAIN = 254
 PREFERENCE_HIGH = 1  # of an IPv6 default route, RFC 4191
 TABLE_KEPT = 0x7077  # where the default route waits that ours replaced; no rule leads there
 TABLE_WAITING = TABLE_KEPT + 1  # where attachments' default routes wait that another one replaced; see _seat
+TABLE_PUBLISHED = TABLE_KEPT + 2  # the way back of answers to published ports; also the priority of rules to it
 PAIR_TYPES = ("pair", "peer")  # the ends of a veth pair between two containers
 FIXED_SETTINGS = ("pkey", "vni", "port", "family", "device")  # which the kernel cannot change in place
 ON_A_NIC = ("macvlan", "macvtap", "ipvlan")  # the types that stand on a NIC of the host

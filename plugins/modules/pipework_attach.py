@@ -101,6 +101,16 @@ options:
       - The metric of the default route of O(gateway) or of the lease, from 1. It makes that one of several of the
         container, and leaves the one without to whoever has it.
     type: int
+  published_ports:
+    description:
+      - Where the engine (Docker, Podman) publishes ports of the container, V(keep) has the answers go back through the
+        engine's interface, also where the default route or the asker's network is this attachment's. Whatever comes
+        from the engine's address then goes through the engine's gateway, by a rule and routing table 28793, which go
+        with the last attachment of the container.
+      - V(ignore) leaves them alone, and takes the rule away where no other attachment stands in the container.
+      - The default is V(keep).
+    type: str
+    choices: [keep, ignore]
   table:
     description:
       - A routing table of the interface's own, as a name of the host's C(rt_tables) or a number. O(gateway) is the
@@ -372,6 +382,7 @@ options:
       append: {description: See O(append)., type: bool}
       gateway: {description: See O(gateway)., type: list, elements: str}
       gateway_metric: {description: See O(gateway_metric)., type: int}
+      published_ports: {description: See O(published_ports)., type: str, choices: [keep, ignore]}
       table: {description: See O(table)., type: str}
       routes: {description: See O(routes)., type: list, elements: dict}
       rules: {description: See O(rules)., type: list, elements: dict}
@@ -659,6 +670,7 @@ ITEM = {
     "append": {"type": "bool"},
     "gateway": {"type": "list", "elements": "str"},
     "gateway_metric": {"type": "int"},
+    "published_ports": {"type": "str", "choices": ["keep", "ignore"]},
     "table": {"type": "str"},
     "routes": {"type": "list", "elements": "dict"},
     "rules": {"type": "list", "elements": "dict"},

@@ -113,7 +113,7 @@ def test_P21_it_ends_without_an_answer_and_comes_back_with_the_server(keeping: H
     with_another_way_out(host)
     host.call(say, "short")
     with playing(host, answers):
-        host.attach("a", **KEPT)
+        host.attach("a", **KEPT, gateway=["dhcp"])
         assert default_routes(host) == ["default via 10.5.0.254 dev eth1 proto 112"]
         host.call(say, "silent")
         seen: list[str] = []

@@ -43,7 +43,7 @@ PURE = {
     "_nic_users", "_layer3", "_model", "_nic_vlan", "_normalize", "_ovs_rows", "_ovs_wish", "_plan", "_rooms",
     "_spoof_checks", "_sysctls", "_vf_record", "_vfs", "_vlans",
     "_wait", "_dhcp_keep", "_dhcp_lease", "_dhcp_message", "_dhcp_options", "_leases", "_defaults", "_network", "_arp",
-    "_seat",
+    "_published", "_seat",
     "_fdb", "_vxlan", "_vxlan_wish",
     "_blocks", "_hosts", "_private_bridge", "_resolver",
     "_believed", "_packet_filter", "_remains", "_seals", "_strict_json",
