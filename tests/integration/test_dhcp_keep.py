@@ -138,7 +138,7 @@ def test_P21_a_refusal_is_obeyed_at_once_and_another_lease_used(keeping: Host) -
     host.call(say, "long")
     with_another_way_out(host)
     with playing(host, answers):
-        host.attach("a", **KEPT, addresses=["10.7.0.1/24"])
+        host.attach("a", **KEPT, addresses=["10.7.0.1/24"], gateway=["dhcp"])
         host.call(say, "refuse")
         wait_for("what was there before", lambda: "10.9.0.254" in str(default_routes(host)), LONG)
         assert host.addresses("eth1", ns="a") == ["10.7.0.1/24"]
@@ -146,7 +146,7 @@ def test_P21_a_refusal_is_obeyed_at_once_and_another_lease_used(keeping: Host) -
         host.call(say, "other")
         wait_for("the other router", lambda: "10.5.0.253" in str(default_routes(host)), LONG)
         assert host.addresses("eth1", ns="a") == ["10.5.0.9/24", "10.7.0.1/24"]
-        done = host.attach("a", **KEPT, addresses=["10.7.0.1/24"])
+        done = host.attach("a", **KEPT, addresses=["10.7.0.1/24"], gateway=["dhcp"])
         assert not done["changed"]
         assert lease_of(done)["router"] == "10.5.0.253"
 
