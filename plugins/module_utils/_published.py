@@ -38,18 +38,20 @@ def wish_published(targets: t.Sequence[Target], facts: Facts, state: State, wish
     for label, those in by_label.items():
         if label == HOST or label not in facts.devices:
             continue
+        there: list[KernelObject] = [
+            each for each in (*facts.rules.get(label, ()), *facts.routes.get(label, ()))
+            if isinstance(each, (Rule, Route)) and each.protocol == PROTOCOL and each.table == TABLE_PUBLISHED
+        ]
         present = [each for each in those if each.item.state == "present"]
         wanted: dict[Key, KernelObject] = {}
         if any(each.published and each.item.published_ports != IGNORE for each in present):
             wanted = {each.key: each for version in (4, 6) for each in _way_back(label, version, facts)}
-        elif _standing(label, state, wish) - {each.item.interface for each in present if _ignores(each)}:
+        elif not there or _standing(label, state, wish) - {each.item.interface for each in present if _ignores(each)}:
             continue
         for each in wanted.values():
             wish.want(each)
-        there: list[KernelObject] = [*facts.rules.get(label, ()), *facts.routes.get(label, ())]
         for each in there:
-            mine = isinstance(each, (Rule, Route)) and each.protocol == PROTOCOL and each.table == TABLE_PUBLISHED
-            if mine and each.key not in wish.desired:
+            if each.key not in wish.desired:
                 wish.want(Absent(each.key))
 
 

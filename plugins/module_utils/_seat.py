@@ -152,6 +152,29 @@ def changes(seat: Seat, now: Seat, gone: t.Collection[str] = ()) -> t.Iterator[K
     yield from (route for route in now.stack if route not in seat.stack)
 
 
+def made(seat: Seat, route: Route) -> list[KernelObject | Absent]:
+    """For whoever makes a default route otherwise (pipework_route, a classic line): what is wanted besides the route,
+    so that the one in whose place it comes is remembered. ``seat``: of all tables of the namespace."""
+    now = seat.cleaned().taken(route)
+    return [each for each in changes(seat, now) if each.key != route.key]
+
+
+def unmade(seat: Seat) -> list[KernelObject | Absent]:
+    """The same where it goes: the one that it displaced comes back. None: just remove it."""
+    return list(changes(seat, seat.cleaned().left()))
+
+
+def displacing(seat: Seat, title: str) -> str | None:
+    """The warning about that, where an attachment has it."""
+    owner = seat.owner
+    if owner is None or not is_ours(owner):
+        return None
+    return (
+        f"{title}: the default route (IPv{seat.version}) of {seat.label} was that of its attachment {owner.device} (via "
+        f"{owner.gateway}), which has it back when this one goes. 'gateway: []' for {owner.device} says once who has it."
+    )
+
+
 def _asked(seat: Seat, claim: Claim, gateway: str, told: list[str], news: list[str]) -> Seat:
     owner, title = seat.owner, f"gateway: {seat.label}/{claim.interface}"
     if owner is not None and is_ours(owner) and owner.device == claim.interface:
