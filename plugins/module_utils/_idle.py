@@ -6,6 +6,7 @@ A task's defaults for a list may be of use to some of its items only, so that ju
 """
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 from ._errors import PipeworkError
@@ -46,6 +47,16 @@ def refuse_idle(params: Params, many: str, items: t.Sequence[Item], needs: t.Map
             if value in (None, "", [], False) or getattr(item, "state", "present") != "present" or has(item):
                 continue
             raise _refusal(item, option, value, words)
+
+
+def said_alone(params: Params, items: t.Sequence[t.Any]) -> list[t.Any]:
+    """Attachments, of which none says what has no effect, and which know what they say themselves."""
+    refuse_idle(params, "attachments", items, OF_ATTACHMENTS)
+    if params.get("purge_on") and not params.get("purge"):
+        raise PipeworkError("purge_on: without 'purge: true' nothing is removed; leave it out.")
+    own = [params] if params.get("attachments") is None else params["attachments"]
+    said = [(each or {}).get("forwarding") for each in own]
+    return [dataclasses.replace(item, forwarding_said=True) if each else item for each, item in zip(said, items)]
 
 
 def _refusal(item: Item, option: str, value: t.Any, words: str) -> PipeworkError:

@@ -143,9 +143,11 @@ def requests_given_back(work: t.Sequence[Operation]) -> list[str]:
     words: list[str] = []
     for operation in work:
         before, after = operation.before, operation.after
-        if isinstance(before, OvsBridge) and isinstance(after, OvsBridge) and after.mtu:
-            if "mtu_request" in (before.settings or {}) and "mtu_request" not in (after.settings or {}):
-                words += ["--", "set", "Interface", after.bridge, f"mtu_request={after.mtu}"]
+        if not isinstance(before, OvsBridge) or not isinstance(after, OvsBridge):
+            continue
+        gone = "mtu_request" in (before.settings or {}) and "mtu_request" not in (after.settings or {})
+        if gone and after.mtu:
+            words += ["--", "set", "Interface", after.bridge, f"mtu_request={after.mtu}"]
     return words
 
 
