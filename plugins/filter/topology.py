@@ -18,7 +18,7 @@ from ..module_utils._topology_check import check
 DOCUMENTATION = r"""
 name: topology
 short_description: Take a topology apart into the lists of one host
-version_added: 0.3.0
+version_added: 0.1.0
 description:
   - From the data structure of the role P(pipework.containers.topology#role), or a topology file of containerlab, makes
     the lists that the modules take on one host, and says all that is wrong with the structure, each with its path.

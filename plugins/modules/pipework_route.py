@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: pipework_route
 short_description: Routes of containers
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Adds, changes and removes routes in a container, as C(ip route) does, of all types and in all tables.
   - A route is found again by its destination, table and metric. One that stands there and differs is replaced in

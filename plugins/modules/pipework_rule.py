@@ -6,7 +6,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: pipework_rule
 short_description: Rules of policy routing in containers
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Adds and removes the rules that say which routing table a container looks into, as C(ip rule) does, with all that
     rules can select and do.
