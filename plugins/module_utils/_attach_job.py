@@ -28,13 +28,14 @@ from . import _lease_files as files
 from ._arrivals import arrive
 from ._attach import Target, Wish, compile_wish
 from ._attach_results import OF_A_PEER, result_of
-from ._attachment import Params, attachments_from_params, purge_scope
+from ._attachment import Attachment, Params, attachments_from_params
 from ._container import Found
 from ._dhcp_clients import BUILTIN
 from ._errors import PipeworkError
 from ._executors import Executors
 from ._facts import Facts, named
-from ._guests import Request, open_guests
+from ._guests import Place, Request, in_reach, open_guests
+from ._host_interface import purge_scope
 from ._items import purges
 from ._keys import link_key, port_key
 from ._kinds import wants_switch
@@ -51,12 +52,21 @@ from ._runtime_names import AUTO, OF_USERS
 from ._source_routing import wish_routing
 
 
+def _with_both_ends(items: list[Attachment], places: list[Place]) -> tuple[list[Attachment], list[Place]]:
+    """What is in reach. The two ends of a pair, which follow each other, are left out together."""
+    out = {number for number, place in enumerate(places) if place.left_out}
+    out |= {number + (1 if items[number].peer is not None else -1 if items[number].far else 0) for number in out}
+    return in_reach(items, [
+        dataclasses.replace(place, left_out=number in out) for number, place in enumerate(places)
+    ] if out else places)
+
+
 class AttachJob:
     """Desired attachments, the containers found for them, and what came of it."""
 
     def __init__(self, params: Params) -> None:
         self.purge = purges(params, "attachments")
-        self.items = attachments_from_params(params, read_names())
+        self.items = self.listed = attachments_from_params(params, read_names())
         self.scope = purge_scope(params) if self.purge else None
         self.targets: list[Target] = []
         self.facts: Facts | None = None  # of the last picture
@@ -68,7 +78,8 @@ class AttachJob:
 
     def open(self, namespaces: Namespaces) -> None:
         self.targets, self.known, self.asked, self.others = [], {}, set(), {}
-        for item, place in zip(self.items, open_guests(self.items, namespaces)):
+        self.items, places = _with_both_ends(self.listed, open_guests(self.listed, namespaces))
+        for item, place in zip(self.items, places):
             self.targets.append(Target(
                 item, place.label, place.runtime, place.name, place.ident, place.user, holder=place.holder,
                 published=place.published,

@@ -12,6 +12,7 @@ from . import _normalize as norm
 from . import _sysctls, _vlans
 from ._dhcp_options import DHCP_IMAGE, DHCP_SECONDS, check_dhcp, dhcp_options
 from ._errors import PipeworkError
+from ._host_interface import host_interface_of
 from ._idle import OF_BRIDGED, said_alone
 from ._items import Item, Params, blaming, container_of, items_of
 from ._model import default_metric
@@ -46,6 +47,7 @@ class Attachment(Item):
     container: str | None
     runtime: str = "auto"
     runtime_user: str | None = None
+    missing: str = "fail"  # or skip: what to do where the container is not there
     host_interface: str | None = None  # a name, or mac:<address>
     kind: str = "auto"
     mode: str | None = None
@@ -118,7 +120,7 @@ class Attachment(Item):
 
     def _with_peer(self, params: Params, names: Names | None) -> Attachment:
         """The same, and the other end of its pair."""
-        shared = {name: getattr(self, name) for name in ("append", "mtu", "announce", "state")}
+        shared = {name: getattr(self, name) for name in ("append", "mtu", "announce", "state", "missing")}
         given = {name: value for name, value in params.items() if value is not None}
         if "runtime" not in given:
             given = {"runtime": self.runtime, "runtime_user": self.runtime_user, **given}
@@ -244,26 +246,6 @@ def _bandwidth(value: t.Any) -> Bandwidth | None:
     from ._bandwidth import from_option  # which few runs need
 
     return from_option(value)
-
-
-def host_interface_of(params: Params) -> str | None:
-    """A name, ``mac:<address>`` in the kernel's spelling, or None."""
-    value = params.get("host_interface")
-    return None if value is None or value == "" else _on_host(value, "host_interface")
-
-
-def _on_host(value: t.Any, option: str) -> str:
-    if str(value).startswith("mac:"):
-        return "mac:" + norm.mac_address(str(value)[4:], option)
-    return norm.interface_name(value, option)
-
-
-def purge_scope(params: Params) -> list[str] | None:
-    """The host interfaces on which a purge removes; None for all."""
-    listed, only = params.get("purge_on"), host_interface_of(params)
-    if listed is None:
-        return None if only is None else [only]
-    return [_on_host(name, "purge_on") for name in listed]
 
 
 def _default_name(params: Params) -> str:

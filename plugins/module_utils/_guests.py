@@ -14,6 +14,7 @@ from ._errors import PipeworkError
 from ._items import Guest, check_namespace
 from ._netlink import Namespaces
 
+G = t.TypeVar("G")
 Request = tuple[str, t.Optional[str], t.Optional[str]]
 
 
@@ -28,6 +29,7 @@ class Place:
     user: str | None = None
     holder: Holder = dataclasses.field(default_factory=dict)
     published: bool = False
+    left_out: bool = False  # the item says to go on without it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Whole:
     container: str | None
     runtime: str
     runtime_user: str | None
+    missing: str = "fail"
     state: str = "absent"
 
     def refuse(self, message: str) -> PipeworkError:
@@ -45,7 +48,7 @@ class Whole:
 
 def open_guests(items: t.Sequence[Guest], namespaces: Namespaces) -> list[Place]:
     """A place for each item. Where the container is missing, an item that is to be absent has a place without label;
-    any other is refused."""
+    any other is refused, or left out where it says so."""
     requests: list[Request] = [(item.runtime, item.container, item.runtime_user) for item in items]
     unique = list(dict.fromkeys(requests))
     opened: dict[Request, t.Any] = {}
@@ -67,7 +70,16 @@ def _place(item: Guest, answer: t.Any, namespaces: Namespaces) -> Place:
         return Place(label, found.runtime, found.name, found.ident, found.user, found.holder, found.published)
     if item.state == "absent" and isinstance(answer, (NoContainer, NotRunning)):
         return Place(None, item.runtime, getattr(answer, "known_as", None) or str(item.container))
+    if item.missing == "skip" and isinstance(answer, (NoContainer, NotRunning)):
+        namespaces.left_out.setdefault(str(item.container), str(item.refuse(str(answer))))
+        return Place(None, item.runtime, str(item.container), left_out=True)
     raise item.refuse(str(answer))
+
+
+def in_reach(items: t.Sequence[G], places: t.Sequence[Place]) -> tuple[list[G], list[Place]]:
+    """Without those that are left out. There may be more places than items."""
+    kept = [item for item, place in zip(items, places) if not place.left_out]
+    return kept, [place for place in places if not place.left_out]
 
 
 def _refuse_ended(item: Guest, found: Found) -> None:

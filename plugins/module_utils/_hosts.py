@@ -35,6 +35,7 @@ class HostsItem:
     container: str | None
     runtime: str = "auto"
     runtime_user: str | None = None
+    missing: str = "fail"  # or skip: what to do where the container is not there
     block: str = BLOCK
     entries: tuple[Entry, ...] = ()
     state: str = "present"

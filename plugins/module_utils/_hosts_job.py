@@ -9,7 +9,7 @@ import typing as t
 from . import _guest_files
 from ._blocks import HOSTS, Names, Where
 from ._executors import Executors
-from ._guests import Place, open_guests
+from ._guests import Place, in_reach, open_guests
 from ._hosts import HostsItem, items_from_params
 from ._items import Params
 from ._netlink import Namespaces
@@ -21,11 +21,11 @@ class HostsJob:
     """Desired blocks, and the containers whose files they are in."""
 
     def __init__(self, params: Params) -> None:
-        self.items = items_from_params(params)
+        self.items = self.listed = items_from_params(params)
         self.places: list[Place] = []
 
     def open(self, namespaces: Namespaces) -> None:
-        self.places = open_guests(self.items, namespaces)
+        self.items, self.places = in_reach(self.listed, open_guests(self.listed, namespaces))
         _guest_files.probe((where for place in self.places for where in _wheres(place)), HOSTS)
         listed: dict[Key, HostsItem] = {}
         for item, place in zip(self.items, self.places):

@@ -107,13 +107,15 @@ class Guest(t.Protocol):
     def runtime_user(self) -> str | None: ...
     @property
     def state(self) -> str: ...
+    @property
+    def missing(self) -> str: ...
 
     def refuse(self, message: str) -> PipeworkError:
         """The error that says which item is wrong."""
 
 
 def container_of(params: Params) -> dict[str, str | None]:
-    """The options that say which container is meant, checked."""
+    """The options that say which container is meant, and what to do where there is none, checked."""
     runtime, container = params.get("runtime") or "auto", params.get("container")
     user = params.get("runtime_user") or None
     if runtime == "host":
@@ -138,6 +140,7 @@ def container_of(params: Params) -> dict[str, str | None]:
         "container": None if container is None else str(container),
         "runtime": runtime,
         "runtime_user": user,
+        "missing": params.get("missing") or "fail",
     }
 
 

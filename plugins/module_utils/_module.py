@@ -19,6 +19,7 @@ CONTAINER = {
     "runtime": {"type": "str", "choices": ["auto", *NAMES]},
     "runtime_user": {"type": "str"},
 }
+MISSING = {"missing": {"type": "str", "choices": ["fail", "skip"]}}
 
 
 def run_module(

@@ -29,8 +29,7 @@ SO_NETNS_COOKIE = 71
 SOL_NETLINK, NETLINK_CAP_ACK, NETLINK_EXT_ACK = 270, 10, 11
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLM_F_DUMP_INTR = 0x10
-MESSAGES_PER_WRITE = 32
-DUMP_TRIES = 20
+MESSAGES_PER_WRITE, DUMP_TRIES = 32, 20
 RESTLESS_TRIES, RESTLESS_MAX = 3, 6  # dumps of a container, and all that were interrupted, before they are taken so
 RTM_NEWLINK = 16
 RECEIVE_BYTES = 1 << 18
@@ -49,6 +48,7 @@ class Namespaces:
         self._labels: dict[tuple[int, int], str] = {}
         self.holders: list[t.Callable[[], bool]] = []  # whether what was opened is still in use
         self.checks: list[t.Callable[[], None]] = []  # that what was opened is still in use; raise PipeworkError
+        self.left_out: dict[str, str] = {}  # containers that a run goes on without, and why
         self.unmet: list[t.Any] = []  # records of interfaces that were not there when all was read last
         self.add(HOST, os.dup(self._home))
 

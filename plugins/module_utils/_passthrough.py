@@ -34,7 +34,7 @@ CANNOT_KNOW = "A check run cannot know what '{}' would change, so it was not run
 class Passthrough:
     """One command of ``ip route``, ``ip rule`` or ``tc``."""
 
-    state = "present"
+    state, missing = "present", "fail"
 
     def __init__(self, sort: str, params: Params) -> None:
         place = container_of(params)

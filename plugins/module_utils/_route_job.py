@@ -8,7 +8,7 @@ import functools
 import typing as t
 
 from ._executors import Executors
-from ._guests import Place, Whole, open_guests
+from ._guests import Place, Whole, in_reach, open_guests
 from ._items import Params, container_of, items_of, purges, wholes_of
 from ._model import PROTOCOL_ROUTE, TABLE_MAIN
 from ._names import read_names
@@ -30,7 +30,7 @@ class RouteJob:
             params = {**params, "table": None}  # no item's default
         wholes = wholes_of(params, "routes", ("table", "protocol"))
         read = functools.partial(RouteItem.from_params, names=names)
-        self.items = items_of(params, "routes", read, leave_out=wholes)
+        self.items = self.listed = items_of(params, "routes", read, leave_out=wholes)
         self.guests: list[t.Any] = [*self.items, *(Whole(**t.cast("dict[str, t.Any]", who)) for who in wholes.values())]
         self.tables: set[int] | None = {item.route.table for item in self.items}  # None: all
         self.protocol = PROTOCOL_ROUTE
@@ -47,7 +47,7 @@ class RouteJob:
         self.grounds: dict[str, Ground] = {}  # of the last picture
 
     def open(self, namespaces: Namespaces) -> None:
-        self.places = open_guests(self.guests, namespaces)
+        self.items, self.places = in_reach(self.listed, open_guests(self.guests, namespaces))
 
     def picture(self, namespaces: Namespaces) -> Picture:
         state: State = {}

@@ -114,6 +114,7 @@ class RouteItem(Item):
     given: frozenset[str]
     runtime: str = "auto"
     runtime_user: str | None = None
+    missing: str = "fail"  # or skip: what to do where the container is not there
     state: str = "present"
     where: str = ""  # how an error names the item
     verb: str = ""  # of a command line: add, append, prepend, change, replace, del, flush

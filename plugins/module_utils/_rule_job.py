@@ -7,7 +7,7 @@ import functools
 import typing as t
 
 from ._executors import Executors
-from ._guests import Place, Whole, open_guests
+from ._guests import Place, Whole, in_reach, open_guests
 from ._items import Params, container_of, items_of, purges, wholes_of
 from ._model import PROTOCOL_ROUTE
 from ._names import read_names
@@ -27,7 +27,7 @@ class RuleJob:
         self.purge = purges(params, "rules")
         wholes = wholes_of(params, "rules", ("table", "protocol", "family"))
         read = functools.partial(RuleItem.from_params, names=names)
-        self.items = items_of(params, "rules", read, leave_out=wholes)
+        self.items = self.listed = items_of(params, "rules", read, leave_out=wholes)
         self.guests: list[t.Any] = [*self.items, *(Whole(**t.cast("dict[str, t.Any]", who)) for who in wholes.values())]
         self.table: int | None = None
         self.families = {4, 6}
@@ -45,7 +45,7 @@ class RuleJob:
         self.found: dict[str, dict[int, Rule]] = {}  # by container, the rule of each of its items
 
     def open(self, namespaces: Namespaces) -> None:
-        self.places = open_guests(self.guests, namespaces)
+        self.items, self.places = in_reach(self.listed, open_guests(self.guests, namespaces))
 
     def _of(self, label: str) -> list[RuleItem]:
         return [item for item, found in zip(self.items, self.places) if found.label == label]

@@ -129,6 +129,7 @@ class RuleItem(Item):
     given: frozenset[str]
     runtime: str = "auto"
     runtime_user: str | None = None
+    missing: str = "fail"  # or skip: what to do where the container is not there
     state: str = "present"
     where: str = ""
     verb: str = ""  # of a command line: add, del, flush

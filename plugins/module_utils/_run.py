@@ -95,8 +95,16 @@ def run(job: Job, check: bool = False, step: Step | None = None) -> dict[str, t.
             "before": view(before.state, keys),
             "after": view(simulate(before.state, plan), keys),
             "operations": [operation.public() for operation in plan],
-            **job.results(after),
+            **_with_left_out(job.results(after), namespaces.left_out),
         }
+
+
+def _with_left_out(results: dict[str, t.Any], left_out: dict[str, str]) -> dict[str, t.Any]:
+    """A job's results, and the containers that it went on without."""
+    if not left_out:
+        return results
+    told = [f"{words} It is left out, as 'missing: skip' says." for words in left_out.values()]
+    return {**results, "skipped": list(left_out), "warnings": [*results.get("warnings", ()), *told]}
 
 
 @contextlib.contextmanager

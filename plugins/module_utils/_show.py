@@ -32,6 +32,7 @@ class Shown:
     argv: tuple[str, ...]
     line: str
     state: str = "present"
+    missing: str = "fail"
 
     def refuse(self, message: str) -> PipeworkError:
         return PipeworkError(f"{self.where}: {message}")

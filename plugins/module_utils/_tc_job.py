@@ -7,7 +7,7 @@ import typing as t
 
 from . import _bandwidth, _tc_timer
 from ._executors import Executors
-from ._guests import Place, Whole, open_guests
+from ._guests import Place, Whole, in_reach, open_guests
 from ._items import Params, container_of, purges
 from ._model import HOST, Device, Link
 from ._netlink import Namespaces
@@ -28,7 +28,7 @@ class TcJob:
 
     def __init__(self, params: Params) -> None:
         self.purge = purges(params, "interfaces")
-        self.items = items_from_params(params)
+        self.items = self.listed = items_from_params(params)
         wholes = list(containers_alone(params).values())  # of which nothing is listed
         if self.purge and (params.get("container") or params.get("runtime") == "host"):
             wholes.append(container_of(params))
@@ -39,7 +39,8 @@ class TcJob:
         self.coming: list[t.Any] = []  # what the same run makes besides
 
     def open(self, namespaces: Namespaces) -> None:
-        self.places, self.targets = open_guests([*self.items, *self.wholes], namespaces), {}
+        self.items, self.places = in_reach(self.listed, open_guests([*self.listed, *self.wholes], namespaces))
+        self.targets = {}
         mirrors = [item.mirror for item in self.items if item.mirror is not None and item.state == "present"]
         for mirror, place in zip(mirrors, open_guests(mirrors, namespaces)):
             self.targets[id(mirror)] = place

@@ -52,6 +52,7 @@ class Mirror:
     runtime_user: str | None
     interface: str
     direction: str = "both"
+    missing: str = "fail"
     state: str = "present"
     where: str = ""
 
@@ -66,6 +67,7 @@ class TcItem(Item):
     container: str | None
     runtime: str = "auto"
     runtime_user: str | None = None
+    missing: str = "fail"  # or skip: what to do where the container is not there
     device: str = "eth1"
     root: Root | None = None
     mirror: Mirror | None = None

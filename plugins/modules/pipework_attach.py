@@ -19,6 +19,7 @@ description:
 extends_documentation_fragment:
   - pipework.containers.attributes
   - pipework.containers.container
+  - pipework.containers.missing
 options:
   host_interface:
     description:
@@ -367,6 +368,7 @@ options:
         type: str
         choices: [auto, docker, podman, lxc, incus, containerd, cri, nspawn, netns, pid, host]
       runtime_user: {description: See O(runtime_user)., type: str}
+      missing: {description: See O(missing)., type: str, choices: [fail, skip]}
       host_interface: {description: See O(host_interface)., type: str}
       kind:
         description: See O(kind).
@@ -560,6 +562,12 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+skipped:
+  description: The containers that were left out, as O(missing) says, since they do not exist or do not run.
+  returned: if there are such ones
+  type: list
+  elements: str
+  sample: [web2]
 before:
   description: The managed objects before the run, by kind and name. Empty when there were none.
   returned: success
@@ -645,7 +653,7 @@ attachments:
 """
 
 from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
-from ansible_collections.pipework.containers.plugins.module_utils._module import CONTAINER, run_module
+from ansible_collections.pipework.containers.plugins.module_utils._module import CONTAINER, MISSING, run_module
 from ansible_collections.pipework.containers.plugins.module_utils._run import run
 
 PORT = {name: {"type": "bool"} for name in ("isolated", "hairpin", "learning", "mac_spoof_check")}
@@ -661,6 +669,7 @@ KINDS = [
 ]
 ITEM = {
     **CONTAINER,
+    **MISSING,
     "host_interface": {"type": "str"},
     "kind": {"type": "str", "choices": KINDS},
     "mode": {"type": "str", "choices": [

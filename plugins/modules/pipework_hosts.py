@@ -19,6 +19,7 @@ description:
 extends_documentation_fragment:
   - pipework.containers.attributes
   - pipework.containers.container
+  - pipework.containers.missing
 options:
   block:
     description:
@@ -60,6 +61,7 @@ options:
         type: str
         choices: [auto, docker, podman, lxc, incus, containerd, cri, nspawn, netns, pid, host]
       runtime_user: {description: See O(runtime_user)., type: str}
+      missing: {description: See O(missing)., type: str, choices: [fail, skip]}
       block: {description: See O(block)., type: str}
       entries:
         description: See O(entries).
@@ -106,6 +108,12 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+skipped:
+  description: The containers that were left out, as O(missing) says, since they do not exist or do not run.
+  returned: if there are such ones
+  type: list
+  elements: str
+  sample: [web2]
 before:
   description: The managed blocks before the run, by kind and name. Empty when there were none.
   returned: success
@@ -140,7 +148,7 @@ files:
 """
 
 from ansible_collections.pipework.containers.plugins.module_utils._hosts_job import HostsJob
-from ansible_collections.pipework.containers.plugins.module_utils._module import CONTAINER, run_module
+from ansible_collections.pipework.containers.plugins.module_utils._module import CONTAINER, MISSING, run_module
 from ansible_collections.pipework.containers.plugins.module_utils._run import run
 
 ENTRY = {
@@ -149,6 +157,7 @@ ENTRY = {
 }
 ITEM = {
     **CONTAINER,
+    **MISSING,
     "block": {"type": "str"},
     "entries": {"type": "list", "elements": "dict", "options": ENTRY},
     "state": {"type": "str", "choices": ["present", "absent"]},

@@ -17,6 +17,7 @@ description:
 extends_documentation_fragment:
   - pipework.containers.attributes
   - pipework.containers.container
+  - pipework.containers.missing
 options:
   destination:
     description:
@@ -149,6 +150,7 @@ options:
         type: str
         choices: [auto, docker, podman, lxc, incus, containerd, cri, nspawn, netns, pid, host]
       runtime_user: {description: See O(runtime_user)., type: str}
+      missing: {description: See O(missing)., type: str, choices: [fail, skip]}
       destination: {description: See O(destination)., type: str, aliases: [to, dest]}
       family: {description: See O(family)., type: str, choices: [ipv4, ipv6]}
       gateway: {description: See O(gateway)., type: str, aliases: [via]}
@@ -264,6 +266,12 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+skipped:
+  description: The containers that were left out, as O(missing) says, since they do not exist or do not run.
+  returned: if there are such ones
+  type: list
+  elements: str
+  sample: [web2]
 before:
   description: The managed objects before the run, by kind and name. Empty when there were none.
   returned: success
@@ -318,13 +326,16 @@ routes:
     nexthops: {description: The ways of a route that has several., type: list, elements: dict, returned: always}
 """
 
-from ansible_collections.pipework.containers.plugins.module_utils._module import CONTAINER, run_module
+from ansible_collections.pipework.containers.plugins.module_utils._module import CONTAINER, MISSING, run_module
 from ansible_collections.pipework.containers.plugins.module_utils._options import ROUTE
 from ansible_collections.pipework.containers.plugins.module_utils._passthrough import passing, run_or_pass
 from ansible_collections.pipework.containers.plugins.module_utils._route_job import RouteJob
 from ansible_collections.pipework.containers.plugins.module_utils._routes import parse_command
 
-ITEM = {**CONTAINER, **ROUTE, "cmd": {"type": "raw"}, "state": {"type": "str", "choices": ["present", "absent"]}}
+ITEM = {
+    **CONTAINER, **MISSING, **ROUTE,
+    "cmd": {"type": "raw"}, "state": {"type": "str", "choices": ["present", "absent"]},
+}
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ description:
 extends_documentation_fragment:
   - pipework.containers.attributes
   - pipework.containers.container
+  - pipework.containers.missing
 options:
   priority:
     description:
@@ -145,6 +146,7 @@ options:
         type: str
         choices: [auto, docker, podman, lxc, incus, containerd, cri, nspawn, netns, pid, host]
       runtime_user: {description: See O(runtime_user)., type: str}
+      missing: {description: See O(missing)., type: str, choices: [fail, skip]}
       priority: {description: See O(priority)., type: int, aliases: [pref, preference]}
       family: {description: See O(family)., type: str, choices: [ipv4, ipv6]}
       source: {description: See O(source)., type: str, aliases: [from]}
@@ -231,6 +233,12 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+skipped:
+  description: The containers that were left out, as O(missing) says, since they do not exist or do not run.
+  returned: if there are such ones
+  type: list
+  elements: str
+  sample: [web2]
 before:
   description: The managed objects before the run, by kind and name. Empty when there were none.
   returned: success
@@ -292,13 +300,16 @@ rules:
     protocol: {description: See O(protocol)., type: str, returned: always}
 """
 
-from ansible_collections.pipework.containers.plugins.module_utils._module import CONTAINER, run_module
+from ansible_collections.pipework.containers.plugins.module_utils._module import CONTAINER, MISSING, run_module
 from ansible_collections.pipework.containers.plugins.module_utils._options import RULE
 from ansible_collections.pipework.containers.plugins.module_utils._passthrough import passing, run_or_pass
 from ansible_collections.pipework.containers.plugins.module_utils._rule_job import RuleJob
 from ansible_collections.pipework.containers.plugins.module_utils._rules import parse_command
 
-ITEM = {**CONTAINER, **RULE, "cmd": {"type": "raw"}, "state": {"type": "str", "choices": ["present", "absent"]}}
+ITEM = {
+    **CONTAINER, **MISSING, **RULE,
+    "cmd": {"type": "raw"}, "state": {"type": "str", "choices": ["present", "absent"]},
+}
 
 
 def main() -> None:

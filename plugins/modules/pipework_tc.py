@@ -19,6 +19,7 @@ description:
 extends_documentation_fragment:
   - pipework.containers.attributes
   - pipework.containers.container
+  - pipework.containers.missing
 options:
   device:
     description: The container's interface. The default is V(eth1).
@@ -201,6 +202,7 @@ options:
         type: str
         choices: [auto, docker, podman, lxc, incus, containerd, cri, nspawn, netns, pid, host]
       runtime_user: {description: See O(runtime_user)., type: str}
+      missing: {description: See O(missing)., type: str, choices: [fail, skip]}
       device: {description: See O(device)., type: str, aliases: [dev, interface]}
       netem: {description: See O(netem)., type: dict}
       tbf: {description: See O(tbf)., type: dict}
@@ -325,6 +327,12 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+skipped:
+  description: The containers that were left out, as O(missing) says, since they do not exist or do not run.
+  returned: if there are such ones
+  type: list
+  elements: str
+  sample: [web2]
 before:
   description: The managed objects before the run, by kind and name. Empty when there were none.
   returned: success
@@ -374,13 +382,14 @@ interfaces:
       returned: always
 """
 
-from ansible_collections.pipework.containers.plugins.module_utils._module import CONTAINER, run_module
+from ansible_collections.pipework.containers.plugins.module_utils._module import CONTAINER, MISSING, run_module
 from ansible_collections.pipework.containers.plugins.module_utils._passthrough import passing, run_or_pass
 from ansible_collections.pipework.containers.plugins.module_utils._tc_job import TcJob
 from ansible_collections.pipework.containers.plugins.module_utils._tc_options import parse_command
 
 ITEM = {
     **CONTAINER,
+    **MISSING,
     "device": {"type": "str", "aliases": ["dev", "interface"]},
     "netem": {"type": "dict"},
     "tbf": {"type": "dict"},

@@ -16,7 +16,7 @@ def test_P2_options_and_their_defaults() -> None:
         "runtime": "netns", "block": "shop", "entries": entries,
         "files": [{"container": "a"}, {"container": "b", "state": "absent"}],
     })
-    assert first == HostsItem("a", "netns", None, "shop", first.entries, "present", "files[0]: ")
+    assert first == HostsItem("a", "netns", None, "fail", "shop", first.entries, "present", "files[0]: ")
     assert first.lines == ("fd00::2 db1 db1.example.org",)
     assert (second.lines, second.state) == ((), "absent")
 
