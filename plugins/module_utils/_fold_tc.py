@@ -104,8 +104,7 @@ class Tree:
         if verb == "change" and not same:
             raise refuse("Invalid argument: {} makes a {} of another kind or handle there")
         if not same and name == "qdiscs":
-            for below in self._below(name, place):
-                del self.slots[below[0]][below[1]]
+            self._drop(name, place)
         renewed = before.verb == "anew" or name == "qdiscs" and not same
         self.slots[name][place] = Slot("anew" if renewed else "replace", item, command)
 
@@ -119,16 +118,22 @@ class Tree:
         inner = [slot for slot in self.slots["classes"].values() if slot.stays and slot.item.get("parent") == place]
         if name == "classes" and inner:
             raise refuse(f"Device or resource busy: the {{1}} has classes, of {inner[0].command.where}")
-        for below in self._below(name, place):
-            del self.slots[below[0]][below[1]]
+        self._drop(name, place)
 
-    def _below(self, name: str, place: t.Any) -> list[tuple[str, t.Any]]:
+    def _drop(self, name: str, place: t.Any) -> None:
+        for below in self._below(name, place):
+            self.slots[below[0]].pop(below[1], None)
+
+    def _below(self, name: str, place: t.Any, passed: tuple[t.Any, ...] = ()) -> list[tuple[str, t.Any]]:
         """What goes with it."""
+        if place in passed:
+            return []
+        passed = (*passed, place)
         if name == "filters":
             return []
         if name == "classes":
             tops = [("qdiscs", place)] if place in self.slots["qdiscs"] else []
-            return [each for top in tops for each in (top, *self._below(*top))]
+            return [each for top in tops for each in (top, *self._below(*top, passed[:-1]))]
         item = self.slots[name][place].item
         if place == DOOR:
             return [("filters", key) for key in self.slots["filters"] if key[0] in ("ingress", "egress")]
@@ -141,17 +146,17 @@ class Tree:
         found += [("filters", key) for key in self.slots["filters"] if _major(key[0]) == major]
         for key in self.slots["qdiscs"]:
             if key not in (ROOT, DOOR) and _major(key) == major:
-                found += [("qdiscs", key), *self._below("qdiscs", key)]
+                found += [("qdiscs", key), *self._below("qdiscs", key, passed)]
         return found
 
-    def _owner_is_new(self, item: Item) -> bool:
+    def _owner_is_new(self, item: Item, passed: tuple[Item, ...] = ()) -> bool:
         """Whether what it stands on is made where a line has removed all."""
-        major = _major(item.get("classid") if "match" not in item and "kind" in item and "parent" not in item
-                       else item.get("parent"))
+        parent = item.get("parent") or item.get("classid")
+        side, major = parent in ("ingress", "egress"), _major(parent)
         for key, slot in self.slots["qdiscs"].items():
-            at_door = key == DOOR and item.get("parent") in ("ingress", "egress")
-            if (at_door or str(slot.item.get("handle", "")).rstrip(":") == major) and slot.stays:
-                return slot.verb == "anew" or self._owner_is_new(slot.item)
+            mine = key == DOOR if side else str(slot.item.get("handle", "")).rstrip(":") == major
+            if mine and major and slot.stays and slot.item not in passed:
+                return slot.verb == "anew" or self._owner_is_new(slot.item, (*passed, slot.item))
         return False
 
     def item(self, device: str) -> tuple[Item, dict[str, str]]:
@@ -166,11 +171,9 @@ class Tree:
             for place, slot in listed:
                 if name == "qdiscs" and place in (ROOT, DOOR) and slot.verb != "add":
                     found["force"] = True
-                if name == "qdiscs" and place == ROOT and slot.stays:
-                    options = {key: value for key, value in slot.item.items() if key not in ("parent", "handle", "kind")}
-                    found[slot.item["kind"]] = options
-                    found.update({"handle": slot.item["handle"]} if "handle" in slot.item else {})
-                    found["verbs"]["root"] = slot.verb
+                if name == "qdiscs" and place == ROOT and slot.stays and "handle" not in slot.item:
+                    found[slot.item["kind"]] = {k: v for k, v in slot.item.items() if k not in ("parent", "kind")}
+                    found["verbs"]["root"] = slot.verb  # one on which nothing stands may be somebody else's, just so
                     continue
                 lines[f"{name}[{len(found.get(name, ()))}]"] = slot.command.where
                 state = {} if slot.stays else {"state": "absent"}

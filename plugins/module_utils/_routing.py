@@ -166,7 +166,8 @@ def going(item: RouteItem, ground: Ground) -> list[ExactRoute]:
 
 def _refuse_kernels(item: RouteItem, found: t.Sequence[ExactRoute], ground: Ground) -> None:
     """A command that is to take away what the kernel made by itself does not get an ok for leaving it."""
-    kernels = [route for route in ground.kernels if item.matches(route)] if item.verb else []
+    made = (*ground.kernels, *(route for route in ground.coming if route.protocol is route.type is None))
+    kernels = [route for route in made if item.matches(route)] if item.verb else []
     if kernels and (item.verb == "flush" or not found):
         what = "; ".join(f"{route.destination}: {sentence(route)}" for route in kernels[:3])
         raise item.refuse(
