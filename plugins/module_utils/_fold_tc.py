@@ -68,6 +68,8 @@ class Tree:
             other = before.command.where if before is not None else ""
             return PipeworkError(f"{command.where}: {words.format(other, sort)}.")
 
+        if before is None and place == ROOT:
+            self._clear(str(item.get("handle", "")).rstrip(":") if said.verb != "del" else "")
         if said.verb == "del":
             if before is not None and not before.stays:
                 return  # which tc fails at, and nothing is otherwise
@@ -119,6 +121,16 @@ class Tree:
         if name == "classes" and inner:
             raise refuse(f"Device or resource busy: the {{1}} has classes, of {inner[0].command.where}")
         self._drop(name, place)
+        if place == ROOT:
+            self._clear("")
+
+    def _clear(self, major: str) -> None:
+        """Another root: what lines have put on the one before it went with that."""
+        for name, at in (("classes", None), ("filters", 0), ("qdiscs", None)):
+            for key in list(self.slots[name]):
+                where = key if at is None else key[at]
+                if where not in (ROOT, DOOR, "egress") and _major(where) != major:
+                    del self.slots[name][key]
 
     def _drop(self, name: str, place: t.Any) -> None:
         for below in self._below(name, place):
