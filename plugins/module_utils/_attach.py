@@ -12,26 +12,22 @@ from . import _autoconf, _defaults, _kinds, _nic_vlan, _ovs_wish
 from ._attachment import KINDS_WITH_MODE, Attachment, check_options
 from ._facts import Facts, link_key, port_key, whose
 from ._kinds.phys import home
-from ._layer3 import check_ipv6, default_back, layer3
+from ._layer3 import check_ipv6, layer3
 from ._leases import wanted_dhcp
 from ._model import (
     HOST,
     PAIR_TYPES,
-    PROTOCOL,
-    TABLE_KEPT,
     UNFINISHED,
     Device,
     Link,
     Nic,
     Port,
-    Route,
-    default_metric,
     end_key,
     owner_fields,
     owner_matches,
     owner_of,
 )
-from ._normalize import family
+from ._network import comes_elsewhere
 from ._ovs_rows import OvsBridge, OvsPort
 from ._plan import Absent, Desired, KernelObject, Key, State
 from ._remains import by_right, collect_unfinished
@@ -51,6 +47,7 @@ class Target:
     user: str | None = None  # whose rootless engine knows it
     other: tuple[str, str] | None = None  # kind veth: label and interface of the other end
     holder: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)  # what its namespace is found by again
+    published: bool = False  # whether its engine publishes ports of it
 
     @property
     def known_as(self) -> str:
@@ -75,6 +72,7 @@ class Wish:
     vacated: set[str] = dataclasses.field(default_factory=set)  # and did until now
     parted: set[Key] = dataclasses.field(default_factory=set)  # other ends of pairs that are no more
     told: list[str] = dataclasses.field(default_factory=list)  # warnings
+    news: list[str] = dataclasses.field(default_factory=list)  # those about what the run itself changes
 
     def want(self, item: KernelObject | Absent, own: bool = True) -> None:
         key = item.key
@@ -101,7 +99,6 @@ class Scene:
             if device.owner:
                 self.marked[device.owner].append(device)
         self.lent = [owner for owner in self.marked if Nic.unpack(owner)]  # of NICs that came back by themselves
-        self.defaults: _defaults.Holders = {}
 
     def link(self, label: str, name: str) -> Link | None:
         return t.cast("Link | None", self.state.get(link_key(label, name)))
@@ -121,8 +118,7 @@ def compile_wish(
     wish, scene = Wish(), Scene(facts, facts.state())
     refuse_twice(targets)
     mtus = _given_mtus(targets)
-    scene.defaults = _defaults.holders(_defaults.listed(targets), scene.state)
-    for target in sorted(targets, key=_takes_default):
+    for target in targets:
         if target.item.state == "present":
             _present(target, scene, mtus, wish)
         else:
@@ -134,25 +130,11 @@ def compile_wish(
         for gone in (key, *(item.key for item in scene.carried[key])):
             if gone not in wish.desired:
                 wish.want(Absent(gone))
-    _hold_kept(scene, wish)
+    _defaults.wish_defaults(_defaults.listed(targets), scene, wish)
     _ovs_wish.collect(targets, scene, wish, purge)
     check_rooms(targets, scene, wish)
     collect_bridges(scene, wish)
     return wish, scene.state
-
-
-def _takes_default(target: Target) -> bool:
-    """Those come last: their default route goes before one that would come back."""
-    return target.item.state == "present" and bool(target.item.gateway)
-
-
-def _hold_kept(scene: Scene, wish: Wish) -> None:
-    """The copy of a replaced default route stays while a default route of ours stands in its place."""
-    for route in [item for item in wish.desired.values() if isinstance(item, Route) and item.destination == "default"]:
-        copy = dataclasses.replace(route, table=TABLE_KEPT)
-        comes_back = scene.route(copy) == copy
-        if route.protocol == PROTOCOL and not comes_back and isinstance(wish.desired.get(copy.key), Absent):
-            del wish.desired[copy.key]
 
 
 def refuse_twice(targets: t.Sequence[Target]) -> None:
@@ -168,11 +150,15 @@ def refuse_twice(targets: t.Sequence[Target]) -> None:
                 f"interface: {item.title} and {other.item.title} are the same interface, since both containers are "
                 f"{target.label}; each interface can be listed once."
             )
-        for gateway in item.gateway or () if item.state == "present" else ():
-            other = seen.setdefault((target.label, f"{item.table or 'main'} {family(gateway)}"), target)
+        for gateway, version in item.asked_gateways if item.state == "present" else ():
+            place = f"{item.table or 'main'} {version} {item.gateway_metric or ''}"
+            other = seen.setdefault((target.label, place), target)
             if other is not target:
-                words = f"{target.label} gets a default gateway for IPv{family(gateway)} through {other.item.interface}"
-                raise item.refuse(f"gateway: {gateway}: {words} already; leave one out.")
+                words = f"{target.label} gets a default gateway for IPv{version} through {other.item.interface}"
+                raise item.refuse(
+                    f"gateway: {gateway}: {words} already; leave one out, or give one of them a 'gateway_metric' or a "
+                    "'table'."
+                )
 
 
 def _given_mtus(targets: t.Sequence[Target]) -> dict[str, int]:
@@ -225,8 +211,9 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
     if port is not None and port.bridge and _bridge_of(wish, port.key) != port.bridge:
         wish.left.add(port.bridge)
     wish.want_all(wanted_dhcp(target, facts, scene.state, wish.desired))
+    moved = site.link is not None and comes_elsewhere(item, label, scene.state, wish.desired)
     sysctls = [Sysctl(label, item.interface, name, value) for name, value in _autoconf.sysctls_of(item)]
-    wish.want_all((*sysctls, *layer3(item, label, scene), *_autoconf.wanted(item, label, scene, target, wish.desired)))
+    wish.want_all((*sysctls, *layer3(item, label, scene, moved), *_autoconf.wanted(item, label, scene, target, wish.desired)))
     if item.bandwidth is not None:
         from . import _bandwidth  # which few runs need
 
@@ -289,11 +276,6 @@ def _remove(label: str, interface: str, scene: Scene, wish: Wish) -> None:
     link, port = scene.link(label, interface), scene.port(label, interface)
     if link is None or not link.owner:
         return
-    for version in (4, 6):
-        ours = Route(label, version, "default", metric=default_metric(version)).key
-        for wanted in default_back(label, interface, version, scene):
-            if wanted != Absent(ours) and wanted.key not in wish.desired:  # ours goes with its interface
-                wish.want(wanted)
     wish.want(Absent(link.key))
     wish.own.update(item.key for item in scene.carried[link.key])
     if link.type in PAIR_TYPES and link.parent:

@@ -10,13 +10,13 @@ import typing as t
 from . import (
     _autoconf,
     _claims,
-    _defaults,
     _filter,
     _forwarding,
     _lease_folders,
     _nic_users,
     _nic_vlan,
     _ovs,
+    _published,
     _resolver,
     _resolver_files,
     _runtimes,
@@ -65,7 +65,8 @@ class AttachJob:
         self.targets, self.known, self.asked, self.others = [], {}, set(), {}
         for item, place in zip(self.items, open_guests(self.items, namespaces)):
             self.targets.append(Target(
-                item, place.label, place.runtime, place.name, place.ident, place.user, holder=place.holder
+                item, place.label, place.runtime, place.name, place.ident, place.user, holder=place.holder,
+                published=place.published,
             ))
             if place.label is not None:
                 self.known.setdefault(place.label, set()).add((place.runtime, place.ident))
@@ -149,6 +150,7 @@ class AttachJob:
         for gone in _spoof_checks.surplus(facts, state, wish.desired):
             wish.want(gone, own=False)
         wish_routing(self.targets, facts, state, wish)
+        _published.wish_published(self.targets, facts, state, wish)
         self._forward(wish, facts, state)
         for left in _lease_folders.left(self.targets, facts, self.known, self.asked, in_scope):
             state[left.key] = left
@@ -158,8 +160,8 @@ class AttachJob:
         for device in spare:
             wish.want(Absent(link_key(HOST, device.name)), own=False)
         self.renamed += facts.renamed if not self.renamed else []
+        self.renamed += [each for each in wish.news if each not in self.renamed]
         self.warnings += [*self.renamed, *facts.refused.values(), *wish.told, *told]
-        self.warnings += _defaults.unused(_defaults.listed(self.targets), state)
         _claims.claim(self.targets, facts, state, wish.desired)
         return Picture(state, wish.desired, wish.own)
 
@@ -186,7 +188,8 @@ class AttachJob:
             return set(namespaces)
         return {
             target.label for target in self.targets if target.label is not None
-            and (target.item.state == "absent" or target.item.table is not None or target.item.rules is not None)
+            and (target.item.state == "absent" or target.item.table is not None or target.item.rules is not None
+                 or _published.concerned(target))
         }
 
     def _cards(self, facts: Facts) -> set[str]:

@@ -36,7 +36,8 @@ def result_of(target: Target, state: State, facts: Facts) -> dict[str, t.Any]:
     kinds = {**KINDS_SHOWN, "veth": "openvswitch"} if row else KINDS_SHOWN
     carried = [o for o in (state.get(a) for a in addresses_of(item, label, state)) if o is not None]
     table = item.table or TABLE_MAIN
-    gateways = [state.get(Route(label, v, "default", table, default_metric(v)).key) for v in (4, 6)]
+    metrics = [item.gateway_metric or default_metric(v) for v in (4, 6)]
+    gateways = [state.get(Route(label, v, "default", table, m).key) for v, m in zip((4, 6), metrics)]
     return {
         "container": target.name, "container_id": target.ident, "runtime": target.runtime,
         "kind": "sriov" if vf else kinds.get(str(link.type), link.type) if link else None, "peer": None,

@@ -14,6 +14,7 @@ from ._dhcp_options import DHCP_IMAGE, DHCP_SECONDS, check_dhcp, dhcp_options
 from ._errors import PipeworkError
 from ._idle import OF_ATTACHMENTS, refuse_idle
 from ._items import Item, Params, blaming, container_of, items_of
+from ._model import default_metric
 from ._route_words import Names
 from ._routes import RouteItem
 from ._routing_options import placed, routing_options
@@ -25,6 +26,7 @@ if t.TYPE_CHECKING:
 MACVLAN_MODES = ("bridge", "private", "vepa", "passthru", "source")
 IPVLAN_MODES = ("l2", "l3", "l3s")
 PORT_OPTIONS = ("isolated", "hairpin", "learning", "mac_spoof_check")
+DHCP = "dhcp"  # as a gateway
 SWITCHES = ("dhcp6", "accept_ra", "link_local", "dhcp_dns")
 IPOIB_MODES = ("datagram", "connected")
 KINDS_WITH_MODE = {
@@ -52,6 +54,9 @@ class Attachment(Item):
     addresses: tuple[str, ...] | None = None
     append: bool = False
     gateway: tuple[str, ...] | None = None
+    gateway_dhcp: bool = False  # the lease's router, also where somebody else has the default route
+    gateway_metric: int | None = None
+    published_ports: str | None = None  # None: as keep
     table: int | None = None
     routes: tuple[RouteItem, ...] | None = None
     rules: tuple[RuleItem, ...] | None = None
@@ -89,6 +94,11 @@ class Attachment(Item):
     def vlans(self) -> tuple[str, ...] | None:
         """The VLANs of the port, as the model spells them."""
         return _vlans.of_port(self.vlan, self.vlan_trunks)
+
+    @property
+    def asked_gateways(self) -> list[tuple[str, int]]:
+        """Those that it wants, whoever has the default route, and their families."""
+        return [(each, norm.family(each)) for each in self.gateway or ()] + [(DHCP, 4)] * self.gateway_dhcp
 
     @classmethod
     def from_params(cls, params: Params, where: str = "", names: Names | None = None) -> Attachment:
@@ -203,7 +213,11 @@ def _normalized(params: Params, names: Names | None) -> dict[str, t.Any]:
         "local_interface": local_interface and norm.new_name(local_interface, "local_interface", given("state")),
         "addresses": None if addresses is None else _addresses(addresses, params.get("classic") is True),
         "append": bool(params.get("append")),
-        "gateway": None if gateway is None else tuple(norm.gateway(g, "gateway") for g in gateway if str(g).strip()),
+        "gateway": None if gateway is None else tuple(
+            norm.gateway(g, "gateway") for g in gateway if str(g).strip() not in ("", "[]", DHCP)),
+        "gateway_dhcp": DHCP in [str(g).strip() for g in gateway or ()],
+        "gateway_metric": None if given("gateway_metric") is None else _metric(params["gateway_metric"]),
+        "published_ports": given("published_ports"),
         **dhcp_options(params),
         **{name: None if params.get(name) is None else bool(params[name]) for name in SWITCHES},
         "mac_address": None if given("mac_address") is None else norm.mac_address(params["mac_address"]),
@@ -255,6 +269,14 @@ def _default_name(params: Params) -> str:
     return "ib0" if params.get("kind") == "ipoib" or params.get("kind") in (None, "auto") and infiniband else "eth1"
 
 
+def _metric(value: t.Any) -> int:
+    text = str(value)
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 11 else 0
+    if not 1 <= number < 1 << 32:
+        raise PipeworkError(f"gateway_metric: {value!r} is no metric; a number from 1 to 4294967295 would be right.")
+    return number
+
+
 def _vf(value: t.Any) -> int:
     try:
         number = int(str(value))
@@ -284,6 +306,17 @@ def check_gateways(item: Attachment, addresses: t.Iterable[str]) -> None:
             raise PipeworkError(f"gateway: {why}")
 
 
+def _check_metric(item: Attachment, families: t.Collection[int]) -> None:
+    if item.table is not None:
+        raise PipeworkError("gateway_metric: a table of its own ('table') has one default route; leave one of them out.")
+    if not families and (item.dhcp is None or item.gateway is not None):
+        raise PipeworkError("gateway_metric: without 'gateway' or 'dhcp' there is no default route; say which gateway.")
+    if 6 in families and item.gateway_metric == default_metric(6):
+        raise PipeworkError(
+            "gateway_metric: 1024 is what the one default route of IPv6 has; leave it out, or choose another one."
+        )
+
+
 def _check_together(item: Attachment, peered: bool) -> None:
     if item.state != "present":
         return
@@ -305,15 +338,19 @@ def _check_together(item: Attachment, peered: bool) -> None:
     if item.vf is None and item.kind == "sriov":
         raise PipeworkError("vf: say which virtual function of the card it shall be; the first one is 0.")
     _vlans.of_port(item.vlan, item.vlan_trunks)
-    families = [norm.family(gateway) for gateway in item.gateway or ()]
+    if item.gateway_dhcp and item.dhcp is None:
+        raise PipeworkError("gateway: dhcp: without 'dhcp' no lease names a router; say who asks ('dhcp: builtin').")
+    families = [version for _gateway, version in item.asked_gateways]
+    if item.gateway_metric is not None:
+        _check_metric(item, families)
     whole = {norm.family(address) for address in item.addresses or ()} if not item.append else {4, 6}
     whole |= ({4} if item.dhcp is not None else set()) | ({6} if item.accept_ra or item.dhcp6 else set())
     for version in (4, 6):
         if families.count(version) > 1:
-            listed = ", ".join(g for g in item.gateway or () if norm.family(g) == version)
+            listed = ", ".join(g for g, other in item.asked_gateways if other == version)
             raise PipeworkError(f"gateway: {listed}: an interface has one gateway for IPv{version}; leave one out.")
         if version in families and version not in whole and item.addresses is not None:
-            gateway = next(g for g in item.gateway or () if norm.family(g) == version)
+            gateway = next(g for g, other in item.asked_gateways if other == version)
             raise PipeworkError(
                 f"gateway: {gateway}: the interface gets no IPv{version} address to reach it from; add one."
             )

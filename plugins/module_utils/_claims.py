@@ -52,7 +52,18 @@ def claim(targets: t.Iterable[Target], facts: Facts, state: State, desired: Desi
             own = [each.mac for each in others if each.mac]
             spared = dict.fromkeys([*movers.get(_host(wanted), ()), *own])
             desired[key] = dataclasses.replace(wanted, claimed=tuple(spared))
+    _want_reborn_routes(state, desired)
     put_off_routes(desired)
+
+
+def _want_reborn_routes(state: State, desired: Desired) -> None:
+    """A route that is made anew with its interface comes after the address that it needs, whoever made it."""
+    late = {want.ns for want in desired.values() if isinstance(want, Address) and want.claimed is not None}
+    for key, route in state.items() if late else ():
+        if isinstance(route, Route) and route.ns in late and key not in desired and route.carrier in state:
+            link, have = desired.get(route.carrier), state[route.carrier]
+            if isinstance(link, Link) and link.must_replace(have):
+                desired[key] = route
 
 
 def refuse_the_hosts(targets: t.Iterable[Target], facts: Facts, state: State, desired: Desired) -> None:

@@ -13,6 +13,8 @@ from ._plan import KernelObject, Key
 from ._strict_json import loads
 
 FROM_SERVER = "server"  # the gateway that a lease names
+ASKED = "dhcp"  # the same, also where somebody else has the default route
+METRIC = "metric:"
 LEASE, LEASE6, LINK_LOCAL = DUTIES = ("lease", "lease6", "link_local")  # what is kept, by the kinds of those objects
 
 
@@ -136,9 +138,15 @@ class Record:
             raise ValueError("the holder is no process")
 
     @property
-    def gateways(self) -> tuple[str, ...] | None:
-        """Those of the attachment; None where the server names it."""
-        return None if self.gateway == FROM_SERVER else tuple(self.gateway.split())
+    def gateways(self) -> dict[str, t.Any]:
+        """The options of the attachment that are about them; ``gateway`` None where the server names it."""
+        words = self.gateway.split()
+        metric = next((int(word[len(METRIC):]) for word in words if word.startswith(METRIC)), None)
+        static = tuple(word for word in words if word not in (FROM_SERVER, ASKED) and not word.startswith(METRIC))
+        return {
+            "gateway": None if FROM_SERVER in words else static, "gateway_dhcp": ASKED in words,
+            "gateway_metric": metric,
+        }
 
 
 def token(text: str) -> str:

@@ -26,6 +26,7 @@ class Place:
     ident: str = ""
     user: str | None = None
     holder: _runtimes.Holder = dataclasses.field(default_factory=dict)
+    published: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +63,7 @@ def _place(item: Guest, answer: t.Any, namespaces: Namespaces) -> Place:
         check_namespace(label, item)
         if item.state == "present":
             namespaces.checks.append(functools.partial(_refuse_ended, item, found))
-        return Place(label, found.runtime, found.name, found.ident, found.user, found.holder)
+        return Place(label, found.runtime, found.name, found.ident, found.user, found.holder, found.published)
     if item.state == "absent" and isinstance(answer, (_runtimes.NoContainer, _runtimes.NotRunning)):
         return Place(None, item.runtime, getattr(answer, "known_as", None) or str(item.container))
     raise item.refuse(str(answer))

@@ -18,6 +18,7 @@ from ._autoconf import LinkLocal
 from ._dhcp6_lease import Lease6, leased
 from ._dhcp_keep import DUTIES, FROM_SERVER, LEASE, LEASE6, LINK_LOCAL, Record
 from ._errors import PipeworkError
+from ._facts import link_key
 from ._layer3 import layer3, without_lease
 from ._leases import grant_of
 from ._model import Address, Link
@@ -59,7 +60,6 @@ class KeepJob:
                 observe_leases(namespaces, facts, label, record.device, record.owner, asked=True)
         observe_autoconf(namespaces, facts, [(label, _item(record), record.owner) for record, label in places])
         scene, wish = Scene(facts, facts.state()), Wish()
-        scene.defaults = _defaults.holders([(label, _item(record)) for record, label in places], scene.state)
         for record, label in places:
             for wanted in _wanted(record, label, scene):
                 wish.want(wanted)
@@ -67,6 +67,12 @@ class KeepJob:
                 place, there = _resolver_files.of_record(record.holder, label)
                 scene.state.update((block.key, block) for block in there)
                 wish.want_all(_resolver.renewed(_item(record), label, scene.state, place, there))
+        lost = [
+            link_key(label, record.device) for record, label in places
+            if LEASE in record.duties and grant_of(_item(record), label, scene.state) is None
+        ]
+        concerned = [(label, _item(record)) for record, label in places if LEASE in record.duties]
+        _defaults.wish_defaults(concerned, scene, wish, lost)
         return Picture(scene.state, wish.desired, wish.own)
 
     def results(self, _state: State) -> dict[str, t.Any]:
@@ -93,7 +99,7 @@ class KeepJob:
 def _item(record: Record) -> Attachment:
     dhcp, dhcp6, link_local = (duty in record.duties for duty in DUTIES)
     return Attachment(
-        None, interface=record.device, gateway=record.gateways, dhcp="builtin" if dhcp else None, dhcp6=dhcp6 or None,
+        None, interface=record.device, **record.gateways, dhcp="builtin" if dhcp else None, dhcp6=dhcp6 or None,
         link_local=link_local or None,
     )
 

@@ -9,7 +9,7 @@ import typing as t
 from ._attachment import Attachment
 from ._dhcp6_grant import duid_of
 from ._dhcp_clients import DOCKER
-from ._dhcp_keep import DUTIES, FROM_SERVER, LEASE, LEASE6, LINK_LOCAL, Keep
+from ._dhcp_keep import ASKED, DUTIES, FROM_SERVER, LEASE, LEASE6, LINK_LOCAL, METRIC, Keep
 from ._dhcp_lease import Grant, Helper, Lease, hostname_of
 from ._facts import Facts, link_key
 from ._model import PROTOCOL, Link, Route
@@ -80,13 +80,20 @@ def _wanted_keep(
             label, item.interface, running=True, program=facts.keeper, duties=wanted, mac=item.mac_address,
             hostname=(item.dhcp_hostname or hostname_of(target.name)) if named else None,
             options=item.dhcp_options or () if asks else None,
-            gateway=None if not asks else FROM_SERVER if item.gateway is None else " ".join(item.gateway),
+            gateway=_gateways(item) if asks else None,
             mtu=None if not asks else FROM_SERVER if item.mtu is None else str(item.mtu),
             duid=duid_of(facts.host_seed, label, item.interface).hex(), dns=bool(item.dhcp_dns),
             through=through, owner=target.owner, holder=dict(target.holder),
         )
     elif not wanted and False in said.values():
         yield Absent(keep_key(label, item.interface))
+
+
+def _gateways(item: Attachment) -> str:
+    """As the record of who stays has them."""
+    words = [FROM_SERVER] if item.gateway is None else [*item.gateway]
+    words += [ASKED] if item.gateway_dhcp else []
+    return " ".join(words if item.gateway_metric is None else [*words, f"{METRIC}{item.gateway_metric}"])
 
 
 def grant_of(item: Attachment, label: str, state: State) -> Grant | None:

@@ -33,6 +33,8 @@ PROTOCOL_ROUTE = 114  # of those of pipework_route and pipework_rule
 TABLE_MAIN = 254
 PREFERENCE_HIGH = 1  # of an IPv6 default route, RFC 4191
 TABLE_KEPT = 0x7077  # where the default route waits that ours replaced; no rule leads there
+TABLE_WAITING = TABLE_KEPT + 1  # where attachments' default routes wait that another one replaced; see _seat
+TABLE_PUBLISHED = TABLE_KEPT + 2  # the way back of answers to published ports; also the priority of rules to it
 PAIR_TYPES = ("pair", "peer")  # the ends of a veth pair between two containers
 FIXED_SETTINGS = ("pkey", "vni", "port", "family", "device")  # which the kernel cannot change in place
 ON_A_NIC = ("macvlan", "macvtap", "ipvlan")  # the types that stand on a NIC of the host
@@ -268,7 +270,7 @@ class Route(KernelObject):
 
     @property
     def order_kind(self) -> str:
-        way = "kept" if self.table == TABLE_KEPT else "route" if self.gateway or self.nexthops else "way"
+        way = "kept" if self.table in (TABLE_KEPT, TABLE_WAITING) else "route" if self.gateway or self.nexthops else "way"
         return f"late {way}" if self.late else way
 
     @property
@@ -279,7 +281,9 @@ class Route(KernelObject):
 
     def over(self, observed: KernelObject) -> KernelObject:
         """Another way is another route: what the old one carried along (source, metrics, hops) is of no use to it."""
-        return self if self.differences(observed) else super().over(observed)
+        if self.differences(observed):
+            return self
+        return dataclasses.replace(t.cast(Route, super().over(observed)), late=self.late)
 
 
 def default_metric(version: int) -> int:

@@ -3,11 +3,13 @@
 """Which network an attachment's leases are of: one that was asked for in another network is of no use. Pure."""
 from __future__ import annotations
 
+import typing as t
+
 from ._attachment import Attachment
 from ._facts import link_key, port_key
 from ._model import Link, Port
 from ._ovs_rows import OvsPort, port_row_key
-from ._plan import Desired
+from ._plan import Desired, State
 
 VLAN = " vlan "
 
@@ -33,3 +35,13 @@ def through_of(item: Attachment, label: str, desired: Desired, have: str | None)
     if item.vlan is not None:
         return f"{base}{VLAN}{item.vlan}"
     return have if have is not None and have.split(VLAN)[0] == base else base
+
+
+def comes_elsewhere(item: Attachment, label: str, state: State, desired: Desired) -> bool:
+    """Whether an interface that is there comes to another network."""
+    there, wanted = (through_of(item, label, t.cast(Desired, each), None) for each in (state, desired))
+    key = port_key(label, item.interface)
+    before, after = state.get(key), desired.get(key)
+    vlans = isinstance(before, Port) and isinstance(after, Port) and after.vlans is not None
+    elsewhere = there is not None and wanted is not None and there != wanted
+    return elsewhere or vlans and t.cast(Port, before).vlans != t.cast(Port, after).vlans

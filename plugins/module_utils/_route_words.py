@@ -11,7 +11,7 @@ import typing as t
 
 from . import _normalize as norm
 from ._errors import PipeworkError
-from ._model import TABLE_KEPT
+from ._model import TABLE_KEPT, TABLE_PUBLISHED, TABLE_WAITING
 
 TABLES = {"unspec": 0, "default": 253, "main": 254, "local": 255}
 PROTOCOLS = {"unspec": 0, "redirect": 1, "kernel": 2, "boot": 3, "static": 4, "ra": 9, "dhcp": 16}
@@ -58,7 +58,7 @@ class Names:
                 f"{option}: {str(value)!r} is not the name of a routing table; the host's rt_tables have {known}. "
                 "A number from 1 to 4294967295 would be right too."
             )
-        if number in (0, TABLE_KEPT):
+        if number in (0, TABLE_KEPT, TABLE_WAITING, TABLE_PUBLISHED):
             why = "is kept for routes that come back" if number else "stands for no table"
             raise PipeworkError(f"{option}: {value} {why}; name another table.")
         return number

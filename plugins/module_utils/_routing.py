@@ -10,7 +10,7 @@ import ipaddress
 import typing as t
 
 from . import _route_words as words
-from ._model import PROTOCOL, PROTOCOL_LISTED, PROTOCOL_ROUTE, TABLE_KEPT, Address, Hop, Link, Route
+from ._model import PROTOCOL, PROTOCOL_LISTED, PROTOCOL_ROUTE, TABLE_KEPT, TABLE_WAITING, Address, Hop, Link, Route
 from ._plan import Absent, KernelObject, Key
 from ._routes import NO_WAY, ExactRoute, RouteItem, ours
 
@@ -49,7 +49,7 @@ class Ground:
 
     @classmethod
     def of(cls, label: str, devices: t.Collection[str], routes: t.Iterable[Route]) -> Ground:
-        every = [ExactRoute.of(route) for route in routes if route.table != TABLE_KEPT]
+        every = [ExactRoute.of(route) for route in routes if route.table not in (TABLE_KEPT, TABLE_WAITING)]
         kernels = [route for route in every if route.protocol in words.OF_THE_KERNEL]
         made = [route for route in every if route.protocol not in words.OF_THE_KERNEL]
         there = collections.Counter(_spot(route) for route in made)

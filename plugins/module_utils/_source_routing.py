@@ -17,7 +17,7 @@ import typing as t
 from . import _route_words as words
 from ._attachment import Attachment
 from ._facts import Facts
-from ._model import PROTOCOL, PROTOCOL_LISTED, TABLE_KEPT, TABLE_MAIN, Route, default_metric
+from ._model import PROTOCOL, PROTOCOL_LISTED, TABLE_KEPT, TABLE_MAIN, TABLE_WAITING, Route, default_metric
 from ._normalize import family, no_gateway, on_link
 from ._plan import Absent, Key, State
 from ._routes import NO_WAY, ExactRoute, ours
@@ -34,7 +34,7 @@ LINK = words.SCOPES["link"]
 
 def is_marked(route: Route) -> bool:
     """Whether a route stands in an interface's own table, so that there may be rules that lead there."""
-    return route.protocol in MARKS and route.table not in (TABLE_MAIN, TABLE_KEPT)
+    return route.protocol in MARKS and route.table not in (TABLE_MAIN, TABLE_KEPT, TABLE_WAITING)
 
 
 @dataclasses.dataclass
@@ -56,7 +56,7 @@ class Site:
     def own_routes(self, protocol: int) -> list[Route]:
         tables = self.tables
         return [
-            route for route in self.routes if route.protocol == protocol and route.table != TABLE_KEPT
+            route for route in self.routes if route.protocol == protocol and route.table not in (TABLE_KEPT, TABLE_WAITING)
             and (route.device == self.interface or (route.device is None and route.table in tables))
         ]
 

@@ -10,7 +10,7 @@ import typing as t
 from . import _normalize as norm
 from ._errors import PipeworkError
 from ._items import blaming, container_of, with_defaults
-from ._model import TABLE_KEPT, TABLE_MAIN, Device, Hop, Route
+from ._model import TABLE_KEPT, TABLE_MAIN, TABLE_WAITING, Device, Hop, Route
 
 UNTIL = ("present", "carrier", "up", "addressed", "routed", "reachable", "absent")
 SECONDS = 300.0
@@ -187,7 +187,7 @@ def next_hop(wait: Wait, sight: Sight) -> str | None:
     hop = None
     for route in sight.routes:
         paths = _through(route, wait.interface)
-        if not paths or route.table in (TABLE_KEPT, TABLE_LOCAL) or route.family != target.version:
+        if not paths or route.table in (TABLE_KEPT, TABLE_WAITING, TABLE_LOCAL) or route.family != target.version:
             continue
         network = None if route.destination == "default" else ipaddress.ip_network(route.destination)
         if network is not None and target not in network:

@@ -85,11 +85,32 @@ options:
     description:
       - The default gateway, at most one for each family. One outside the subnets of the interface gets a host route.
       - It is another machine's address. The interface's own, and those of a network as a whole, are refused.
-      - It replaces the container's default route, which is kept in routing table 28791 and comes back with
-        O(state=absent).
-      - An empty list removes the gateway that was set before.
+      - The default route of a container has one owner. Another one's is taken over, and comes back when this one goes,
+        is given up, or cannot be reached any more. The engine's, and others that are not of this collection, wait in
+        routing table 28791, those of other attachments in 28792.
+      - Where two tasks ask for it, the later one takes it over with a warning. The earlier one, run again, changes
+        nothing as long as the other one has it. O(gateway_metric) or O(table) lets both have one.
+      - An empty list, or an empty string, removes the gateway that was set before. Without the option it stays in
+        force, also where it stood in the playbook before.
+      - V(dhcp) is the router that the lease of O(dhcp) names, also where somebody else has the default route. Without
+        it a lease takes the default route only where there is none.
     type: list
     elements: str
+  gateway_metric:
+    description:
+      - The metric of the default route of O(gateway) or of the lease, from 1. It makes that one of several of the
+        container, and leaves the one without to whoever has it.
+    type: int
+  published_ports:
+    description:
+      - Where the engine (Docker, Podman) publishes ports of the container, V(keep) has the answers go back through the
+        engine's interface, also where the default route or the asker's network is this attachment's. Whatever comes
+        from the engine's address then goes through the engine's gateway, by a rule and routing table 28793, which go
+        with the last attachment of the container.
+      - V(ignore) leaves them alone, and takes the rule away where no other attachment stands in the container.
+      - The default is V(keep).
+    type: str
+    choices: [keep, ignore]
   table:
     description:
       - A routing table of the interface's own, as a name of the host's C(rt_tables) or a number. O(gateway) is the
@@ -120,8 +141,11 @@ options:
       - What the server grants becomes an address with a lifetime, a default route unless O(gateway) is given,
         the server's other routes, and the MTU unless O(mtu) is given. The module returns it as C(lease).
         Name servers are returned, and used with O(dhcp_dns).
-      - Where leases of several interfaces of a container name a router, the default route is that of the interface
-        that has it already, else of the first in the list. A warning names the others, and O(gateway=[]) says so.
+      - The default route of a lease is taken only where the container has none, an engine's for instance. With
+        O(gateway=dhcp) it is taken over from whoever has it. Where leases of several interfaces of a container name a
+        router, the default route is that of the interface that has it already, else of the first in the list. A warning
+        names the routers that are not used, and O(gateway=[]) says that they are not wanted.
+      - Where an interface with static addresses comes to another network, and O(addresses) is not given, those go.
       - A lease that is valid is kept. It is asked for anew when it has expired, or when O(dhcp_hostname),
         O(dhcp_options), the MAC address or the network (O(host_interface), O(vlan)) change. It is renewed with
         O(dhcp_keep).
@@ -357,6 +381,8 @@ options:
       addresses: {description: See O(addresses)., type: list, elements: str, aliases: [address]}
       append: {description: See O(append)., type: bool}
       gateway: {description: See O(gateway)., type: list, elements: str}
+      gateway_metric: {description: See O(gateway_metric)., type: int}
+      published_ports: {description: See O(published_ports)., type: str, choices: [keep, ignore]}
       table: {description: See O(table)., type: str}
       routes: {description: See O(routes)., type: list, elements: dict}
       rules: {description: See O(rules)., type: list, elements: dict}
@@ -643,6 +669,8 @@ ITEM = {
     "addresses": {"type": "list", "elements": "str", "aliases": ["address"]},
     "append": {"type": "bool"},
     "gateway": {"type": "list", "elements": "str"},
+    "gateway_metric": {"type": "int"},
+    "published_ports": {"type": "str", "choices": ["keep", "ignore"]},
     "table": {"type": "str"},
     "routes": {"type": "list", "elements": "dict"},
     "rules": {"type": "list", "elements": "dict"},

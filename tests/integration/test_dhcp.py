@@ -108,7 +108,7 @@ def asking(client: str) -> Given:
 
 @pytest.mark.parametrize("client", [pytest.param("builtin", marks=pytest.mark.any_kernel), *CLIENTS[1:]])
 def test_P20_an_address_from_a_server_and_back(segment: Host, client: str) -> None:
-    host, elsewhere, given = segment, machine(), asking(client)
+    host, elsewhere, given = segment, machine(), {**asking(client), "gateway": ["dhcp"]}
     host.batch("link add eth0 type veth peer name far\nlink set far up\nlink set eth0 up\n", ns="a")
     host.batch("address add 10.9.0.1/24 dev eth0\nroute add default via 10.9.0.254 dev eth0\n", ns="a")
     routes = "121,172.16.9.0/24,10.5.0.1,192.0.2.77/32,198.51.100.1,0.0.0.0/0,10.5.0.254"

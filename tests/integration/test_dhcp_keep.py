@@ -113,7 +113,7 @@ def test_P21_it_ends_without_an_answer_and_comes_back_with_the_server(keeping: H
     with_another_way_out(host)
     host.call(say, "short")
     with playing(host, answers):
-        host.attach("a", **KEPT)
+        host.attach("a", **KEPT, gateway=["dhcp"])
         assert default_routes(host) == ["default via 10.5.0.254 dev eth1 proto 112"]
         host.call(say, "silent")
         seen: list[str] = []
@@ -130,7 +130,7 @@ def test_P21_it_ends_without_an_answer_and_comes_back_with_the_server(keeping: H
         wait_for("a lease", lambda: passes("bound"), LONG)
         wait_for("its route", lambda: "10.5.0.254" in str(default_routes(host)), LONG)
         assert host.addresses("eth1", ns="a") == ["10.5.0.7/24"]
-        assert not host.attach("a", **KEPT)["changed"]
+        assert not host.attach("a", **KEPT, gateway=["dhcp"])["changed"]
 
 
 def test_P21_a_refusal_is_obeyed_at_once_and_another_lease_used(keeping: Host) -> None:
@@ -138,7 +138,7 @@ def test_P21_a_refusal_is_obeyed_at_once_and_another_lease_used(keeping: Host) -
     host.call(say, "long")
     with_another_way_out(host)
     with playing(host, answers):
-        host.attach("a", **KEPT, addresses=["10.7.0.1/24"])
+        host.attach("a", **KEPT, addresses=["10.7.0.1/24"], gateway=["dhcp"])
         host.call(say, "refuse")
         wait_for("what was there before", lambda: "10.9.0.254" in str(default_routes(host)), LONG)
         assert host.addresses("eth1", ns="a") == ["10.7.0.1/24"]
@@ -146,7 +146,7 @@ def test_P21_a_refusal_is_obeyed_at_once_and_another_lease_used(keeping: Host) -
         host.call(say, "other")
         wait_for("the other router", lambda: "10.5.0.253" in str(default_routes(host)), LONG)
         assert host.addresses("eth1", ns="a") == ["10.5.0.9/24", "10.7.0.1/24"]
-        done = host.attach("a", **KEPT, addresses=["10.7.0.1/24"])
+        done = host.attach("a", **KEPT, addresses=["10.7.0.1/24"], gateway=["dhcp"])
         assert not done["changed"]
         assert lease_of(done)["router"] == "10.5.0.253"
 

@@ -187,6 +187,38 @@ def test_P3_host_and_containers_reach_each_other(site: Site) -> None:
     assert run(BridgeJob({"name": BRIDGE, "state": "absent"}))["changed"]
 
 
+def test_P9_published_ports_answer_whoever_has_the_default_route(site: Site) -> None:
+    port = 20000 + os.getpid() % 10000
+    serving = ["sh", "-c", "while true; do nc -l -p 80 -e id; done"]
+    a = site.container("a", network_mode="bridge", ports={"80/tcp": port}, command=serving)
+    b = site.container("b")
+    run(BridgeJob({"name": BRIDGE, "addresses": [f"{NET4}.254/24", "198.18.78.254/24"]}))
+    site.attach(b, addresses=[f"{NET4}.50/24", "198.18.78.50/24"])
+
+    def answered(seconds: float = 10, host: str = "198.18.78.254") -> bool:
+        argv = ["nc", "-w", "1", host, str(port)]
+        return eventually(lambda: b"uid" in b.exec_run(argv).output, seconds)
+
+    assert answered()
+    before = site.sh(a, "ip", "rule"), site.sh(a, "ip", "route")
+    given: dict[str, t.Any] = {"addresses": [f"{NET4}.1/24"]}
+    site.attach(a, **given)
+    assert answered(host=f"{NET4}.254"), "from a network where it has an address"
+    given["gateway"] = [f"{NET4}.253"]
+    site.attach(a, **given)
+    assert answered(), "from elsewhere"
+    assert not site.attach(a, **given)["changed"]
+    assert site.attach(a, **given, published_ports="ignore")["changed"]
+    assert site.sh(a, "ip", "rule") == before[0]
+    assert not answered(0), "what the rule is for"
+    site.attach(a, **given)
+    assert answered()
+    site.attach(a, state="absent")
+    assert (site.sh(a, "ip", "rule"), site.sh(a, "ip", "route")) == before
+    assert "28793" not in site.sh(a, "ip", "route", "show", "table", "all")
+    assert run(BridgeJob({"name": BRIDGE, "state": "absent"}))["changed"] in (True, False)
+
+
 def test_P7_ipv6_where_docker_has_switched_it_off(site: Site) -> None:
     a, b = site.container("a", network_mode="bridge"), site.container("b", network_mode="bridge")
     off = "/proc/sys/net/ipv6/conf/{}/disable_ipv6"

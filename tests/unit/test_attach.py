@@ -356,7 +356,7 @@ def test_P9_another_gateway_on_the_same_interface() -> None:
     ]
 
 
-def test_P9_a_second_attachment_takes_over_and_the_first_default_stays_kept() -> None:
+def test_P9_a_second_attachment_takes_over_and_the_first_default_waits() -> None:
     world = attached("192.168.1.1/24", gateway="192.168.1.254")
     world.host("br2", "bridge")
     item = {
@@ -368,7 +368,8 @@ def test_P9_a_second_attachment_takes_over_and_the_first_default_stays_kept() ->
     }
     routes = [line for line in lines(world, item) if " route " in line]
     assert routes == [
-        "update route docker:web1/default (IPv4): device eth1 -> eth2, gateway 192.168.1.254 -> 10.0.0.254"
+        "create route docker:web1/default (IPv4) metric 1 table 28792",
+        "update route docker:web1/default (IPv4): device eth1 -> eth2, gateway 192.168.1.254 -> 10.0.0.254",
     ]
 
 

@@ -43,6 +43,7 @@ PURE = {
     "_nic_users", "_layer3", "_model", "_nic_vlan", "_normalize", "_ovs_rows", "_ovs_wish", "_plan", "_rooms",
     "_spoof_checks", "_sysctls", "_vf_record", "_vfs", "_vlans",
     "_wait", "_dhcp_keep", "_dhcp_lease", "_dhcp_message", "_dhcp_options", "_leases", "_defaults", "_network", "_arp",
+    "_published", "_seat",
     "_fdb", "_vxlan", "_vxlan_wish",
     "_blocks", "_hosts", "_private_bridge", "_resolver",
     "_believed", "_packet_filter", "_remains", "_seals", "_strict_json",
@@ -380,7 +381,7 @@ def test_items_take_what_the_top_level_takes(monkeypatch: pytest.MonkeyPatch) ->
 def test_every_option_of_an_attachment_is_read() -> None:
     attachment = importlib.import_module(f"{PACKAGE}.module_utils._attachment")
     attach = importlib.import_module(f"{PACKAGE}.modules.pipework_attach")
-    fields = set(attachment.Attachment.__dataclass_fields__) - {"far", "where"}
+    fields = set(attachment.Attachment.__dataclass_fields__) - {"far", "where", "gateway_dhcp"}
     assert set(attach.ITEM) == fields
 
 

@@ -72,6 +72,7 @@ class Found:
     exact: bool = True  # false where it was found by the beginning of its ID
     pid: int | None = None  # the process whose end is the container's
     whose: int = 0  # the user ID of the one whose word it is: root's engine, or a user's
+    published: bool = False  # whether the engine publishes ports of it
 
     @property
     def lives(self) -> bool:

@@ -301,7 +301,7 @@ def _find(client: t.Any, listing: _Listing, name: str, user: str | None, deadlin
         fd = _enter(info) if state.get("Pid") else None
         if fd is not None:
             whose = _owners.get(user, 0 if user is None else _program.uid_of(user))
-            return Found("docker", shown, ident, fd, user, exact, state["Pid"], whose)
+            return Found("docker", shown, ident, fd, user, exact, state["Pid"], whose, _publishes(info))
         changing = state.get("Pid") or state.get("Status") in ("created", "restarting")
         if not changing or time.monotonic() > deadline:
             raise _no_namespace(shown, state, exact)
@@ -321,6 +321,12 @@ def _checked(info: t.Any, ident: str) -> tuple[dict[str, t.Any], str]:
     if not right:
         raise _odd(f"no state of the container {ident[:12]}")
     return state, shown
+
+
+def _publishes(info: t.Mapping[str, t.Any]) -> bool:
+    settings = info.get("NetworkSettings")
+    ports = settings.get("Ports") if isinstance(settings, dict) else None
+    return isinstance(ports, dict) and any(ports.values())
 
 
 def _no_namespace(shown: str, state: t.Mapping[str, t.Any], exact: bool) -> PipeworkError:

@@ -116,7 +116,7 @@ def _find(listing: dict[str, Container], name: str, user: str | None, late: bool
     fd = _enter(container, user) if container.get("Pid") else None
     if fd is not None:
         whose = _program.uid_of(user) if user else 0
-        return Found("podman", shown, ident, fd, user, exact, container["Pid"], whose)
+        return Found("podman", shown, ident, fd, user, exact, container["Pid"], whose, bool(container.get("Ports")))
     state = container.get("State") or "not running"
     if not late and (container.get("Pid") or state in ("created", "initialized")):
         raise _Wait
