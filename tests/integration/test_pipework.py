@@ -456,3 +456,33 @@ def test_P34_P47_sequences_of_tc_leave_what_the_script_leaves(host: Host) -> Non
         mine = [line.replace(" C ", " c1 ") for line in lines]
         done(host, "br1 c1 10.9.0.1/24", *mine)
         assert looks("c1") == looks("mysql"), lines
+
+
+@pytest.mark.parametrize("verb", ["replace", "add", "change"])
+def test_P32_a_line_takes_the_default_route_of_an_attachment(host: Host, verb: str) -> None:
+    """It is carried out, again and again, and the attachment has it back when the line's route goes."""
+
+    def ways() -> list[str]:
+        return [line.split(" proto")[0].strip() for line in host.routes("c1", "route", "show", "default")]
+
+    attach, line = "br1 c1 10.9.0.1/24@10.9.0.254", f"route c1 {verb} default via 10.9.0.3"
+    pipework(host, attach)
+    result = done(host, line)
+    [told] = result["warnings"]
+    assert told.startswith("commands[0]: ") and "attachment eth1 (via 10.9.0.254)" in told and "gateway: []" in told
+    assert ways() == ["default via 10.9.0.3 dev eth1"]
+    assert not pipework(host, attach)["changed"] and not pipework(host, line)["changed"]
+    done(host, "route c1 del default via 10.9.0.3")
+    assert ways() == ["default via 10.9.0.254 dev eth1"]
+
+
+def test_P32_a_line_removes_the_default_route_of_an_attachment(host: Host) -> None:
+    script = ("br1 c1 10.9.0.1/24@10.9.0.254", "route c1 del default", "route c1 add default via 10.9.0.3")
+    for _time in range(2):  # as tasks of their own, each time
+        for line in script:
+            pipework(host, line)
+        shown = host.routes("c1", "route", "show", "default")
+        assert [line.split(" proto")[0].strip() for line in shown] == ["default via 10.9.0.3 dev eth1"]
+    pipework(host, "route c1 del default via 10.9.0.3", "br1 c1 10.9.0.1/24@10.9.0.254")
+    told = done(host, "route c1 del default")["warnings"]
+    assert "takes it back in its next run" in told[0] and host.routes("c1", "route", "show", "default") == []
