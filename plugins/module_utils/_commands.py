@@ -46,6 +46,10 @@ class Command:
         """Whether it asks only for what there is."""
         return self.line.module == classic.SHOW
 
+    def where_of(self, _branch: str) -> str | None:
+        """Which line a part of it is of, where it stands for several."""
+        return None
+
     def public(self) -> dict[str, t.Any]:
         if self.shows:
             argv = list(classic.words_of(self.line))
@@ -93,10 +97,16 @@ def doubts(commands: t.Iterable[Command]) -> list[str]:
 def translated(message: str, lists: t.Mapping[str, t.Sequence[Command]]) -> str:
     """An error of another module about an item of its list, about the line instead."""
     def where(found: re.Match[str]) -> str:
-        commands = lists[found[1]]
-        return commands[int(found[2])].where + (found[3] and ": ") if int(found[2]) < len(commands) else found[0]
+        commands, number = lists[found[1]], int(found[2])
+        if number >= len(commands):
+            return found[0]
+        rest, branch = found[3] or "", found[4]
+        line = commands[number].where_of(branch) if branch else None
+        if line is not None:
+            return f"{line}: "
+        return commands[number].where + (": " if rest else "") + (f"{branch}." if branch else "")
 
-    return re.sub(rf"\b({'|'.join(lists)})\[(\d+)\](: cmd: |)", where, message) if lists else message
+    return re.sub(rf"\b({'|'.join(lists)})\[(\d+)\](: cmd: |: (\w+\[\d+\])\.|)", where, message) if lists else message
 
 
 OF_ATTACHMENTS = frozenset(Attachment.__dataclass_fields__) - {"where"}

@@ -4,19 +4,24 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import typing as t
 
 from ._attach_job import AttachJob
-from ._attachment import Params
+from ._attachment import Attachment, Params
 from ._claims import put_off_routes
 from ._commands import OF_ATTACHMENTS, Command, commands_of, doubts, items_for, translated
 from ._errors import PipeworkError
 from ._executors import Executors
+from ._model import PROTOCOL, PROTOCOL_LISTED, Route
+from ._names import read_names
 from ._netlink import Namespaces
 from ._plan import Absent, Plan, State, title
 from ._route_job import RouteJob
+from ._routes import ExactRoute
 from ._rule_job import RuleJob
 from ._run import Job, Picture, run
+from ._tc import QDISCS
 from ._tc_job import TcJob
 from ._wait_job import WaitJob, wait
 
@@ -30,11 +35,12 @@ class Part(t.NamedTuple):
 
 
 OF_COMMANDS = ("container", "cmd")
+OF_TREES = frozenset({*OF_COMMANDS, "device", "handle", "force", "verbs", "qdiscs", "classes", "filters", *QDISCS})
 PARTS = {
     "pipework_attach": Part("attachments", OF_ATTACHMENTS, AttachJob),
     "pipework_route": Part("routes", OF_COMMANDS, RouteJob),
     "pipework_rule": Part("rules", OF_COMMANDS, RuleJob),
-    "pipework_tc": Part("interfaces", OF_COMMANDS, TcJob),
+    "pipework_tc": Part("interfaces", OF_TREES, TcJob),
 }
 
 
@@ -50,11 +56,13 @@ class CommandsJob:
                 raise PipeworkError(f"{command.where}: {what} is not available in this version.")
         self.lists: dict[str, list[Command]] = {}
         self.jobs: list[Job] = []
+        left = self._folded(params)
         for module, part in PARTS.items():
-            mine = [command for command in self.commands if command.line.module == module]
+            mine = [command for command in left if command.line.module == module]
+            # Of rules without a number the kernel puts each new one before those that are there.
+            mine = mine[::-1] if module == "pipework_rule" else mine
             if mine:
                 self.lists[part.option] = mine
-                mine = self._folded(module, part, mine, params)
                 with self.naming_lines():
                     self.jobs.append(part.job({part.option: items_for(mine, params, part.known)}))
 
@@ -66,21 +74,39 @@ class CommandsJob:
             with self.naming_lines():
                 self.waiting = WaitJob({"waits": [command.line.params for command in waits]})
 
-    def _folded(self, module: str, part: Part, mine: list[Command], params: Params) -> list[Command]:
+    def _folded(self, params: Params) -> list[Command]:
         """The lines that are left of those that say several things of one; also those that go have to make sense."""
-        if module not in ("pipework_route", "pipework_rule") or len(mine) < 2:
-            return mine
-        from ._fold import folded
+        listed = [command for command in self.commands if command.line.module in PARTS]
+        if len(listed) < 2:
+            return listed
+        from . import _fold, _fold_tc  # which few runs need
 
-        left = folded(mine)
-        for command in mine:
-            if command not in left:
-                self.lists[part.option] = [command]
-                with self.naming_lines():
-                    part.job({part.option: items_for([command], params, part.known)})
-        # Of rules without a number the kernel puts each new one before those that are there.
-        self.lists[part.option] = left[::-1] if module == "pipework_rule" else left
-        return self.lists[part.option]
+        names, said, left, interfaces = read_names(), [], [], []
+        for command in listed:
+            part = PARTS[command.line.module]
+            self.lists[part.option] = [command]
+            with self.naming_lines():
+                item = part.job({part.option: items_for([command], params, part.known)}).items[0]  # type: ignore[attr-defined]
+            if isinstance(item, Attachment):
+                plain = dataclasses.replace(item, where="")
+                if plain in interfaces:
+                    continue  # the same once more
+                interfaces.append(plain)
+                gateway = _fold.of_gateway(command, item.interface, names)
+                said += [gateway] if gateway is not None else []
+            elif command.line.module in _fold.GRAMMARS:
+                said.append(_fold.Said.of(command, item))
+                continue
+            left.append(command)
+        self.lists.clear()
+        kept = _fold.folded(said)
+        gone = [each.command for each in said if each.words is None and each not in kept]
+        lines = [_fold.without_gateway(each) if each in gone else each for each in left]
+        tc = _fold_tc.folded([each for each in lines if each.line.module == "pipework_tc"])
+        return [
+            *(each for each in lines if each.line.module != "pipework_tc"), *tc,
+            *(each.command for each in kept if each.words is not None),
+        ]
 
     @contextlib.contextmanager
     def naming_lines(self) -> t.Iterator[None]:
@@ -127,12 +153,21 @@ def _add(whole: Picture, part: Picture) -> None:
     """Takes another job's picture in. What both look at is the same object; what both want has to be the same, too."""
     for key, want in part.desired.items():
         also = whole.desired.setdefault(key, want)
+        if _the_same_way(also, want):
+            continue  # an attachment makes the way to its gateway, and a line says so too
         gone = isinstance(want, Absent), isinstance(also, Absent)
         if gone[0] != gone[1] or not (gone[0] or want.over(also) == also):  # type: ignore[union-attr, arg-type]
             raise PipeworkError(f"Two lines want different things of {key[0]} {title(key)}; leave one of them out.")
     for key, item in part.state.items():
         whole.state.setdefault(key, item)
     whole.shown.update(part.shown)
+
+
+def _the_same_way(also: t.Any, want: t.Any) -> bool:
+    """Whether a route that a line wants is an attachment's."""
+    if not (isinstance(also, Route) and isinstance(want, ExactRoute) and also.protocol in (PROTOCOL, PROTOCOL_LISTED)):
+        return False
+    return not dataclasses.replace(want, protocol=None).differences(also)
 
 
 def _show(job: CommandsJob, result: dict[str, t.Any]) -> None:

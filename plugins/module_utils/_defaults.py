@@ -114,11 +114,12 @@ def _of_family(version: int, items: t.Sequence[Attachment], ground: Ground, lost
     claims: list[Claim] = []
     for item in items:
         gateway, asks = _said(item, label, version, ground.scene, lost)
-        if gateway is SILENT:
+        asked = gateway != SILENT or version == 4 and item.dhcp is not None and item.gateway_metric is not None
+        if gateway is not None and item.gateway_metric is not None and asked:
+            _beside(item, version, gateway, ground)
+            gateway = None if gateway else SILENT
+        if gateway == SILENT:
             continue
-        if gateway is not None and item.gateway_metric is not None:
-            _beside(item, gateway, ground)
-            gateway = None
         claims.append(Claim(item.interface, gateway, asks))
     seat = Seat.of(label, version, ground.routes)
     touched = {item.interface for item in items} - {claim.interface for claim in claims}
@@ -174,25 +175,23 @@ def _said(
     return (None if ended or given_back else SILENT), False
 
 
-def _beside(item: Attachment, gateway: str, ground: Ground) -> None:
-    """One of several default routes of the container."""
-    metric, label = item.gateway_metric, ground.label
-    route = dataclasses.replace(
-        default_route(label, gateway, item.interface), metric=t.cast(int, metric), preference=None)
-    there = ground.scene.route(route)
-    also = ground.wish.desired.get(route.key)
-    other = also if isinstance(also, Route) else there
-    if other is not None and other.device not in (item.interface, *ground.gone) and not (
-        also is None and isinstance(ground.wish.desired.get(other.key), Absent)
-    ):
+def _beside(item: Attachment, version: int, gateway: str, ground: Ground) -> None:
+    """One of several default routes of the container. Its place is free before a lease says its gateway, too."""
+    metric, label, wish = t.cast(int, item.gateway_metric), ground.label, ground.wish
+    key = Route(label, version, "default", metric=metric).key
+    want, have = wish.desired.get(key), ground.scene.state.get(key)
+    other = have if want is None else want
+    if isinstance(other, Route) and other.device not in (item.interface, *ground.gone):
         raise item.refuse(
             f"gateway_metric: {label} has a default route with metric {metric} already, through "
             f"{other.device or 'several ways'}; choose another one."
         )
-    ground.wish.want(route)
-    way = ground.way(gateway, item.interface)
-    if way is not None:
-        ground.wish.want(way)
+    if gateway != SILENT:
+        route = default_route(label, gateway, item.interface)
+        wish.want(dataclasses.replace(route, metric=metric, preference=None))
+        way = ground.way(gateway, item.interface)
+        if way is not None:
+            wish.want(way)
 
 
 def _give_up_stranded(ground: Ground) -> None:

@@ -14,9 +14,11 @@ from ._model import PROTOCOL_ROUTE, TABLE_MAIN
 from ._names import read_names
 from ._netlink import Namespaces
 from ._plan import Desired, Key, Plan, State
+from ._route_seat import around
 from ._routes import ExactRoute, RouteItem
 from ._routing import Ground, place, purged, wanted_routes
 from ._run import Picture
+from ._seat import Seat
 
 
 class RouteJob:
@@ -45,6 +47,7 @@ class RouteJob:
         self.places: list[Place] = []
         self.coming: list[t.Any] = []  # what the same run makes besides, of which routes may be in need
         self.grounds: dict[str, Ground] = {}  # of the last picture
+        self.told: dict[str, None] = {}
 
     def open(self, namespaces: Namespaces) -> None:
         self.items, self.places = in_reach(self.listed, open_guests(self.guests, namespaces))
@@ -60,13 +63,20 @@ class RouteJob:
             wanted = {each.key: each for each in wanted_routes(mine, ground)}
             if self.purge:
                 wanted.update((gone.key, gone) for gone in purged(mine, ground, self.tables, self.protocol))
+            for seat in ground.seats:
+                state.update((route.key, route) for route in seat.stack)
+                also, told = around(seat, mine, wanted)
+                wanted.update(also)
+                self.told.update(dict.fromkeys(told))
             desired.update(wanted)
         shown.update(desired)
         return Picture(state, desired, shown)
 
     def _ground(self, namespaces: Namespaces, label: str, items: t.Sequence[RouteItem]) -> Ground:
         names = {device.index: device.name for device in namespaces[label].devices().values()}
-        ground = Ground.of(label, set(names.values()), namespaces[label].routes(names, every=True))
+        every = namespaces[label].routes(names, every=True)
+        ground = Ground.of(label, set(names.values()), every)
+        ground.seats = tuple(Seat.of(label, version, every) for version in (4, 6))
         if any(":" in (item.route.source or "") for item in items):
             ground.tentative = {each.address.partition("/")[0] for each in namespaces[label].addresses(names)}
         return ground.with_coming(self.coming)
@@ -76,7 +86,8 @@ class RouteJob:
 
     def results(self, state: State) -> dict[str, t.Any]:
         present = [(item, found) for item, found in zip(self.items, self.places) if item.state == "present"]
-        return {"routes": [self._result(item, found, state) for item, found in present]}
+        told = {"warnings": list(self.told)} if self.told else {}
+        return {"routes": [self._result(item, found, state) for item, found in present], **told}
 
     def _result(self, item: RouteItem, found: Place, state: State) -> dict[str, t.Any]:
         """One item of the returned ``routes``."""

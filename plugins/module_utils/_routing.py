@@ -10,9 +10,22 @@ import ipaddress
 import typing as t
 
 from . import _route_words as words
-from ._model import PROTOCOL, PROTOCOL_LISTED, PROTOCOL_ROUTE, TABLE_KEPT, TABLE_WAITING, Address, Hop, Link, Route
+from ._model import (
+    PROTOCOL,
+    PROTOCOL_LISTED,
+    PROTOCOL_ROUTE,
+    TABLE_KEPT,
+    TABLE_MAIN,
+    TABLE_WAITING,
+    Address,
+    Hop,
+    Link,
+    Route,
+    default_metric,
+)
 from ._plan import Absent, KernelObject, Key
 from ._routes import NO_WAY, ExactRoute, RouteItem, ours
+from ._seat import Seat
 
 ATTACHED = (PROTOCOL, PROTOCOL_LISTED)
 LOCAL, BROADCAST = words.TYPES["local"], words.TYPES["broadcast"]
@@ -28,6 +41,7 @@ class Ground:
     routes: list[ExactRoute]
     kernels: list[ExactRoute]
     coming: list[ExactRoute] = dataclasses.field(default_factory=list)  # that the kernel will make
+    seats: tuple[Seat, ...] = ()  # who has the default routes
     tentative: t.Collection[str] = ()  # addresses of IPv6 that the kernel does not go by yet
 
     def with_coming(self, wanted: t.Iterable[Wanted]) -> Ground:
@@ -99,7 +113,7 @@ def place(item: RouteItem, ground: Ground) -> ExactRoute:
         return _beside(item, want, there)
     if item.verb == "change" and not there:
         raise item.refuse(f"cmd: {item.title}: No such file or directory: no such route is there to be changed.")
-    if item.verb == "add" and there:
+    if item.verb == "add" and there and not _carried_out(item, there[0]):
         raise item.refuse(
             f"cmd: {item.title}: File exists: another route stands in its place ({sentence(there[0])}); "
             "'replace' takes its place."
@@ -114,13 +128,19 @@ def place(item: RouteItem, ground: Ground) -> ExactRoute:
                 f"destination: in the place of {item.title} stands a route that the kernel made by itself "
                 f"({sentence(route)}); choose another metric or table."
             )
-    if there and there[0].protocol in ATTACHED:
+    if there and there[0].protocol in ATTACHED and not _carried_out(item, there[0]):
         raise item.refuse(
             f"destination: {item.title} belongs to an attachment ({sentence(there[0])}); change it with "
             "pipework_attach, or choose another metric or table."
         )
     want = ours(want, ground.label)
     return dataclasses.replace(want, nth=there[0].nth) if there else want
+
+
+def _carried_out(item: RouteItem, route: Route) -> bool:
+    """A line about a default route that an attachment has is carried out, see _route_seat."""
+    return bool(item.verb) and route.protocol == PROTOCOL and route.destination == "default" and \
+        route.table == TABLE_MAIN and route.metric == default_metric(route.family)
 
 
 def _beside(item: RouteItem, want: ExactRoute, there: list[ExactRoute]) -> ExactRoute:
@@ -155,7 +175,7 @@ def going(item: RouteItem, ground: Ground) -> list[ExactRoute]:
             f"destination: {len(found)} routes fit, not all of which were made here ({listed}); "
             "say which by metric, gateway, device or protocol."
         )
-    attached = next((route for route in found if route.protocol in ATTACHED), None)
+    attached = next((route for route in found if route.protocol in ATTACHED and not _carried_out(item, route)), None)
     if attached is not None:
         raise item.refuse(
             f"destination: {attached.name} belongs to an attachment ({sentence(attached)}); "
@@ -166,7 +186,8 @@ def going(item: RouteItem, ground: Ground) -> list[ExactRoute]:
 
 def _refuse_kernels(item: RouteItem, found: t.Sequence[ExactRoute], ground: Ground) -> None:
     """A command that is to take away what the kernel made by itself does not get an ok for leaving it."""
-    kernels = [route for route in ground.kernels if item.matches(route)] if item.verb else []
+    made = (*ground.kernels, *(route for route in ground.coming if route.protocol is route.type is None))
+    kernels = [route for route in made if item.matches(route)] if item.verb else []
     if kernels and (item.verb == "flush" or not found):
         what = "; ".join(f"{route.destination}: {sentence(route)}" for route in kernels[:3])
         raise item.refuse(

@@ -47,7 +47,7 @@ class TcFilter(KernelObject):
 
     KIND = "tc_filter"
     IDENTITY = ("ns", "device", "parent", "protocol", "priority", "chain", "kind", "selector")
-    HINTS = frozenset({"handle", "above", "raw", "path"})
+    HINTS = frozenset({"handle", "above", "raw", "path", "verb"})
 
     device: str
     parent: int = INGRESS
@@ -62,6 +62,7 @@ class TcFilter(KernelObject):
     above: Key | None = None
     raw: bytes | None = None  # as the kernel shows it
     path: str | None = None  # of a pinned program
+    verb: str = ""  # of the command line that asks for it
 
     def unsupported(self) -> str:
         return lacking(self.kind, "cls")

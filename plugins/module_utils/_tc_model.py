@@ -41,8 +41,9 @@ class Queued(KernelObject):
     raw: bytes | None = None  # as the kernel shows them, where the kind is not known here
     above: Key | None = None
     depth: int = 0
+    verb: str = ""  # of the command line that asks for it
 
-    HINTS = frozenset({"given", "raw", "above", "depth"})
+    HINTS = frozenset({"given", "raw", "above", "depth", "verb"})
 
     @property
     def carrier(self) -> Key | None:

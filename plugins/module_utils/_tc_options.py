@@ -93,6 +93,7 @@ class TcItem(Item):
         """Checks one item's options; raises PipeworkError."""
         with blaming(where):
             verb, params = said(params, parse_command, ("device",))
+            verb = verb or (params.get("verbs") or {}).get("root", "")
             return cls(**_normalized(params, where), where=where, verb=verb)
 
 

@@ -63,10 +63,16 @@ def from_params(params: t.Mapping[str, t.Any]) -> Tree:
             except PipeworkError as error:
                 text = str(error)
                 raise PipeworkError(text if text.startswith(where) else f"{where}.{text}") from None
+        verbs = (params.get("verbs") or {}).get(name, ())  # of lines of a script, one for each
+        found[:len(verbs)] = [_asked(*each) for each in zip(found, verbs)]
         lists[name] = tuple(found)
     tree = Tree(**lists)
     _refuse_twice(tree)
     return tree
+
+
+def _asked(branch: Branch, verb: str) -> Branch:
+    return dataclasses.replace(branch, item=dataclasses.replace(branch.item, verb=verb))  # type: ignore[call-arg]
 
 
 def _read_qdisc(given: dict[str, t.Any], where: str, absent: bool) -> Qdisc:

@@ -17,6 +17,8 @@ from ._tc_model import DOOR, ROOT, Qdisc, TcClass, Timer, ours, qdisc_key
 from ._tc_options import Root, TcItem
 from ._tc_units import show_handle
 
+ANEW = "anew"  # the verb of what a script removes and makes again: nothing that stood there before stays
+
 
 def wanted(
     item: TcItem, label: str, target: str | None, facts: Facts, state: State, purge: bool = False,
@@ -31,9 +33,9 @@ def wanted(
             _tc_limits.with_limits(item, place, state, found, purge)
         except PipeworkError as error:
             raise item.refuse(str(error)) from None
-    for want in [want for want in found.values() if isinstance(want, Qdisc) and want.parent != DOOR]:
+    for want in [want for want in found.values() if isinstance(want, Qdisc) and (want.parent != DOOR or want.verb == ANEW)]:
         have = state.get(want.key)
-        if have is not None and want.differences(have) & {"kind", "handle"}:
+        if have is not None and (want.verb == ANEW or want.differences(have) & {"kind", "handle"}):
             for key in _standing_on(have.key, state):
                 found.setdefault(key, Absent(key))
     return list(found.values())
@@ -71,6 +73,8 @@ def _wanted(
         if root.parent == ROOT:
             yield _timed(item, root, state)
     for want in _tree(item, label, state):
+        if isinstance(want, Absent) and want.key == qdisc_key(label, item.device, ROOT):
+            yield Absent((Timer.KIND, label, item.device))
         if isinstance(want, Qdisc) and want.parent in (ROOT, DOOR):
             _refuse_foreign(item, want, state, purge)
         yield want
@@ -89,7 +93,7 @@ def wanted_root(item: TcItem, label: str, root: Root, state: State, purge: bool 
     """A qdisc in its place; PipeworkError where somebody else's is."""
     want = Qdisc(
         label, item.device, root.kind, QDISCS[root.kind].canonical(root.given), given=root.given, parent=root.parent,
-        handle=root.handle, above=link_key(label, item.device),
+        handle=root.handle, above=link_key(label, item.device), verb=item.verb,
     )
     have = t.cast("Qdisc | None", state.get(want.key))
     theirs = have is not None and not (
@@ -119,9 +123,10 @@ def check_verb(item: TcItem, want: KernelObject | Absent, state: State) -> None:
     have = state.get(want.key)
     if isinstance(want, Absent) or not isinstance(want, (Qdisc, TcClass, TcFilter)):
         return
-    if item.verb == "add" and have is not None and want.differences(have) - {"handle"}:
+    verb = want.verb or item.verb
+    if verb == "add" and have is not None and want.differences(have) - {"handle"}:
         raise item.refuse(f"cmd: {have.name}: File exists: another {have.KIND} stands there; 'replace' changes it.")
-    if item.verb == "change" and (have is None or want.must_replace(have) and "kind" in want.differences(have)):
+    if verb == "change" and (have is None or want.must_replace(have) and "kind" in want.differences(have)):
         raise item.refuse(f"cmd: {want.name}: No such file or directory: no such {want.KIND} is there to be changed.")
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -379,3 +380,109 @@ def test_P47_sequences_leave_what_the_script_leaves(host: Host) -> None:
         mine = [line.replace(" C ", " c1 ") for line in lines]
         done(host, *mine)
         assert looks("c1") == looks("mysql"), lines
+
+
+WHOLE = (  # lines of pipework, and what the script runs inside of the container for them
+    (["br1 C 10.9.0.1/24@10.9.0.254", "br2 -i eth2 C 10.8.0.1/24@10.8.0.254"], "via 10.8.0.254 dev eth2"),
+    (["br1 C 10.9.0.1/24@10.9.0.254", "route C replace default via 10.9.0.3"], "via 10.9.0.3 dev eth1"),
+    (["route C del default", "br1 C 10.9.0.1/24", "route C add default via 10.9.0.4"], "via 10.9.0.4 dev eth1"),
+    (["route C add default via 10.9.0.4", "br1 C 10.9.0.1/24@10.9.0.254"], "via 10.9.0.254 dev eth1"),
+    (["br1 C 10.9.0.1/24@10.9.0.254", "route C replace default via 10.9.0.254 dev eth1"], "via 10.9.0.254 dev eth1"),
+    (["br1 C 10.9.0.1/24@10.9.0.254", "route C del default"], None),
+    (["br1 C 10.9.0.1/24@10.9.0.254", "route C del default via 10.9.0.254", "br1 C 10.9.0.1/24@10.9.0.254"], None),
+    (["br1 C 10.9.0.1/24", "br1 C 10.9.0.1/24", "route C add default via 10.9.0.4", "route C add default via 10.9.0.4"],
+     "via 10.9.0.4 dev eth1"),
+    (["br1 C 10.9.0.1/24@10.10.0.9", "route C add 10.10.0.9 dev eth1"], "via 10.10.0.9 dev eth1"),
+    (["br1 C 10.9.0.1/24@10.9.0.254", "route C add default via 10.9.0.4 metric 7"], "via 10.9.0.254 dev eth1"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("lines", "way"), WHOLE, ids=[" ; ".join(lines) for lines, _way in WHOLE])
+def test_P47_the_last_line_has_the_default_route(host: Host, lines: list[str], way: str | None) -> None:
+    mine = [line.replace(" C ", " c1 ") for line in lines]
+    done(host, *mine)
+    found = [line.split(" proto")[0].strip() for line in host.routes("c1", "route", "show", "default", "metric", "0")]
+    assert found == ([] if way is None else [f"default {way}"])
+
+
+def test_P47_a_line_that_the_script_fails_at_is_refused(host: Host) -> None:
+    before = host.snapshot()
+    for line, words in (
+        ("route c1 add default via 10.9.0.3", "commands[1]: cmd: File exists: commands[0] makes another route in its"),
+        ("br2 c1 10.9.0.1/24", "commands[1]: interface: c1/eth1 is listed twice (also in commands[0])"),
+    ):
+        said = str(refusal(lambda line=line: pipework(host, "br1 c1 10.9.0.1/24@10.9.0.254", line)))  # type: ignore[misc]
+        assert said.startswith(words)
+    said = str(refusal(lambda: pipework(host, "br1 c1 10.9.0.1/24", "route c1 del 10.9.0.0/24")))
+    assert said.startswith("commands[1]: the kernel made this by itself") and "taken back" not in said
+    host.assert_as(before)
+
+
+TREES = (
+    ["tc C qdisc add dev eth1 root handle 1: htb default 30", "tc C class add dev eth1 parent 1: classid 1:1 htb rate 9mbit",
+     "tc C class add dev eth1 parent 1:1 classid 1:30 htb rate 2mbit ceil 9mbit",
+     "tc C class add dev eth1 parent 1:1 classid 1:10 htb rate 5mbit",
+     "tc C qdisc add dev eth1 parent 1:10 handle 10: pfifo limit 20",
+     "tc C filter add dev eth1 parent 1: protocol ip prio 1 u32 match ip dst 10.9.0.7/32 flowid 1:10",
+     "tc C class change dev eth1 parent 1:1 classid 1:10 htb rate 6mbit",
+     "tc C qdisc change dev eth1 parent 1:10 handle 10: pfifo limit 30"],
+    ["tc C qdisc del dev eth1 root", "tc C qdisc add dev eth1 root handle 1: htb default 10",
+     "tc C class add dev eth1 parent 1: classid 1:10 htb rate 3mbit"],
+    ["tc C class add dev eth1 parent 1: classid 1:11 htb rate 1mbit", "tc C class del dev eth1 classid 1:11",
+     "tc C class add dev eth1 parent 1: classid 1:12 htb rate 1mbit",
+     "tc C qdisc add dev eth1 ingress",
+     "tc C filter add dev eth1 parent ffff: protocol ip prio 5 u32 match ip src 10.9.0.7/32 flowid 1:12"],
+    ["tc C qdisc add dev eth1 parent 1:12 pfifo limit 3", "tc C qdisc replace dev eth1 root handle 2: pfifo limit 7",
+     "tc C qdisc del dev eth1 ingress"],
+    ["tc C qdisc del dev eth1 root", "tc C qdisc add dev eth1 root pfifo limit 5", "tc C qdisc del dev eth1 root"],
+)  # fmt: skip
+
+
+def test_P34_P47_sequences_of_tc_leave_what_the_script_leaves(host: Host) -> None:
+    """Line after line by tc in a twin, and all at once here, the attachment in the same run."""
+
+    def looks(guest: str) -> list[str]:
+        shown = [host.sh("tc", *words.split(), "dev", "eth1", ns=guest, check=False).splitlines() for words in (
+            "qdisc show", "class show", "filter show", "filter show ingress",
+        )]  # fmt: skip
+        lines = [line.strip() for part in shown for line in part]
+        kept = [line.replace("parent ffff: ", "") for line in lines if line and "qdisc noqueue" not in line]
+        return sorted(re.sub(r" (c?burst|direct_packets_stat) \w+", "", line) for line in kept)  # tc rounds otherwise
+
+    pipework(host, "br2 mysql 10.9.0.1/24")
+    for lines in TREES:
+        for line in lines:
+            host.sh("tc", *line.split()[2:], ns="mysql", check=False)
+        mine = [line.replace(" C ", " c1 ") for line in lines]
+        done(host, "br1 c1 10.9.0.1/24", *mine)
+        assert looks("c1") == looks("mysql"), lines
+
+
+@pytest.mark.parametrize("verb", ["replace", "add", "change"])
+def test_P32_a_line_takes_the_default_route_of_an_attachment(host: Host, verb: str) -> None:
+    """It is carried out, again and again, and the attachment has it back when the line's route goes."""
+
+    def ways() -> list[str]:
+        return [line.split(" proto")[0].strip() for line in host.routes("c1", "route", "show", "default")]
+
+    attach, line = "br1 c1 10.9.0.1/24@10.9.0.254", f"route c1 {verb} default via 10.9.0.3"
+    pipework(host, attach)
+    result = done(host, line)
+    [told] = result["warnings"]
+    assert told.startswith("commands[0]: ") and "attachment eth1 (via 10.9.0.254)" in told and "gateway: []" in told
+    assert ways() == ["default via 10.9.0.3 dev eth1"]
+    assert not pipework(host, attach)["changed"] and not pipework(host, line)["changed"]
+    done(host, "route c1 del default via 10.9.0.3")
+    assert ways() == ["default via 10.9.0.254 dev eth1"]
+
+
+def test_P32_a_line_removes_the_default_route_of_an_attachment(host: Host) -> None:
+    script = ("br1 c1 10.9.0.1/24@10.9.0.254", "route c1 del default", "route c1 add default via 10.9.0.3")
+    for _time in range(2):  # as tasks of their own, each time
+        for line in script:
+            pipework(host, line)
+        shown = host.routes("c1", "route", "show", "default")
+        assert [line.split(" proto")[0].strip() for line in shown] == ["default via 10.9.0.3 dev eth1"]
+    pipework(host, "route c1 del default via 10.9.0.3", "br1 c1 10.9.0.1/24@10.9.0.254")
+    told = done(host, "route c1 del default")["warnings"]
+    assert "takes it back in its next run" in told[0] and host.routes("c1", "route", "show", "default") == []
