@@ -23,7 +23,7 @@ if t.TYPE_CHECKING:
     from ._attach import Scene, Target, Wish
 
 SEATED = (TABLE_MAIN, TABLE_WAITING)
-Listed = t.Sequence[t.Tuple[str, Attachment]]  # with the labels of their containers
+Listed = t.Sequence[tuple[str, Attachment]]  # with the labels of their containers
 
 
 def listed(targets: t.Iterable[Target]) -> list[tuple[str, Attachment]]:
@@ -219,8 +219,8 @@ def _give_up_stranded(ground: Ground) -> None:
             ground.wish.want(Absent(route.key))
             words = f"via {gateway}" if gateway else f"from {route.source}"
             ground.wish.news.append(
-                f"interface: {route.ns}/{interface}: the route to {route.name} {words} is given up, since the interface "
-                f"is made anew and is not in its network any more (its addresses are {', '.join(nets) or 'none'})."
+                f"interface: {route.ns}/{interface}: the route to {route.name} {words} is given up, since the "
+                f"interface is made anew and is not in its network any more (its addresses are {', '.join(nets) or 'none'})."
             )
 
 

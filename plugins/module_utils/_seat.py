@@ -179,8 +179,9 @@ def displacing(seat: Seat, title: str) -> str | None:
     if owner is None or not is_ours(owner):
         return None
     return (
-        f"{title}: the default route (IPv{seat.version}) of {seat.label} was that of its attachment {owner.device} (via "
-        f"{owner.gateway}), which has it back when this one goes. 'gateway: []' for {owner.device} says once who has it."
+        f"{title}: the default route (IPv{seat.version}) of {seat.label} was that of its attachment {owner.device} "
+        f"(via {owner.gateway}), which has it back when this one goes. 'gateway: []' for {owner.device} says once who "
+        "has it."
     )
 
 

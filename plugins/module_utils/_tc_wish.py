@@ -33,7 +33,8 @@ def wanted(
             _tc_limits.with_limits(item, place, state, found, purge)
         except PipeworkError as error:
             raise item.refuse(str(error)) from None
-    for want in [want for want in found.values() if isinstance(want, Qdisc) and (want.parent != DOOR or want.verb == ANEW)]:
+    qdiscs = [want for want in found.values() if isinstance(want, Qdisc)]
+    for want in [each for each in qdiscs if each.parent != DOOR or each.verb == ANEW]:
         have = state.get(want.key)
         if have is not None and (want.verb == ANEW or want.differences(have) & {"kind", "handle"}):
             for key in _standing_on(have.key, state):

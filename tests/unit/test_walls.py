@@ -60,7 +60,8 @@ PURE |= {  # of traffic control
     "_tc_limits", "_tc_purge", "_tc_tree", "_tc_units", "_tc_wish",
 }
 PURE_FOLDERS += ("_tc",)
-PURE |= {"_fold", "_fold_tc", "_route_seat", "_containerlab", "_schema", "_topology", "_topology_check", "_topology_evpn", "_topology_report"}
+PURE |= {"_fold", "_fold_tc", "_route_seat"}
+PURE |= {"_containerlab", "_schema", "_topology", "_topology_check", "_topology_evpn", "_topology_report"}
 PURE_MAY_IMPORT |= PURE | {"_tc"}
 ONLY_IN = {
     "ansible": {"_module.py"},
