@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -98,7 +99,7 @@ def assert_true(host: Host, done: dict[str, Any]) -> None:
         return
     there = {f"default (IPv{route['version']})" + named(route) for route in seen(host)}
     shown = host.ip("address", "show", ns="a")
-    there |= {f"{l['ifname']} {a['local']}/{a['prefixlen']}" for l in shown for a in l["addr_info"]}
+    there |= {f"{x['ifname']} {each['local']}/{each['prefixlen']}" for x in shown for each in x["addr_info"]}
     for name in names:
         assert (name.partition("/")[2] in there) == (name in done["after"]), (name, there)
 
@@ -118,7 +119,8 @@ def seen(host: Host) -> list[dict[str, Any]]:
         said = [subprocess.run(
             ["ip", version, "-j", "-batch", "-"], input=words, capture_output=True, text=True, check=True
         ).stdout for version in ("-4", "-6")]
-        return [{**each, "version": version} for version, text in zip((4, 6), said) for each in json.loads(text or "[]")]
+        read = [json.loads(text or "[]") for text in said]
+        return [{**each, "version": version} for version, routes in zip((4, 6), read) for each in routes]
 
     return host.call(look, ns="a")
 
@@ -299,7 +301,7 @@ def test_P20_a_lease_takes_over_only_when_it_is_asked_to(host: Host) -> None:
 def test_P20_a_gateway_by_dhcp_needs_somebody_who_asks(host: Host) -> None:
     with pytest.raises(PipeworkError, match="gateway: dhcp: without 'dhcp' no lease names a router"):
         task(host, nic(1, gateway=["dhcp"]))
-    with pytest.raises(PipeworkError, match="dhcp, 10.1.0.254|10.1.0.254, dhcp"):
+    with pytest.raises(PipeworkError, match=r"10\.1\.0\.254, dhcp: an interface has one gateway"):
         task(host, nic(1, dhcp="builtin", gateway=["dhcp", "10.1.0.254"]))
 
 
@@ -336,9 +338,9 @@ class Sequences(RuleBasedStateMachine):
         try:
             planned = self.host.run(check=True, **params, **more)
         except PipeworkError as error:
-            with pytest.raises(PipeworkError) as again:
+            words = re.escape(str(error))
+            with pytest.raises(PipeworkError, match=f"^{words}$"):
                 self.host.run(**params, **more)
-            assert str(again.value) == str(error)
             assert seen(self.host) == before
             return
         done = self.host.run(**params, **more)
@@ -423,8 +425,8 @@ class Sequences(RuleBasedStateMachine):
 
 
 def test_P9_the_default_route_in_any_order() -> None:
-    examples = int(os.environ.get("PIPEWORK_SEQUENCES", "5"))
+    examples = int(os.environ.get("PIPEWORK_SEQUENCES", "4"))
     run_state_machine_as_test(Sequences, settings=settings(
-        max_examples=examples, stateful_step_count=10, deadline=None, database=None, print_blob=True,
+        max_examples=examples, stateful_step_count=8, deadline=None, database=None, print_blob=True,
         phases=[Phase.generate], suppress_health_check=list(HealthCheck),
     ))
