@@ -320,6 +320,7 @@ class Sequences(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self.leased: set[int] = set()
         self.host = started()
         self.host.batch("link add br1 type bridge\naddress add 10.5.0.254/24 dev br1\nlink set br1 up\n")
 
@@ -361,8 +362,7 @@ class Sequences(RuleBasedStateMachine):
             assert [each for each in here if each.get("table", "main") == "main"], "no default route is left"
             assert not [each for each in here if each.get("table") == "28791" and each.get("protocol") == "112"]
 
-    @staticmethod
-    def item(data: st.DataObject, number: int) -> Params:
+    def item(self, data: st.DataObject, number: int) -> Params:
         draw, net = data.draw, data.draw(st.sampled_from((1, 2, 3)))
         last = draw(st.sampled_from((1, 2)))
         item: Params = {
@@ -371,7 +371,9 @@ class Sequences(RuleBasedStateMachine):
         }  # fmt: skip
         addresses = [f"10.{net}.0.{number}{last}/24", f"fd0{net}::{number}{last}/64"]
         item["addresses"] = draw(st.sampled_from((addresses, addresses, addresses[:1], addresses[1:], None)))
-        if item["addresses"] is None or draw(st.integers(0, 5)) == 0:
+        if number in self.leased:  # else the lease goes along, to where no server is
+            item["addresses"] = addresses
+        elif item["addresses"] is None or draw(st.integers(0, 5)) == 0:
             item["append"] = True
         router = draw(st.sampled_from(("right", "right", "other", "outside", "one", "none", None)))
         ways = {
@@ -396,6 +398,7 @@ class Sequences(RuleBasedStateMachine):
     @rule(numbers=st.sampled_from(((1,), (2,), (1, 2))))
     def absent(self, numbers: tuple[int, ...]) -> None:
         self.done(attachments=gone(*numbers))
+        self.leased -= set(numbers)
 
     @rule(net=st.sampled_from((1, 2, 3)), interface=st.sampled_from((1, 2)), router=st.sampled_from(("", "@")))
     def classic(self, net: int, interface: int, router: str) -> None:
@@ -409,6 +412,7 @@ class Sequences(RuleBasedStateMachine):
     )))
     def lease(self, number: int, more: Params) -> None:
         item = {"interface": f"eth{number}", "host_interface": "br1", "dhcp": "builtin", "announce": False, **more}
+        self.leased.add(number)
         with server(self.host):
             self.done(attachments=[{"container": "a", "runtime": "netns", **item}])
 
@@ -419,6 +423,7 @@ class Sequences(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
+        self.leased.clear()
         self.host.end_guest("a")
         self.host.add_guests("a")
         self.host.batch(ENGINES, ns="a")
