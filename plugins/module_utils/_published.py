@@ -14,7 +14,6 @@ import typing as t
 from ._facts import Facts
 from ._keys import link_key
 from ._model import HOST, PROTOCOL, PROTOCOL_ROUTE, TABLE_PUBLISHED, Link, Route, default_metric
-from ._normalize import family
 from ._plan import Absent, KernelObject, Key, State
 from ._rules import Rule
 from ._seat import Seat
@@ -82,9 +81,9 @@ def _way_back(label: str, version: int, facts: Facts) -> t.Iterator[KernelObject
     device, gateway = str(foreign[-1].device), foreign[-1].gateway
     metric, whole = default_metric(version), 32 if version == 4 else 128
     for each in facts.addresses.get(label, ()):
-        if each.device != device or family(each.address) != version or ":" in each.address and "fe80:" in each.address:
-            continue
         interface = ipaddress.ip_interface(each.address)
+        if each.device != device or interface.version != version or interface.is_link_local:
+            continue
         yield Rule(
             label, version, TABLE_PUBLISHED, PROTOCOL, source=f"{interface.ip}/{whole}", table=TABLE_PUBLISHED,
         )

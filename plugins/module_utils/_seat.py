@@ -67,6 +67,11 @@ class Seat:
     def waiting(self, device: str) -> Route | None:
         return next((route for route in self.stack if is_ours(route) and route.device == device), None)
 
+    def of_device(self, device: str) -> Route | None:
+        """What an attachment has or waits for."""
+        owner = self.owner
+        return owner if owner is not None and is_ours(owner) and owner.device == device else self.waiting(device)
+
     def cleaned(self) -> Seat:
         """Without what a killed run has left: who has it does not wait for it."""
         owner = self.owner

@@ -45,6 +45,14 @@ def test_an_option_that_a_template_left_empty_is_not_given() -> None:
     assert (found.addresses, found.gateway) == ((), ())
 
 
+def test_P20_the_gateway_of_a_lease_and_none_at_all() -> None:
+    found = one(dhcp="builtin", gateway=["dhcp", "fe80::1"])
+    assert (found.gateway, found.gateway_dhcp) == (("fe80::1",), True)
+    assert found.asked_gateways == [("fe80::1", 6), ("dhcp", 4)]
+    for none in ([], [""], ["[]"]):  # as 'gateway=' and 'gateway=[]' of key=value arrive
+        assert (one(gateway=none).gateway, one(gateway=none).gateway_dhcp) == ((), False)
+
+
 def test_P7_both_families_and_a_gateway_for_each() -> None:
     found = one(addresses=["192.168.1.1/24", "2001:DB8::1/64"], gateway=["192.168.1.254", "2001:db8::fffe"])
     assert found.addresses == ("192.168.1.1/24", "2001:db8::1/64")
@@ -143,6 +151,14 @@ def test_absent_needs_no_host_interface() -> None:
         ({"addresses": ["10.0.0.1/24"], "gateway": ["10.0.0.255"]}, ["gateway: 10.0.0.255", "broadcast", "router"]),
         ({"addresses": ["10.0.0.1/24"], "gateway": ["10.0.0.0"]}, ["gateway: 10.0.0.0", "network 10.0.0.0/24"]),
         ({"gateway": ["127.0.0.1"]}, ["gateway: '127.0.0.1'", "127.0.0.0/8", "unicast"]),
+        ({"gateway": ["dhcp"]}, ["gateway: dhcp", "no lease", "dhcp: builtin"]),
+        ({"gateway": ["dhcp", "10.0.0.2"], "dhcp": "builtin"}, ["gateway: 10.0.0.2, dhcp", "one gateway for IPv4"]),
+        ({"gateway": ["10.0.0.2"], "gateway_metric": 0}, ["gateway_metric: 0", "from 1 to 4294967295"]),
+        ({"gateway": ["10.0.0.2"], "gateway_metric": "many"}, ["gateway_metric: 'many'", "a number"]),
+        ({"gateway": ["2001:db8::2"], "gateway_metric": 1024}, ["gateway_metric: 1024", "IPv6", "another one"]),
+        ({"gateway_metric": 5}, ["gateway_metric", "no default route", "which gateway"]),
+        ({"gateway": [], "dhcp": "builtin", "gateway_metric": 5}, ["gateway_metric", "no default route"]),
+        ({"gateway": ["10.0.0.2"], "table": "101", "gateway_metric": 5}, ["gateway_metric", "'table'", "leave one"]),
         ({"kind": "bridge", "mode": "vepa"}, ["mode:", "bridge has no modes"]),
         ({"kind": "macvlan", "mode": "l2"}, ["mode: 'l2'", "bridge, private, vepa, passthru, source"]),
     ],

@@ -425,6 +425,8 @@ def test_P21_a_record_goes_there_and_back() -> None:
     assert Record.unpack(RECORD.pack()) == RECORD
     assert RECORD.gateways == {"gateway": None, "gateway_dhcp": False, "gateway_metric": None}
     assert dataclasses.replace(RECORD, gateway="10.0.0.1 fd00::1").gateways["gateway"] == ("10.0.0.1", "fd00::1")
+    asked = dataclasses.replace(RECORD, gateway="fd00::1 dhcp metric:7").gateways
+    assert asked == {"gateway": ("fd00::1",), "gateway_dhcp": True, "gateway_metric": 7}
     assert token(RECORD.pack()) != token(dataclasses.replace(RECORD, index=8).pack())
     old = json.loads(RECORD.pack())
     del old["duties"], old["duid"]
