@@ -96,7 +96,8 @@ class Tree:
         self._change(said.verb, name, place, item, command, refuse)
 
     def _change(
-        self, verb: str, name: str, place: t.Any, item: Item, command: Command, refuse: t.Callable[[str], PipeworkError],
+        self, verb: str, name: str, place: t.Any, item: Item, command: Command,
+        refuse: t.Callable[[str], PipeworkError],
     ) -> None:
         before = self.slots[name][place]
         stays = {key: value for key, value in before.item.items() if key in ("handle", "parent", "kind")}

@@ -11,16 +11,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ._model import (
-    PROTOCOL,
-    PROTOCOL_ROUTE,
-    TABLE_KEPT,
-    TABLE_MAIN,
-    TABLE_WAITING,
-    Route,
-    default_metric,
-    default_route,
-)
+from ._model import PROTOCOL, PROTOCOL_ROUTE, TABLE_KEPT, TABLE_MAIN, TABLE_WAITING, Route, default_metric, default_route
 from ._plan import Absent, KernelObject
 
 SAID = (PROTOCOL, PROTOCOL_ROUTE)  # of whoever said so in a task, and is not displaced by one that was displaced by it

@@ -419,7 +419,8 @@ def test_P47_a_line_that_the_script_fails_at_is_refused(host: Host) -> None:
 
 
 TREES = (
-    ["tc C qdisc add dev eth1 root handle 1: htb default 30", "tc C class add dev eth1 parent 1: classid 1:1 htb rate 9mbit",
+    ["tc C qdisc add dev eth1 root handle 1: htb default 30",
+     "tc C class add dev eth1 parent 1: classid 1:1 htb rate 9mbit",
      "tc C class add dev eth1 parent 1:1 classid 1:30 htb rate 2mbit ceil 9mbit",
      "tc C class add dev eth1 parent 1:1 classid 1:10 htb rate 5mbit",
      "tc C qdisc add dev eth1 parent 1:10 handle 10: pfifo limit 20",
