@@ -106,10 +106,6 @@ class Scene:
     def port(self, label: str, name: str) -> Port | None:
         return t.cast("Port | None", self.state.get(port_key(label, name)))
 
-    def route(self, route: Route) -> Route | None:
-        """The route that has the same place as the given one."""
-        return t.cast("Route | None", self.state.get(route.key))
-
 
 def compile_wish(
     targets: t.Sequence[Target], facts: Facts, purge: t.Callable[[str], bool] | None = None,
@@ -213,7 +209,8 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
     wish.want_all(wanted_dhcp(target, facts, scene.state, wish.desired))
     moved = site.link is not None and comes_elsewhere(item, label, scene.state, wish.desired)
     sysctls = [Sysctl(label, item.interface, name, value) for name, value in _autoconf.sysctls_of(item)]
-    wish.want_all((*sysctls, *layer3(item, label, scene, moved), *_autoconf.wanted(item, label, scene, target, wish.desired)))
+    wish.want_all((*sysctls, *layer3(item, label, scene, moved)))
+    wish.want_all(_autoconf.wanted(item, label, scene, target, wish.desired))
     if item.bandwidth is not None:
         from . import _bandwidth  # which few runs need
 

@@ -308,7 +308,7 @@ def check_gateways(item: Attachment, addresses: t.Iterable[str]) -> None:
 
 def _check_metric(item: Attachment, families: t.Collection[int]) -> None:
     if item.table is not None:
-        raise PipeworkError("gateway_metric: a table of its own ('table') has one default route; leave one of them out.")
+        raise PipeworkError("gateway_metric: a 'table' of its own has one default route; leave one of them out.")
     if not families and (item.dhcp is None or item.gateway is not None):
         raise PipeworkError("gateway_metric: without 'gateway' or 'dhcp' there is no default route; say which gateway.")
     if 6 in families and item.gateway_metric == default_metric(6):

@@ -23,7 +23,7 @@ if t.TYPE_CHECKING:
     from ._attach import Scene, Target, Wish
 
 SEATED = (TABLE_MAIN, TABLE_WAITING)
-Listed = t.Sequence[t.Tuple[str, Attachment]]  # with the labels of their containers
+Listed = t.Sequence[tuple[str, Attachment]]  # with the labels of their containers
 
 
 def listed(targets: t.Iterable[Target]) -> list[tuple[str, Attachment]]:
@@ -141,7 +141,7 @@ def _of_family(version: int, items: t.Sequence[Attachment], ground: Ground, lost
     wish.told += told
     wish.want_all(changes(seat, now, ground.gone))
     for claim in claims:
-        has = now.owner if is_ours(now.owner) and now.owner.device == claim.interface else now.waiting(claim.interface)
+        has = now.of_device(claim.interface)
         way = ground.way(str(has.gateway), claim.interface) if has is not None else None
         if way is not None:
             wish.want(way)
@@ -219,8 +219,8 @@ def _give_up_stranded(ground: Ground) -> None:
             ground.wish.want(Absent(route.key))
             words = f"via {gateway}" if gateway else f"from {route.source}"
             ground.wish.news.append(
-                f"interface: {route.ns}/{interface}: the route to {route.name} {words} is given up, since the interface "
-                f"is made anew and is not in its network any more (its addresses are {', '.join(nets) or 'none'})."
+                f"interface: {route.ns}/{interface}: the route to {route.name} {words} is given up: the "
+                f"interface is made anew and no more in its network (its addresses are {', '.join(nets) or 'none'})."
             )
 
 

@@ -270,7 +270,8 @@ class Route(KernelObject):
 
     @property
     def order_kind(self) -> str:
-        way = "kept" if self.table in (TABLE_KEPT, TABLE_WAITING) else "route" if self.gateway or self.nexthops else "way"
+        kept = self.table in (TABLE_KEPT, TABLE_WAITING)
+        way = "kept" if kept else "route" if self.gateway or self.nexthops else "way"
         return f"late {way}" if self.late else way
 
     @property

@@ -11,7 +11,16 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ._model import PROTOCOL, PROTOCOL_ROUTE, TABLE_KEPT, TABLE_MAIN, TABLE_WAITING, Route, default_metric, default_route
+from ._model import (
+    PROTOCOL,
+    PROTOCOL_ROUTE,
+    TABLE_KEPT,
+    TABLE_MAIN,
+    TABLE_WAITING,
+    Route,
+    default_metric,
+    default_route,
+)
 from ._plan import Absent, KernelObject
 
 SAID = (PROTOCOL, PROTOCOL_ROUTE)  # of whoever said so in a task, and is not displaced by one that was displaced by it
@@ -57,6 +66,11 @@ class Seat:
 
     def waiting(self, device: str) -> Route | None:
         return next((route for route in self.stack if is_ours(route) and route.device == device), None)
+
+    def of_device(self, device: str) -> Route | None:
+        """What an attachment has or waits for."""
+        owner = self.owner
+        return owner if owner is not None and is_ours(owner) and owner.device == device else self.waiting(device)
 
     def cleaned(self) -> Seat:
         """Without what a killed run has left: who has it does not wait for it."""
@@ -170,8 +184,9 @@ def displacing(seat: Seat, title: str) -> str | None:
     if owner is None or not is_ours(owner):
         return None
     return (
-        f"{title}: the default route (IPv{seat.version}) of {seat.label} was that of its attachment {owner.device} (via "
-        f"{owner.gateway}), which has it back when this one goes. 'gateway: []' for {owner.device} says once who has it."
+        f"{title}: the default route (IPv{seat.version}) of {seat.label} was that of its attachment {owner.device} "
+        f"(via {owner.gateway}), which has it back when this one goes. 'gateway: []' for {owner.device} says once who "
+        "has it."
     )
 
 

@@ -56,7 +56,8 @@ class Site:
     def own_routes(self, protocol: int) -> list[Route]:
         tables = self.tables
         return [
-            route for route in self.routes if route.protocol == protocol and route.table not in (TABLE_KEPT, TABLE_WAITING)
+            route for route in self.routes
+            if route.protocol == protocol and route.table not in (TABLE_KEPT, TABLE_WAITING)
             and (route.device == self.interface or (route.device is None and route.table in tables))
         ]
 

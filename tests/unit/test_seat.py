@@ -16,7 +16,13 @@ from ansible_collections.pipework.containers.plugins.module_utils._model import 
     Route,
     default_route,
 )
-from ansible_collections.pipework.containers.plugins.module_utils._plan import Absent, Desired, State, reconcile, simulate
+from ansible_collections.pipework.containers.plugins.module_utils._plan import (
+    Absent,
+    Desired,
+    State,
+    reconcile,
+    simulate,
+)
 from ansible_collections.pipework.containers.plugins.module_utils._seat import (
     Claim,
     Seat,
