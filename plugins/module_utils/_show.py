@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import typing as t
 
 from . import _program
@@ -40,9 +41,10 @@ class Shown:
     @classmethod
     def of(cls, command: Command, runtime: str, runtime_user: str | None) -> Shown:
         params = command.line.params
-        program = ("tc",) if params["sort"] == "tc" else ("ip", params["sort"])
-        line = " ".join((*program, *params["cmd"]))
-        return cls(params["container"], runtime, runtime_user, command.where, (*program, *params["cmd"]), line)
+        flags = list(itertools.takewhile(lambda word: word.startswith("-"), params["cmd"]))
+        rest = params["cmd"][len(flags):]
+        argv = ("tc", *flags, *rest) if params["sort"] == "tc" else ("ip", *flags, params["sort"], *rest)
+        return cls(params["container"], runtime, runtime_user, command.where, argv, " ".join(argv))
 
 
 def show(listed: t.Sequence[Shown]) -> list[str]:

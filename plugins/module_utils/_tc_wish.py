@@ -33,10 +33,10 @@ def wanted(
             _tc_limits.with_limits(item, place, state, found, purge)
         except PipeworkError as error:
             raise item.refuse(str(error)) from None
-    qdiscs = [want for want in found.values() if isinstance(want, Qdisc)]
-    for want in [each for each in qdiscs if each.parent != DOOR or each.verb == ANEW]:
+    for want in [want for want in found.values() if isinstance(want, Qdisc)]:
         have = state.get(want.key)
-        if have is not None and (want.verb == ANEW or want.differences(have) & {"kind", "handle"}):
+        other = have is not None and want.parent != DOOR and want.differences(have) & {"kind", "handle"}
+        if have is not None and (other or want.verb == ANEW):
             for key in _standing_on(have.key, state):
                 found.setdefault(key, Absent(key))
     return list(found.values())

@@ -48,9 +48,15 @@ options:
     description:
       - Many lines in one run. All are checked before anything is changed, and a failure takes all back.
       - Blank lines and comments are left aside, and an item may have several lines.
-      - Of several lines about one route, and of a rule that one line adds and another one deletes, the last one counts,
-        as after the script. What its second line would fail at (C(add) where the first line has made another route) is
-        refused. New rules without a priority stand as the script's do, each before the one of the line before.
+      - The lines are a script. They are played in their order, the later one goes before the earlier one about the same
+        route, rule, default gateway, qdisc, class or filter, and what is left is done as one. A second run changes
+        nothing. Of several lines with C(@GATEWAY) for one container, and C(route CONTAINER replace default), the last
+        one has the default route. The lines of C(tc) about one interface are one tree.
+      - What the script's second line would fail at (C(add) where an earlier line has made another route, one interface
+        attached twice in different ways) is refused; the same line twice is one. New rules without a priority stand as
+        the script's do, each before the one of the line before.
+      - A line about the default route that an attachment of another run has is carried out, with a warning. The
+        attachment has it back when the line's route is deleted by its gateway (C(route CONTAINER del default via X)).
     type: list
     elements: str
   runtime:

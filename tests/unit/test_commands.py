@@ -4,14 +4,21 @@
 
 from __future__ import annotations
 
+import typing as t
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
 from ansible_collections.pipework.containers.plugins.module_utils._commands import commands_of, translated
 from ansible_collections.pipework.containers.plugins.module_utils._commands_job import CommandsJob
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._model import Route
+from ansible_collections.pipework.containers.plugins.module_utils._plan import Absent
+from ansible_collections.pipework.containers.plugins.module_utils._routing import Ground, wanted_routes
+from ansible_collections.pipework.containers.plugins.module_utils._show import Shown
 
 
 def attachments(**params: Any) -> list[Any]:
@@ -142,3 +149,100 @@ def test_P33_new_rules_stand_as_the_script_makes_them() -> None:
 def test_P47_a_line_that_another_makes_void_has_to_make_sense_too() -> None:
     lines = ["route a add 10.0.0.1/8 via 1.1.1.1", "route a replace 10.0.0.1/8 via 1.1.1.1"]
     assert refused(commands=lines).startswith("commands[0]: ")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("sudo -u root pipework br1 web 10.0.0.1/24", None),
+        ("DEBUG=1 sudo -E /opt/pipework/pipework br1 web 10.0.0.1/24;", None),
+        ("time nohup bash -x ./pipework br1 web 10.0.0.1/24 # web", None),
+        ("CID=abc", "'CID=abc' is for a shell"),
+        ("docker run -d --name web nginx", "'docker' is for a shell"),
+        ("set -e", "'set' is for a shell"),
+        ("for i in 1 2; do pipework br1 web 10.0.0.1/24; done", "';' is for a shell"),
+        ("br1 web 0.0.0.0", "0/0 would be right for none"),
+        ("br1 web 10.0.0.1@10.0.0.254/24", "10.0.0.1/24@10.0.0.254 would be right"),
+        ("br1 web 10.0.0.1/24@10.0.0.254/24", "10.0.0.1/24@10.0.0.254 would be right"),
+    ],
+)
+def test_P47_forms_that_people_write(line: str, words: str | None) -> None:
+    if words is None:
+        [item] = attachments(cmd=line)
+        assert (item.host_interface, item.container, item.addresses) == ("br1", "web", ("10.0.0.1/24",))
+    else:
+        assert words in refused(cmd=line)
+
+
+@pytest.mark.parametrize("line", ["route a -6 show", "route a ip -6 route ls", "rule a ip -6 rule list",
+                                  "tc a tc -s qdisc show dev eth1", "tc a -s class ls dev eth1"])  # fmt: skip
+def test_P47_lines_that_ask_with_options_of_the_program(line: str) -> None:
+    [command] = commands_of({"cmd": line})
+    assert command.shows
+    shown = Shown.of(command, "auto", None).argv
+    assert shown[:3] in {("ip", "-6", "route"), ("ip", "-6", "rule"), ("tc", "-s", "qdisc"), ("tc", "-s", "class")}
+
+
+# What is left of a script leaves what its lines leave, one after the other
+
+GATEWAYS = ("192.0.2.2", "192.0.2.3")
+Table = dict[tuple[str, int], str]
+
+
+def played(lines: list[tuple[str, ...]], table: Table) -> Table | None:
+    """The lines on a model of the kernel; None where one of them fails."""
+    table = dict(table)
+    for verb, destination, number, gateway in lines:
+        place = (destination, int(number))
+        if verb == "flush":
+            table = {key: value for key, value in table.items() if key[1] != int(number)}
+        elif verb == "add" and place in table or verb in ("change", "del") and place not in table:
+            return None
+        elif verb == "del":
+            if gateway and table[place] != gateway:
+                return None
+            del table[place]
+        else:
+            table[place] = gateway
+    return table
+
+
+def at_once(lines: list[tuple[str, ...]], table: Table) -> Table:
+    """The same by what is left of them."""
+    def text(verb: str, destination: str, number: str, gateway: str) -> str:
+        if verb == "flush":
+            return f"route a flush table {number}"
+        return f"route a {verb} {destination}{f' via {gateway}' if gateway else ''} table {number}"
+
+    there = [
+        Route("a", 4, destination, table=number, gateway=gateway, device="eth1", protocol=114, scope=0, type=1)
+        for (destination, number), gateway in table.items()
+    ]
+    connected = Route("a", 4, "192.0.2.0/24", device="eth1", protocol=2, scope=253, type=1)
+    [job] = CommandsJob({"commands": [text(*line) for line in lines]}).jobs
+    state = {route.key: route for route in there}
+    for want in wanted_routes(job.items, Ground.of("a", {"eth1"}, [*there, connected])):  # type: ignore[attr-defined]
+        if isinstance(want, Absent):
+            state.pop(want.key, None)
+        else:
+            state[want.key] = want  # type: ignore[assignment]
+    return {(route.destination, route.table): str(route.gateway) for route in state.values()}
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.data())
+def test_P47_folded_lines_leave_what_they_leave_one_by_one(data: st.DataObject) -> None:
+    places = st.sampled_from(("default", "10.1.0.0/16"))
+    numbers, gateways = st.sampled_from(("7", "8")), st.sampled_from(GATEWAYS)
+    verbs = st.sampled_from(("add", "replace", "change", "del", "del via", "flush"))
+    table = data.draw(st.dictionaries(st.tuples(places, st.sampled_from((7, 8))), gateways, max_size=3))
+    lines: list[tuple[str, ...]] = []
+    for verb, place, number, gateway in data.draw(st.lists(st.tuples(verbs, places, numbers, gateways), max_size=12)):
+        line = (verb.split()[0], place, number, "" if verb in ("del", "flush") else gateway)
+        if played([*lines, line], table) is not None:  # no line of the script fails
+            lines.append(line)
+    if not lines:
+        return
+    after = played(lines, table)
+    assert at_once(lines, table) == after
+    assert at_once(lines, t.cast(Table, after)) == after  # a second time

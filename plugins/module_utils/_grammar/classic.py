@@ -29,7 +29,15 @@ COMMANDS: dict[str, t.Callable[[Words], object]] = {
 }
 CLIENTS = {"dhcp": "docker", "udhcpc": "udhcpc", "dhclient": "dhclient", "dhcpcd": "dhcpcd"}
 DHCP = re.compile(r"(dhcp|udhcpc|dhclient|dhcpcd)(-f)?(?::(.*))?", re.DOTALL)
-BEFORE = re.compile(r"sudo|env|exec|-.*|(.*/)?(ba|da)?sh")
+BEFORE = re.compile(r"sudo|env|exec|time|nohup|command|-.*|[A-Za-z_]\w*=.*|(.*/)?(ba|da)?sh", re.DOTALL)
+WITH_VALUE = ("-u", "-g", "--user", "--group")  # of sudo
+OF_SHELLS = frozenset({  # what other lines of scripts begin with, which no host interface is called
+    "if", "then", "else", "elif", "fi", "for", "while", "until", "do", "done", "case", "esac", "function", "export",
+    "set", "unset", "local", "return", "exit", "cd", "echo", "sleep", "source", ".", "eval", "test", "[", "true",
+    "trap", "docker", "podman", "lxc-start", "ip", "brctl", "ovs-vsctl", "ifconfig", "modprobe", "sysctl",
+    "iptables",
+})
+ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=.*", re.DOTALL)
 PROGRAMS = ("pipework", "pipework.sh")
 MACRO = re.compile(r"@[A-Z][A-Z_]*@")
 NOWHERE = re.compile(r"(0|0\.0\.0\.0|::)/[0-9]{1,3}")  # as good as 0/0
@@ -60,14 +68,23 @@ def parse(given: object, option: str = "cmd") -> Line:
         return _wait(words)
     if not direct and words.peek in COMMANDS:
         return _command(words)
-    return _attachment(words, direct)
+    first = words.peek or ""
+    try:
+        return _attachment(words, direct)
+    except PipeworkError:
+        if not direct and (first in OF_SHELLS or ASSIGNMENT.fullmatch(first)):
+            raise PipeworkError(
+                f"{option}: {words.line!r}: {first!r} is for a shell, and nothing here is run by one; only lines of "
+                "pipework are carried out, what else the script does belongs into tasks of its own."
+            ) from None
+        raise
 
 
 def _skip_program(words: Words) -> None:
     """``sudo -n bash -e /usr/local/bin/pipework``, or how else the script is called."""
     left = list(words.words[words.place:])
     while left and BEFORE.fullmatch(left[0]):
-        left.pop(0)
+        del left[:2 if left[0] in WITH_VALUE else 1]
     if left and left[0].rpartition("/")[2] in PROGRAMS:
         words.place = len(words.words) - len(left) + 1
     else:
@@ -113,8 +130,9 @@ def _wait(words: Words) -> Line:
 def _command(words: Words) -> Line:
     name = words.take("a command")
     container = _container(words)
-    if _shows(words, name):
-        return Line(SHOW, {"container": container, "sort": name, "cmd": list(words.rest())})
+    shown = _shown(words, name)
+    if shown is not None:
+        return Line(SHOW, {"container": container, "sort": name, "cmd": shown})
     start = words.place
     COMMANDS[name](words)  # what is wrong with the words is said now
     return Line(f"pipework_{name}", {"container": container, "cmd": list(words.words[start:])})
@@ -128,17 +146,22 @@ def _container(words: Words) -> str:
     return name
 
 
-def _shows(words: Words, sort: str) -> bool:
-    """Whether the words ask only for what there is; goes to those that the program is to be given."""
-    left = words.words[words.place:]
-    flags = [word for word in left if word in SHOW_FLAGS] if sort == "tc" else []
-    left = left[len(flags):] if list(left[:len(flags)]) == flags else left
+def _shown(words: Words, sort: str) -> list[str] | None:
+    """The words for the program, its options first, if they ask only for what there is; they are taken then."""
+    left = list(words.words[words.place:])
+    flags: list[str] = []
+    program = ("sudo", "tc") if sort == "tc" else ("sudo", "ip")
+    while left and (left[0] in program or left[0] in SHOW_FLAGS or sort != "tc" and left[0] in ("-4", "-6", sort)):
+        word = left.pop(0)
+        flags += [word] if word.startswith("-") else []
+    verbs = left
     if sort == "tc" and left[:1] and meaning(left[0], {word: word for word in ("qdisc", "class", "filter")}):
-        left = left[1:]
-    if sort == "route" and left[:2] == ("flush", "cache"):
-        return True
+        verbs = left[1:]
     table = {word: word for word in SHOW_VERBS if word != "get" or sort == "route"}
-    return bool(left) and meaning(left[0], table) is not None
+    if left[:2] == ["flush", "cache"] and sort == "route" or verbs and meaning(verbs[0], table) is not None:
+        words.rest()
+        return [*flags, *left]
+    return None
 
 
 def _mac(text: str) -> str:
@@ -203,12 +226,15 @@ def _address(words: Words, family: int | None, params: dict[str, t.Any]) -> None
     if NOWHERE.fullmatch(address) and not at:
         return  # the container sees to its addresses itself
     if "/" in gateway and address_of(gateway.partition("/")[0]):
-        right = f"{address}@{gateway.partition('/')[0]}"
+        host, _slash, mask = gateway.partition("/")
+        right = f"{address}@{host}" if "/" in address else f"{address}/{mask}@{host}"
         raise words.wrong(f"has a mask after the gateway, which needs none; {right} would be right")
     if "/" not in address:
         found = address_of(address)
         if found is None:
             raise words.wrong("is neither an address such as 192.168.1.1/24, nor dhcp, udhcpc, dhclient or dhcpcd")
+        if found in ("0.0.0.0", "::"):
+            raise words.wrong("is no address; 0/0 would be right for none")
         length = 24 if norm.family(found) == 4 else 64
         raise words.wrong(
             f"has no netmask. The IP address should include a netmask. Maybe you meant {found}/{length}{at}{gateway}?"
