@@ -116,8 +116,8 @@ def going(item: RuleItem, there: t.Sequence[Rule]) -> list[Rule]:
     kernels = [rule for rule in matching if made_by_kernel(rule)] if told else []
     if kernels and (item.verb == "flush" or not found):
         raise item.refuse(
-            f"{'cmd' if item.verb else 'priority'}: the kernel made the rule {kernels[0].priority} ('{kernels[0].sentence()}') by itself; that is left "
-            "alone here. Leave it out, or say by more words which rule it is."
+            f"{'cmd' if item.verb else 'priority'}: the kernel made the rule {kernels[0].priority} "
+            f"('{kernels[0].sentence()}') by itself; that is left alone here. Leave it out, or say by more words which rule it is."
         )
     if item.verb == "flush":
         return [rule for rule in found if rule.protocol not in ATTACHED]
