@@ -193,8 +193,8 @@ def _refuse_kernels(item: RouteItem, found: t.Sequence[ExactRoute], ground: Grou
         what += ", …" if len(kernels) > 3 else ""
         option, thing = ("cmd", "command") if item.verb else ("destination", "item")
         raise item.refuse(
-            f"{option}: the kernel made this by itself ({what}), for an address or by a router's word; it goes with that, "
-            "and is left alone here. "
+            f"{option}: the kernel made this by itself ({what}), for an address or by a router's word; it goes with "
+            "that, and is left alone here. "
             + ("'flush table T proto P' takes others." if item.verb == "flush" else f"Leave the {thing} out.")
         )
 

@@ -117,7 +117,8 @@ def going(item: RuleItem, there: t.Sequence[Rule]) -> list[Rule]:
     if kernels and (item.verb == "flush" or not found):
         raise item.refuse(
             f"{'cmd' if item.verb else 'priority'}: the kernel made the rule {kernels[0].priority} "
-            f"('{kernels[0].sentence()}') by itself; that is left alone here. Leave it out, or say by more words which rule it is."
+            f"('{kernels[0].sentence()}') by itself; that is left alone here. Leave it out, or say by more words which "
+            "rule it is."
         )
     if item.verb == "flush":
         return [rule for rule in found if rule.protocol not in ATTACHED]
