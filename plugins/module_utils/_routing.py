@@ -187,13 +187,15 @@ def going(item: RouteItem, ground: Ground) -> list[ExactRoute]:
 def _refuse_kernels(item: RouteItem, found: t.Sequence[ExactRoute], ground: Ground) -> None:
     """A command that is to take away what the kernel made by itself does not get an ok for leaving it."""
     made = (*ground.kernels, *(route for route in ground.coming if route.protocol is route.type is None))
-    kernels = [route for route in made if item.matches(route)] if item.verb else []
+    kernels = [route for route in made if item.matches(route)]
     if kernels and (item.verb == "flush" or not found):
         what = "; ".join(f"{route.destination}: {sentence(route)}" for route in kernels[:3])
+        what += ", …" if len(kernels) > 3 else ""
+        option, thing = ("cmd", "command") if item.verb else ("destination", "item")
         raise item.refuse(
-            f"cmd: the kernel made this by itself ({what}{', …' if len(kernels) > 3 else ''}), for an address or by a "
-            "router's word; it goes with that, and is left alone here. "
-            + ("'flush table T proto P' takes others." if item.verb == "flush" else "Leave the command out.")
+            f"{option}: the kernel made this by itself ({what}), for an address or by a router's word; it goes with "
+            "that, and is left alone here. "
+            + ("'flush table T proto P' takes others." if item.verb == "flush" else f"Leave the {thing} out.")
         )
 
 

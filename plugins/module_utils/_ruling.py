@@ -141,11 +141,13 @@ def going(item: RuleItem, there: t.Sequence[Rule]) -> list[Rule]:
     """The rules that an absent item means. It is never guessed which one of others' rules that is."""
     matching = [rule for rule in there if item.matches(rule)]
     found = [rule for rule in matching if not made_by_kernel(rule)]
-    kernels = [rule for rule in matching if made_by_kernel(rule)] if item.verb else []
+    told = item.verb or "priority" in item.given  # without, it is about rules of that sort, whoever else has one
+    kernels = [rule for rule in matching if made_by_kernel(rule)] if told else []
     if kernels and (item.verb == "flush" or not found):
         raise item.refuse(
-            f"cmd: the kernel made the rule {kernels[0].priority} ('{kernels[0].sentence()}') by itself; that is left "
-            "alone here. Leave the command out, or say by more words which rule it is."
+            f"{'cmd' if item.verb else 'priority'}: the kernel made the rule {kernels[0].priority} "
+            f"('{kernels[0].sentence()}') by itself; that is left alone here. Leave it out, or say by more words which "
+            "rule it is."
         )
     if item.verb == "flush":
         return [rule for rule in found if rule.protocol not in ATTACHED]

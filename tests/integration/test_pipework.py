@@ -338,6 +338,25 @@ def test_P32_P33_what_the_kernel_made_is_not_said_to_be_gone(host: Host, line: s
     host.assert_as(before)
 
 
+@pytest.mark.parametrize(
+    ("module", "options"),
+    [
+        ("pipework_route", {"destination": "10.9.0.0/24"}),
+        ("pipework_route", {"destination": "10.9.0.1", "table": "local", "type": "local"}),
+        ("pipework_route", {"destination": "fe80::/64"}),
+        ("pipework_rule", {"priority": 32766}),
+        ("pipework_rule", {"priority": 32767, "table": "default"}),
+        ("pipework_rule", {"priority": 32766, "family": "ipv6"}),
+    ],
+)
+def test_P32_P33_absent_is_not_ok_where_the_kernel_made_it(host: Host, module: str, options: dict[str, Any]) -> None:
+    pipework(host, "br1 c1 10.9.0.1/24")
+    before = host.snapshot()
+    said = host.module(module, {"container": "c1", "runtime": "netns", "state": "absent", **options})
+    assert said["failed"] and "the kernel made th" in said["msg"]
+    host.assert_as(before)
+
+
 def test_P32_P33_what_others_made_goes_beside_what_the_kernel_made(host: Host) -> None:
     pipework(host, "br1 c1 10.9.0.1/24")
     host.batch("route add 10.9.0.0/24 dev eth1 metric 7\nrule add pref 100 from all table main\n", ns="c1")

@@ -304,7 +304,8 @@ def test_P32_routes_of_others_are_taken_only_when_it_is_clear_which(host: Host) 
 
 def test_P32_what_the_kernel_made_is_never_touched(host: Host) -> None:
     before = host.snapshot()
-    assert not route(host, {"destination": "10.1.0.0/24", "state": "absent"})["changed"]
+    with pytest.raises(PipeworkError, match=r"destination: the kernel made this by itself \(10.1.0.0/24: dev eth1"):
+        route(host, {"destination": "10.1.0.0/24", "state": "absent"})
     assert not route(host, {"destination": "10.1.0.0/24", "device": "eth1", "source": "10.1.0.1"})["changed"]
     assert not route(host, purge=True, table="local")["changed"]
     with pytest.raises(PipeworkError, match=r"a route that the kernel made by itself \(dev eth1 protocol kernel\)"):
