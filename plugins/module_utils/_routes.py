@@ -32,7 +32,6 @@ def parse_command(words: object) -> t.Any:
     return ip_route.parse(words)
 
 
-
 @dataclasses.dataclass(frozen=True)
 class ExactRoute(Route):
     """A route of which all counts."""

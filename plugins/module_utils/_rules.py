@@ -37,7 +37,6 @@ def parse_command(words: object) -> t.Any:
     return ip_rule.parse(words)
 
 
-
 @dataclasses.dataclass(frozen=True)
 class Rule(KernelObject):
     """A rule of policy routing. What is empty is not asked for."""

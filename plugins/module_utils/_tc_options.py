@@ -26,7 +26,6 @@ def parse_command(words: object) -> t.Any:
     return tc.parse(words)
 
 
-
 @dataclasses.dataclass(frozen=True)
 class Root:
     """A qdisc by its name."""
