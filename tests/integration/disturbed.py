@@ -15,6 +15,7 @@ import json
 import os
 import re
 import typing as t
+from functools import partial
 
 import pytest
 
@@ -123,6 +124,7 @@ class Stage:
         found = settled(self.host.snapshot())
         if not self.light:
             found["besides"] = self.host.call(besides, self.host.guests)
+        found["journal"] = self.host.call(partial(os.path.exists, "/run/pipework/links"))  # of a run that was killed
         if self.story.look is not None:
             found["look"] = self.story.look(self.host)
         return found

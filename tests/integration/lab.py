@@ -465,7 +465,7 @@ def _filters() -> str:
     return said
 
 
-STAYING = ("/run/pipework/lock", "/run/pipework/secret")
+STAYING = ("/run/pipework/lock", "/run/pipework/secret", "/run/pipework/links")
 
 
 def _files() -> list[str]:
