@@ -113,7 +113,8 @@ def _routes(kept: list[Said], later: Said) -> Said | None:
     if later.verb in BESIDE:
         return later
     if later.verb == "change" and there is None and gone is not None:
-        raise later.refuse("No such file or directory: {} takes the route away that is to be changed", gone)
+        words = "No such file or directory: {} takes the route away that is to be changed"
+        raise later.refuse(words, gone)
     if there is not None:
         same = _same(there, later)
         if later.verb == "add" and not same:
