@@ -62,7 +62,8 @@ def test_P22_leases_in_tasks_of_their_own_do_not_take_the_route_from_each_other(
             assert default(host) == through("eth1")
             assert ("warnings" in done) == (interface == "eth2")
         assert not done["changed"]
-        host.run(attachments=[item("eth3", dhcp=None, dhcp_timeout=None, addresses=["10.5.0.9/24"], gateway=["10.5.0.1"])])
+        static = {"dhcp": None, "dhcp_timeout": None, "addresses": ["10.5.0.9/24"], "gateway": ["10.5.0.1"]}
+        host.run(attachments=[item("eth3", **static)])
         assert default(host) == through("eth3", "10.5.0.1")  # what is said goes before what a server says
         for interface in ("eth1", "eth2"):
             done = host.run(attachments=[item(interface)])
