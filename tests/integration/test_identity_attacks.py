@@ -14,7 +14,6 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -539,7 +538,7 @@ def test_B17_a_users_podman_names_a_process_of_others(host: Host, user: pwd.stru
     def conmon(ready: t.Callable[[], None]) -> None:
         become(user)
         words = ["conmon", "-c", script, IDENT]
-        child = subprocess.Popen(words, executable=sys.executable)
+        child = subprocess.Popen(words, executable="/usr/bin/python3")  # one that the user may run
         there = Path(f"/proc/{child.pid}/task/{child.pid}/children")
         wait_for("its child", lambda: there.read_text(encoding="ascii"))
         number = int(there.read_text(encoding="ascii"))
