@@ -5,42 +5,56 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import typing as t
 
 from ._attach_job import AttachJob
-from ._attachment import Attachment, Params
+from ._attachment import Attachment, Params, attachments_from_params
 from ._claims import put_off_routes
 from ._commands import OF_ATTACHMENTS, Command, commands_of, doubts, items_for, translated
 from ._errors import PipeworkError
 from ._executors import Executors
+from ._items import items_of
 from ._model import PROTOCOL, PROTOCOL_LISTED, Route
 from ._names import read_names
 from ._netlink import Namespaces
 from ._plan import Absent, Plan, State, title
 from ._route_job import RouteJob
-from ._routes import ExactRoute
+from ._route_words import Names
+from ._routes import ExactRoute, RouteItem
 from ._rule_job import RuleJob
+from ._rules import RuleItem
 from ._run import Job, Picture, run
 from ._tc import QDISCS
 from ._tc_job import TcJob
+from ._tc_options import items_from_params
 from ._wait_job import WaitJob, wait
 
 
 class Part(t.NamedTuple):
-    """What does the lines of one module: its list option, the options of an item, its job."""
+    """What does the lines of one module: its list option, the options of an item, its items, its job."""
 
     option: str
     known: t.Collection[str]
+    read: t.Callable[[Params, Names], t.Sequence[t.Any]]
     job: t.Callable[[Params], Job]
+
+
+def _routes(params: Params, names: Names) -> list[RouteItem]:
+    return items_of(params, "routes", functools.partial(RouteItem.from_params, names=names))
+
+
+def _rules(params: Params, names: Names) -> list[RuleItem]:
+    return items_of(params, "rules", functools.partial(RuleItem.from_params, names=names))
 
 
 OF_COMMANDS = ("container", "cmd")
 OF_TREES = frozenset({*OF_COMMANDS, "device", "handle", "force", "verbs", "qdiscs", "classes", "filters", *QDISCS})
 PARTS = {
-    "pipework_attach": Part("attachments", OF_ATTACHMENTS, AttachJob),
-    "pipework_route": Part("routes", OF_COMMANDS, RouteJob),
-    "pipework_rule": Part("rules", OF_COMMANDS, RuleJob),
-    "pipework_tc": Part("interfaces", OF_TREES, TcJob),
+    "pipework_attach": Part("attachments", OF_ATTACHMENTS, attachments_from_params, AttachJob),
+    "pipework_route": Part("routes", OF_COMMANDS, _routes, RouteJob),
+    "pipework_rule": Part("rules", OF_COMMANDS, _rules, RuleJob),
+    "pipework_tc": Part("interfaces", OF_TREES, lambda params, _names: items_from_params(params), TcJob),
 }
 
 
@@ -81,17 +95,19 @@ class CommandsJob:
             return listed
         from . import _fold, _fold_tc  # which few runs need
 
-        names, said, left, interfaces = read_names(), [], [], []
+        names, said, left = read_names(), [], []
+        interfaces: dict[tuple[str | None, str], list[Attachment]] = {}
         for command in listed:
             part = PARTS[command.line.module]
             self.lists[part.option] = [command]
             with self.naming_lines():
-                item = part.job({part.option: items_for([command], params, part.known)}).items[0]  # type: ignore[attr-defined]
+                [item] = part.read({part.option: items_for([command], params, part.known)}, names)
             if isinstance(item, Attachment):
                 plain = dataclasses.replace(item, where="")
-                if plain in interfaces:
+                others = interfaces.setdefault((item.container, item.interface), [])
+                if plain in others:
                     continue  # the same once more
-                interfaces.append(plain)
+                others.append(plain)
                 gateway = _fold.of_gateway(command, item.interface, names)
                 said += [gateway] if gateway is not None else []
             elif command.line.module in _fold.GRAMMARS:

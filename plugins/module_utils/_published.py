@@ -12,7 +12,6 @@ import ipaddress
 import typing as t
 
 from ._facts import Facts
-from ._keys import link_key
 from ._model import HOST, PROTOCOL, PROTOCOL_ROUTE, TABLE_PUBLISHED, Link, Route, default_metric
 from ._plan import Absent, KernelObject, Key, State
 from ._rules import Rule
@@ -35,6 +34,7 @@ def wish_published(targets: t.Sequence[Target], facts: Facts, state: State, wish
     by_label: dict[str, list[Target]] = {label: [] for label in sorted(gone)}
     for target in targets:
         by_label.setdefault(str(target.label), []).append(target)
+    standing: dict[str, set[str]] | None = None  # known where somebody asks
     for label, those in by_label.items():
         if label == HOST or label not in facts.devices:
             continue
@@ -46,8 +46,12 @@ def wish_published(targets: t.Sequence[Target], facts: Facts, state: State, wish
         wanted: dict[Key, KernelObject] = {}
         if any(each.published and each.item.published_ports != IGNORE for each in present):
             wanted = {each.key: each for version in (4, 6) for each in _way_back(label, version, facts)}
-        elif not there or _standing(label, state, wish) - {each.item.interface for each in present if _ignores(each)}:
+        elif not there:
             continue
+        else:
+            standing = _standing(state, wish) if standing is None else standing
+            if standing.get(label, set()) - {each.item.interface for each in present if _ignores(each)}:
+                continue
         for each in wanted.values():
             wish.want(each)
         for each in there:
@@ -59,13 +63,13 @@ def _ignores(target: Target) -> bool:
     return target.item.published_ports == IGNORE
 
 
-def _standing(label: str, state: State, wish: Wish) -> set[str]:
-    """The interfaces of ours that are in a container after the run."""
-    links = {key: item for key, item in {**state, **wish.desired}.items() if isinstance(item, Link)}
-    return {
-        link.ifname for key, link in links.items()
-        if link.ns == label and link.owner and key == link_key(label, link.ifname)
-    }
+def _standing(state: State, wish: Wish) -> dict[str, set[str]]:
+    """The interfaces of ours that are in each container after the run."""
+    found: dict[str, set[str]] = {}
+    for link in {**state, **wish.desired}.values():
+        if isinstance(link, Link) and link.owner:
+            found.setdefault(link.ns, set()).add(link.ifname)
+    return found
 
 
 def _way_back(label: str, version: int, facts: Facts) -> t.Iterator[KernelObject]:

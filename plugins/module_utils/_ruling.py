@@ -78,18 +78,22 @@ def _after_those_before(
 ) -> dict[int, int]:
     """Priorities of new rules that come after a listed one which stands already, as where a run was killed half-way:
     before all that are there, as others come, they would change places with it."""
+    fresh = set(new)
+    listed = [
+        at for at in sorted(found)
+        if found[at].family == version and not items[at].verb and "priority" not in items[at].given
+    ]
+    standing = [(at, found[at].priority) for at in listed if at not in fresh]
+    if not standing:
+        return {}
     taken = {rule.priority for rule in there if rule.family == version}
     chosen: dict[int, int] = {}
     last = 0
-    for at in sorted(found):
-        if found[at].family != version or items[at].verb or "priority" in items[at].given:
-            continue
-        if at not in new:
+    for at in listed:
+        if at not in fresh:
             last = max(last, found[at].priority)
         elif last:
-            later = [found[k].priority for k in found if k > at and k not in new and found[k].family == version
-                     and not items[k].verb and "priority" not in items[k].given]
-            end = min([MAIN, *(priority for priority in later if priority > last)])
+            end = min([MAIN, *(priority for other, priority in standing if other > at and priority > last)])
             place = next((number for number in range(last + 1, end) if number not in taken), None)
             if place is not None:
                 chosen[at] = last = place
