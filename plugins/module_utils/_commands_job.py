@@ -116,8 +116,9 @@ class CommandsJob:
             left.append(command)
         self.lists.clear()
         kept = _fold.folded(said)
-        gone = [each.command for each in said if each.words is None and each not in kept]
-        lines = [_fold.without_gateway(each) if each in gone else each for each in left]
+        stay = {id(each) for each in kept}
+        gone = {id(each.command) for each in said if each.words is None and id(each) not in stay}
+        lines = [_fold.without_gateway(each) if id(each) in gone else each for each in left]
         tc = _fold_tc.folded([each for each in lines if each.line.module == "pipework_tc"])
         return [
             *(each for each in lines if each.line.module != "pipework_tc"), *tc,

@@ -86,21 +86,24 @@ def without_gateway(command: Command) -> Command:
 
 
 def folded(lines: t.Sequence[Said]) -> list[Said]:
-    """Those that are left."""
-    kept: list[Said] = []
-    for later in lines:
+    """Those that are left, in the order of the lines that had the last word."""
+    groups: dict[tuple[t.Any, ...], list[Said]] = {}
+    arrived: dict[int, int] = {}
+    for number, later in enumerate(lines):
+        kept = groups.setdefault(later.place, [])
         meet = _rules if isinstance(later.item, RuleItem) else _routes
         last = meet(kept, later)
         if last is not None:
             kept.append(last)
-    return kept
+            arrived[id(last)] = number
+    return sorted((each for kept in groups.values() for each in kept), key=lambda each: arrived[id(each)])
 
 
 # -- routes
 
 def _routes(kept: list[Said], later: Said) -> Said | None:
     """What the later line becomes, if it is still needed; takes away those that it goes before."""
-    near = [each for each in kept if each.place == later.place]
+    near = list(kept)
     if later.verb == "flush":
         for each in near:
             if each.verb in (*SETS, *BESIDE) and later.item.matches(each.item.route):
@@ -177,7 +180,7 @@ def _same(one: Said, other: Said) -> bool:
 
 def _rules(kept: list[Said], later: Said) -> Said | None:
     """Rules stand beside each other: only the same one, or the one that is deleted, goes."""
-    near = [each for each in kept if each.place == later.place]
+    near = list(kept)
     adds = [each for each in near if each.verb == "add"]
     if later.verb == "flush":
         for each in adds:
