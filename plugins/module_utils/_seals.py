@@ -114,13 +114,13 @@ def genuine(alias: str | None, record: Record, secret: bytes) -> bool:
     fields = (alias or "").split("|", 2)
     if len(fields) != 3 or not secret or not record.nonce:
         return False
-    text, found = f"{fields[0]}|{fields[2]}", fields[1].encode("utf-8", "surrogateescape")
+    text, found = f"{fields[0]}|{fields[2]}", fields[1].encode("utf-8", "surrogatepass")
     return hmac.compare_digest(found, (record.nonce + _tag(text, record, secret)).encode())
 
 
 def _tag(text: str, record: Record, secret: bytes) -> str:
     parts = (record.sort, record.nonce, record.kind or "", record.perm or "", record.bus or "", text)
-    words = "\0".join(parts).encode("utf-8", "surrogateescape")
+    words = "\0".join(parts).encode("utf-8", "surrogatepass")  # of whatever a record says
     return hmac.new(secret, words, hashlib.sha256).hexdigest()[:TAG]
 
 
