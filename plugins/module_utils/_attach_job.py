@@ -20,6 +20,7 @@ from . import (
     _resolver,
     _resolver_files,
     _runtimes,
+    _shared_namespace,
     _spoof_checks,
     _spoofing,
     _uppers,
@@ -160,6 +161,7 @@ class AttachJob:
         scope = None if self.scope is None else {named(name, facts) for name in self.scope}
         in_scope = (lambda name: scope is None or name in scope) if self.purge else None
         wish, state = compile_wish(self.targets, facts, in_scope)
+        _shared_namespace.refuse_others(self.targets, state, namespaces)
         self._check_nics(facts, state, wish, namespaces)
         _claims.refuse_the_hosts(self.targets, facts, state, wish.desired)
         _claims.refuse_names_twice(self.targets, wish.desired)

@@ -125,17 +125,20 @@ def _described(namespaces: Namespaces, label: str, name: str) -> Device:
     return device
 
 
-def mark(link: Link, namespaces: Namespaces, real: str) -> str | None:
-    """Records an interface in a container as ours; returns the alias for it."""
+def mark(link: Link, namespaces: Namespaces, real: str, before: str | None = None) -> str | None:
+    """Records an interface in a container as ours; returns the alias for it. ``before``: the mark that it had."""
     netns = namespaces[link.ns]
     if link.type == "phys":
         return next((each.alias for each in records() if each.sort == LENT and each.text == link.owner), link.owner)
     if link.owner and link.ns != HOST and link.type != "veth":  # the host's end of a bridge's veth says enough
         device = _described(namespaces, link.ns, real)
-        _keep(Record(
+        record = Record(
             INSIDE, link.owner, link.owner, netns.ident, netns.inode, link.ifname, device.type, Place.of(device),
             perm=device.perm, bus=device.bus,
-        ))
+        )
+        _keep(record)
+        if before and before != link.owner:
+            _drop(dataclasses.replace(record, text=before))
     return link.owner
 
 

@@ -77,7 +77,7 @@ def _update_link(before: Link, after: Link, namespaces: Namespaces) -> list[Requ
         change["name"] = after.renamed or after.ifname
     change.update(_mark(before.owner, after.owner))
     if change.get("alias") or (after.marked and not before.marked):
-        change["alias"] = _marks.mark(after, namespaces, real) if after.ns != HOST else after.owner
+        change["alias"] = _marks.mark(after, namespaces, real, before.owner) if after.ns != HOST else after.owner
     if change:
         requests.append(_codec.set_link(index, **change))
     return [(after.ns, request) for request in requests]
