@@ -282,6 +282,27 @@ def test_P39_names_ids_and_short_ids(site: Site) -> None:
     assert site.attach(ident[:12], state="absent")["changed"]
 
 
+def test_B3_one_that_joined_the_network_of_another_does_not_take_its_interface(site: Site) -> None:
+    a = site.container("a")
+    b = site.container("b", network_mode=f"container:{a.id}")
+    site.attach(a, addresses=[f"{NET4}.1/24"])
+    for more in ({"check": True}, {}, {"state": "absent"}):
+        said = site.refused(container=b.name, addresses=[f"{NET4}.1/24"], **more)
+        assert f"eth1 is the attachment of docker:{a.name} already" in said
+    a.rename(f"{PREFIX}-x")
+    assert site.attach(f"{PREFIX}-x", addresses=[f"{NET4}.1/24"])["operations"]
+    said = site.refused(container=b.name, addresses=[f"{NET4}.1/24"])
+    assert f"docker:{PREFIX}-x already" in said
+    site.remove(a)
+    again = site.container("a")  # with a network of its own, while the old one is that of the other
+    site.attach(again, addresses=[f"{NET4}.9/24"])
+    site.attach(b, addresses=[f"{NET4}.1/24"])
+    assert not site.attach(b, addresses=[f"{NET4}.1/24"])["changed"]
+    assert not site.attach(again, addresses=[f"{NET4}.9/24"])["changed"]
+    for each in (b, again):
+        site.attach(each, state="absent")
+
+
 def test_P39_P47_a_classic_line_on_docker(site: Site) -> None:
     a = site.container("a", network_mode="bridge")
     line = f"pipework {BRIDGE} -i eth2 {a.id[:12]} {NET4}.1/24@{NET4}.254 U:{a.name}"
