@@ -15,6 +15,7 @@ import signal
 import time
 import typing as t
 
+from ._done import as_seen, merged
 from ._errors import PipeworkError
 from ._executors import Executors, sysctls
 from ._marks import end, tidy
@@ -27,7 +28,7 @@ if t.TYPE_CHECKING:
 
 RUN_FOLDER = "/run/pipework"
 LOCK_SECONDS = 300
-SETTLE_TRIES = 3
+SETTLE_TRIES = 4
 OPEN_TRIES = 3
 
 
@@ -56,8 +57,8 @@ class Job(t.Protocol):
     def results(self, state: State) -> dict[str, t.Any]:
         """What the module returns besides what every module does."""
 
-    def finish(self, plan: Plan, namespaces: Namespaces, state: State) -> None:
-        """What is to be done after the state has been verified."""
+    def finish(self, plan: Plan, namespaces: Namespaces, state: State) -> bool | None:
+        """What is to be done after the state has been verified. True: something came by itself, to be looked at."""
 
 
 def _told(work: t.Callable[..., dict[str, t.Any]]) -> t.Callable[..., dict[str, t.Any]]:
@@ -84,16 +85,19 @@ def run(job: Job, check: bool = False, step: Step | None = None) -> dict[str, t.
             plan = reconcile(picture.desired, picture.state)
         except PipeworkError as error:
             raise error if error.undone else PipeworkError(str(error), "Nothing was changed.") from None
-        before, after = picture, simulate(picture.state, plan)
+        before = picture
+        planned = after = simulate(picture.state, plan)
         if plan and not check:
-            after = _change(job, plan, namespaces, step)
+            picture, later = _change(job, plan, namespaces, step)
+            plan = merged(plan, later)
+            after, planned = picture.state, as_seen(simulate(before.state, plan), picture.state)
         elif not check:
             tidy(namespaces)
         keys = before.shown | {operation.key for operation in plan}
         return {
             "changed": bool(plan),
             "before": view(before.state, keys),
-            "after": view(simulate(before.state, plan), keys),
+            "after": view(planned, keys),
             "operations": [operation.public() for operation in plan],
             **_with_left_out(job.results(after), namespaces.left_out),
         }
@@ -127,13 +131,15 @@ def opened(find: t.Callable[[Namespaces], None]) -> t.Iterator[Namespaces]:
                 return
 
 
-def _change(job: Job, plan: Plan, namespaces: Namespaces, step: Step | None) -> State:
-    """Applies a plan and reads the kernel again, which must then want nothing more; returns the state that it is in."""
+def _change(job: Job, plan: Plan, namespaces: Namespaces, step: Step | None) -> tuple[Picture, Plan]:
+    """Applies a plan and reads the kernel again, until nothing more is wanted; returns what there is then, and what was
+    done after the plan."""
     from ._apply import apply, take_back  # which a run that changes nothing does not need
 
     executors = {"sysctl": sysctls, **job.executors()}
     done: Plan = []
     todo = plan
+    finished = False
     with _interruptible():
         try:
             for _attempt in range(SETTLE_TRIES):
@@ -141,12 +147,16 @@ def _change(job: Job, plan: Plan, namespaces: Namespaces, step: Step | None) -> 
                 done += todo
                 picture = job.picture(namespaces)
                 todo = reconcile(picture.desired, picture.state)
-                if not todo:
+                if not todo and not finished:
                     for still_there in namespaces.checks:
                         still_there()
-                    job.finish(plan, namespaces, picture.state)
+                    finished = True
+                    if job.finish(done, namespaces, picture.state):
+                        picture = job.picture(namespaces)
+                        todo = reconcile(picture.desired, picture.state)
+                if not todo:
                     end(done, namespaces)
-                    return picture.state
+                    return picture, done[len(plan):]
         except Exception as error:
             if done:
                 words = getattr(error, "message", str(error))

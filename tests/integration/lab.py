@@ -502,6 +502,13 @@ def difference(before: t.Any, after: t.Any, where: str = "") -> list[str]:
 # -- failures
 
 
+def followed(said: dict[str, t.Any], done: dict[str, t.Any]) -> list[str]:
+    """That what a check run said was done; the kinds of what followed from it, as the addresses of a new lease."""
+    both = [[(each["action"], each["kind"], each["name"]) for each in run["operations"]] for run in (said, done)]
+    assert both[1][: len(both[0])] == both[0], both
+    return [kind for _action, kind, _name in both[1][len(both[0]) :]]
+
+
 def refusal(work: t.Callable[[], t.Any]) -> str | None:
     """What a run is refused with, None where it is not."""
     try:

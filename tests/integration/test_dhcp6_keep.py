@@ -21,7 +21,7 @@ from ansible_collections.pipework.containers.plugins.module_utils._attach_job im
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 from ansible_collections.pipework.containers.plugins.module_utils._run import run
 from tests.integration.keeping import LONG, alive, ended, is_over, keeper, kill, kinds, left, status
-from tests.integration.lab import CLONE_NEWNET, Host, Killed, Work, failing_at, killed_at, unshare, wait_for, write
+from tests.integration.lab import CLONE_NEWNET, Host, Killed, Work, failing_at, followed, killed_at, unshare, wait_for, write
 from tests.integration.test_autoconf import lease_of, segment, server
 from tests.integration.test_dhcp import BUILTIN, log, machine
 from tests.integration.test_dhcp import playing as playing4
@@ -155,8 +155,8 @@ def test_P21_B16_a_lease_is_renewed_and_given_back(keeping: Host) -> None:
         said = host.attach("a", check=True, **KEPT)
         host.assert_as(before)
         done = host.attach("a", **KEPT)
-        assert kinds(done)[-2:] == [("create", "lease6"), ("create", "dhcp_keep")]
-        assert done["operations"] == said["operations"]
+        assert kinds(said)[-2:] == [("create", "lease6"), ("create", "dhcp_keep")]
+        assert followed(said, done) == ["address"]
         pid = lease_of(done)["keep"]["pid"]
         assert pid == keeper(host)
         assert lease_of(done)["keep"]["next"] < lease_of(done)["expires"]
@@ -355,7 +355,8 @@ def test_P21_P25_B16_both_families_have_one_directory_and_one_process(keeping: H
     host.batch("address add 10.5.0.254/24 dev br1\n")
     with playing(host), playing4(host, answers4):
         done = host.attach("a", **BUILTIN, dhcp6=True, dhcp_keep=True)
-        assert kinds(done)[-3:] == [("create", "lease"), ("create", "lease6"), ("create", "dhcp_keep")]
+        planned = [("create", "lease"), ("create", "lease6"), ("create", "dhcp_keep")]
+        assert [each for each in kinds(done) if each in planned] == planned
         [place] = host.call(os.listdir, "/run/pipework/dhcp")
         files = sorted(host.call(os.listdir, f"/run/pipework/dhcp/{place}"))
         assert files == ["keep", "lease", "lease6", "status"]

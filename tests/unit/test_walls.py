@@ -49,7 +49,7 @@ PURE = {
     "_believed", "_packet_filter", "_remains", "_seals", "_strict_json",
     "_attach_limits", "_host_interface", "_domain_name", "_keys", "_order", "_new_bridge", "_ovs_model", "_own_tables",
     "_dhcp_identity", "_runtime_names", "_seen", "_uplink_options",
-    "_idle", "_claims", "_autoconf", "_dhcp6_grant", "_dhcp6_lease", "_dhcp6_message",
+    "_done", "_idle", "_claims", "_autoconf", "_dhcp6_grant", "_dhcp6_lease", "_dhcp6_message",
 }
 # fmt: on
 PURE_FOLDERS = ("_dhcp_clients", "_grammar", "_kinds")
