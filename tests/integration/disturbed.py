@@ -93,6 +93,7 @@ class Stage:
         self.disturbed = t.cast(Params, story.run(phase))
         self.earlier = () if phase == "new" else (story.new,)
         self.done: Done = []
+        self.said: dict[str, t.Any] = {}
 
     def go(self, params: Params, step: t.Any = None) -> tuple[dict[str, t.Any], Done]:
         """A run, and its operations, also those of its second round."""
@@ -147,7 +148,7 @@ def fail_at_every_operation(stage: Stage) -> int:
     before = stage.state()
     for number in range(MOST):
         try:
-            _done, stage.done = stage.go(stage.disturbed, step=_failing(number))
+            stage.said, stage.done = stage.go(stage.disturbed, step=_failing(number))
         except PipeworkError as error:
             said = str(error)
             assert "a failure was injected" in said and said.endswith(TAKEN_BACK), f"failed at {number}: {said}"
@@ -163,7 +164,8 @@ def disturb(stage: Stage) -> None:
     base = stage.state()
     stage.begin()
     number = fail_at_every_operation(stage)
-    stage.again()
+    look = stage.again()
+    assert not untrue(stage.said["after"], look["before"]), "what a run says that there is"
     assert not stage.again()["changed"], "a second run changes nothing"
     wanted = comparable(stage.state())
     # Where programs are slow, at the first one and each third after it.
@@ -184,6 +186,21 @@ def disturb(stage: Stage) -> None:
     stage.end()
     if stage.story.kills:
         stage.assert_as(base, "at the end")
+
+
+def untrue(after: dict[str, t.Any], fresh: dict[str, t.Any]) -> list[str]:
+    """What a run said of the state that it left, and what is otherwise at a fresh look."""
+    found = [f"{key} is there" for key in fresh if key not in after]
+    for key in set(after) & set(fresh):
+        found += [f"{key}: {field} is {fresh[key].get(field)}, not {value}" for field, value in after[key].items()
+                  if not _within(value, fresh[key].get(field))]
+    return found
+
+
+def _within(value: t.Any, there: t.Any) -> bool:
+    if isinstance(value, dict) and isinstance(there, dict):
+        return all(_within(each, there.get(name)) for name, each in value.items())
+    return bool(value == there)
 
 
 def _kill(stage: Stage, place: int) -> None:
