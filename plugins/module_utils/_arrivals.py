@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import time
 import typing as t
 
-from . import _dad, _dhcp6_lease
+from . import _autoconf, _dad, _dhcp6_lease
 from ._announce import News, announce, notifies, solicit
 from ._attach import Target
 from ._attachment import Attachment
@@ -17,8 +18,11 @@ from ._keys import link_key, port_key
 from ._leases import grant_of
 from ._model import HOST, Address, Link, Port
 from ._netlink import Namespaces
+from ._observe_leases import observe_router
 from ._ovs_model import OvsPort, port_row_key
 from ._plan import Plan, State
+
+ROUTER_SECONDS = 4.0  # the least time between two advertisements is 3 s
 
 
 def arrive(
@@ -82,6 +86,30 @@ def _hear_routers(
     for each in heard:
         device = facts.devices[each.label][each.interface]
         facts.addresses[each.label] += namespaces[each.label].lent_addresses(device, 6)
+
+
+def await_routers(
+    targets: t.Sequence[Target], facts: Facts, namespaces: Namespaces,
+) -> tuple[bool, list[str]]:
+    """Until those are known that tables of interfaces lead to; whether there is one such table, and warnings.
+
+    Who advertises an address, or is there for the servers of DHCPv6, answers within half a second (RFC 4861).
+    """
+    led = [target for target in targets if target.item.state == "present" and _autoconf.led_by_routers(target.item)]
+    waiting = [target for target in led if (str(target.label), target.item.interface) not in facts.routers]
+    end, again = time.monotonic() + ROUTER_SECONDS, 0.0
+    while waiting and time.monotonic() < end:
+        if time.monotonic() >= again:
+            again = time.monotonic() + min(
+                solicit(namespaces, _dad.Newcomer(str(each.label), each.item.interface, "")) for each in waiting)
+        time.sleep(0.05)
+        waiting = [
+            each for each in waiting if not observe_router(namespaces, facts, str(each.label), each.item.interface)
+        ]
+    return bool(led), [
+        f"table: no router on the segment of {each.label}/{each.item.interface} says that it is a default one, so that "
+        f"table {each.item.table} has no default route for IPv6." for each in waiting
+    ]
 
 
 def _news(targets: t.Sequence[Target], plan: Plan, state: State) -> t.Iterator[tuple[str | None, News]]:

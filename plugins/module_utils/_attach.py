@@ -147,6 +147,12 @@ def refuse_twice(targets: t.Sequence[Target]) -> None:
                 f"interface: {item.title} and {other.item.title} are the same interface, since both containers are "
                 f"{target.label}; each interface can be listed once."
             )
+        other = seen.setdefault((target.label, f"table {item.table}"), target) if item.table is not None else target
+        if other is not target and {item.state, other.item.state} == {"present"}:
+            raise item.refuse(
+                f"table: {item.table} is the routing table of {other.item.interface} in {target.label} already; each "
+                "interface needs one of its own."
+            )
         for gateway, version in item.asked_gateways if item.state == "present" else ():
             place = f"{item.table or 'main'} {version} {item.gateway_metric or ''}"
             other = seen.setdefault((target.label, place), target)

@@ -26,7 +26,7 @@ from . import (
     _uppers,
 )
 from . import _lease_files as files
-from ._arrivals import arrive
+from ._arrivals import arrive, await_routers
 from ._attach import Target, Wish, compile_wish
 from ._attach_results import OF_A_PEER, result_of
 from ._attachment import Attachment, Params, attachments_from_params
@@ -72,6 +72,7 @@ class AttachJob:
         self.targets: list[Target] = []
         self.facts: Facts | None = None  # of the last picture
         self.warnings: list[str] = []
+        self.arrived: list[str] = []  # of what came when all stood
         self.renamed: list[str] = []  # of the first picture
         self.known: _lease_folders.Known = {}
         self.asked: set[str] = set()  # runtimes of which all running containers are known
@@ -304,7 +305,12 @@ class AttachJob:
             if target.item.peer is not None:
                 results[number]["peer"] = {name: results[number + 1][name] for name in OF_A_PEER}
         listed = [result for target, result in zip(present, results) if not target.item.far]
-        return {"attachments": listed, **({"warnings": self.warnings} if self.warnings else {})}
+        told = [*self.warnings, *self.arrived]
+        return {"attachments": listed, **({"warnings": told} if told else {})}
 
-    def finish(self, plan: Plan, namespaces: Namespaces, state: State) -> None:
-        self.warnings += arrive(self.targets, t.cast(Facts, self.facts), plan, namespaces, state)
+    def finish(self, plan: Plan, namespaces: Namespaces, state: State) -> bool:
+        facts = t.cast(Facts, self.facts)
+        self.arrived = arrive(self.targets, facts, plan, namespaces, state)
+        led, told = await_routers(self.targets, facts, namespaces)
+        self.arrived += told
+        return led

@@ -86,6 +86,12 @@ def from_routers(item: Attachment, addresses: t.Iterable[t.Any]) -> list[Address
     ]
 
 
+def led_by_routers(item: Attachment) -> bool:
+    """Whether the default route of an interface's own table is what routers advertise."""
+    static = item.gateway is not None and (not item.gateway or any(family(each) == 6 for each in item.gateway))
+    return item.table is not None and bool(item.accept_ra or item.dhcp6) and not static
+
+
 def wanted(
     item: Attachment, label: str, scene: Scene, target: Target, desired: Desired,
 ) -> t.Iterator[KernelObject | Absent]:

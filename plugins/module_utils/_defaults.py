@@ -159,7 +159,7 @@ def _said(
 ) -> tuple[str | None, bool]:
     """The gateway that an attachment wants in the main table, and whether it asks for it or only takes what is free."""
     if item.table is not None:
-        return (SILENT if item.gateway is None else None), True
+        return (SILENT if item.gateway is None and not (version == 4 and item.dhcp) else None), True
     grant = grant_of(item, label, scene.state) if version == 4 else None
     ended = link_key(label, item.interface) in lost
     if item.gateway is not None:

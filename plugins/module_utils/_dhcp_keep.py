@@ -36,6 +36,7 @@ class Keep(KernelObject):
     gateway: str | None = None  # FROM_SERVER, or those of the attachment
     mtu: str | None = None  # FROM_SERVER, or that of the attachment
     dns: bool | None = None  # whether the container's resolv.conf follows
+    table: int | None = None  # the interface's own routing table; 0 where it has none
     duid: str = ""  # that of its DHCPv6 client, hexadecimal
     through: str | None = None  # the network that leases are of
     owner: str | None = None  # the mark of its attachment
@@ -82,6 +83,7 @@ class Record:
     duties: tuple[str, ...] = (LEASE,)  # as in records of earlier versions
     duid: str = ""
     dns: bool = False  # whether the container's resolv.conf follows
+    table: int = 0  # the interface's own routing table
     through: str | None = None  # the network that leases are of, when this was written
     boot: str = ""  # which start of the host this is of
     version: int = VERSION
@@ -127,7 +129,7 @@ class Record:
         texts = (self.label, self.device, self.mac, self.owner, self.hostname, self.gateway, self.mtu, self.duid)
         if not all(isinstance(each, str) for each in (*texts, *self.options, self.boot)):
             raise ValueError("a text is none")
-        if not isinstance(self.index, int) or not isinstance(self.holder, dict) or not isinstance(self.sent, dict):
+        if not isinstance(self.table, int) or not isinstance(self.index, int) or not isinstance(self.holder, dict) or not isinstance(self.sent, dict):
             raise ValueError("the interface, its holder or what is sent is none")
         bytes.fromhex(self.mac.replace(":", ""))
         bytes.fromhex(self.duid)

@@ -55,8 +55,6 @@ def check_dhcp(item: t.Any) -> None:
         raise PipeworkError("dhcp_dns: the host's resolv.conf is never written; leave it out with 'runtime: host'.")
     if item.dhcp is not None and item.kind == "dummy":
         raise PipeworkError("dhcp: an interface that leads nowhere (kind dummy) reaches no server; leave it out.")
-    if item.dhcp is not None and item.table is not None:
-        raise PipeworkError("dhcp: the routes of a lease stand in the main table; leave 'table' or 'dhcp' out.")
     _dhcp_clients.check_client(item.dhcp, item.kind, {_dhcp_lease.option_of(o)[0]: o for o in item.dhcp_options or ()})
     for name, words in (("dhcp6", "reaches no server"), ("accept_ra", "hears no router")):
         if getattr(item, name) and item.kind == "dummy":

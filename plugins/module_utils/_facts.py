@@ -45,6 +45,7 @@ class Facts:
     refused: dict[End, str] = dataclasses.field(default_factory=dict)  # whose words are not believed, and why
     renamed: list[str] = dataclasses.field(default_factory=list)  # words about interfaces with a container's names
     rules: dict[str, list[Rule]] = dataclasses.field(default_factory=dict)  # where they may matter
+    routers: dict[End, str] = dataclasses.field(default_factory=dict)  # that advertise themselves, where they matter
 
     switch: Switch | None = None  # what Open vSwitch has; None: not asked, or it gave no answer
     no_switch: str = ""  # and why

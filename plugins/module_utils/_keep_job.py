@@ -12,7 +12,7 @@ from . import _dad, _defaults, _dhcp6, _resolver, _resolver_files
 from . import _keeper_io as io
 from . import _lease_files as files
 from ._announce import News, announce
-from ._attach import Scene, Wish
+from ._attach import Scene, Target, Wish
 from ._attachment import Attachment
 from ._autoconf import LinkLocal
 from ._dhcp6_lease import Lease6, leased
@@ -29,6 +29,7 @@ from ._observe import observe
 from ._observe_leases import observe_autoconf, observe_leases
 from ._plan import Absent, KernelObject, Operation, Plan, State
 from ._run import Picture, run
+from ._source_routing import wish_routing
 
 
 class KeepJob:
@@ -55,7 +56,7 @@ class KeepJob:
         ])
 
     def picture(self, namespaces: Namespaces) -> Picture:
-        facts = observe(namespaces)
+        facts = observe(namespaces, rules={label for record, label in self.places if record.table})
         places = [(r, label) for r, label in self.places if r.device in facts.devices[label]]
         for record, label in places:
             if LEASE in record.duties:
@@ -75,6 +76,9 @@ class KeepJob:
         ]
         concerned = [(label, _item(record)) for record, label in places if LEASE in record.duties]
         _defaults.wish_defaults(concerned, scene, wish, lost)
+        targets = [Target(_item(record), label) for record, label in places if record.table]
+        if targets:
+            wish_routing(targets, facts, scene.state, wish)
         return Picture(scene.state, wish.desired, wish.own)
 
     def executors(self) -> Executors:
@@ -106,7 +110,7 @@ class KeepJob:
 def _item(record: Record) -> Attachment:
     dhcp, dhcp6, link_local = (duty in record.duties for duty in DUTIES)
     return Attachment(
-        None, interface=record.device, **record.gateways, dhcp="builtin" if dhcp else None, dhcp6=dhcp6 or None,
+        None, interface=record.device, table=record.table or None, **record.gateways, dhcp="builtin" if dhcp else None, dhcp6=dhcp6 or None,
         link_local=link_local or None,
     )
 

@@ -35,7 +35,7 @@ MADE_OF = (  # and its runs
     "_dhcp_message", "_domain_name", "_errors", "_guest_files", "_guest_place", "_in_container", "_keep_job", "_keeper",
     "_keeper_client", "_keeper_defence", "_keeper_dhcp", "_keeper_dhcp6", "_keeper_duty", "_keeper_io",
     "_keeper_kept", "_keeper_net", "_keeper_pace", "_keeper_runs", "_keeper_start", "_layer3", "_lease_files",
-    "_normalize", "_order", "_plan", "_resolver", "_resolver_files", "_strict_json", "_zeroconf",
+    "_normalize", "_order", "_plan", "_resolver", "_resolver_files", "_source_routing", "_strict_json", "_zeroconf",
 )
 START_SECONDS = 60
 PAGE = 4096
@@ -73,7 +73,7 @@ def observe(
         label, device, running=bool(now and said.get("pid") == now["pid"] and said.get("token") == token(text)),
         program=str(now["program"]) if now else None, duties=record.duties, hostname=record.hostname,
         options=record.options, mac=record.mac, gateway=record.gateway, mtu=record.mtu, duid=record.duid,
-        dns=record.dns, through=record.through, owner=owner, holder=record.holder,
+        dns=record.dns, table=record.table, through=record.through, owner=owner, holder=record.holder,
     ))
 
 
@@ -166,7 +166,8 @@ def _record(keep: Keep, namespaces: Namespaces) -> Record:
         namespace=(place.st_dev, place.st_ino), owner=str(keep.owner), holder=dict(keep.holder or {}),
         sent={str(code): value.hex() for code, value in sent.items()}, hostname=keep.hostname or "",
         options=keep.options or (), gateway=keep.gateway or FROM_SERVER, mtu=keep.mtu or FROM_SERVER,
-        duties=keep.duties or (), duid=keep.duid, dns=bool(keep.dns), through=keep.through, boot=files.boot(),
+        duties=keep.duties or (), duid=keep.duid, dns=bool(keep.dns), table=keep.table or 0,
+        through=keep.through, boot=files.boot(),
     )
 
 

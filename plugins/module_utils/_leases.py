@@ -84,7 +84,7 @@ def _wanted_keep(
             gateway=_gateways(item) if asks else None,
             mtu=None if not asks else FROM_SERVER if item.mtu is None else str(item.mtu),
             duid=duid_of(facts.host_seed, label, item.interface).hex(), dns=bool(item.dhcp_dns),
-            through=through, owner=target.owner, holder=dict(target.holder),
+            table=(item.table or 0) if named else None, through=through, owner=target.owner, holder=dict(target.holder),
         )
     elif not wanted and False in said.values():
         yield Absent(keep_key(label, item.interface))

@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import typing as t
 
-from . import _dhcp6_grant, _dhcp_lease
+from . import _autoconf, _dhcp6_grant, _dhcp_lease
 from . import _lease_files as files
 from ._attachment import Attachment
 from ._dhcp6_lease import Lease6
 from ._dhcp_lease import Lease
 from ._facts import Facts
 from ._netlink import Namespaces
+
+BY_ROUTERS = 9  # the protocol of routes that the kernel makes of advertisements
+RANKS = {1: 0, 0: 1, 3: 2}  # their preference: high, medium, low
 
 
 def observe_leases(namespaces: Namespaces, facts: Facts, label: str, device: str, owner: str, asked: bool) -> None:
@@ -34,10 +37,27 @@ def observe_autoconf(namespaces: Namespaces, facts: Facts, places: t.Iterable[tu
         if held is not None:
             facts.now = files.clock()
             facts.unlisted.append(Lease6(label, item.interface, owner=owner, grant=held[1], **held[0]))
-        if item.state == "present" and (held, item.dhcp6, item.accept_ra) != (None, None, None):
+        if item.state == "present" and (held, item.dhcp6, item.accept_ra, item.table) != (None, None, None, None):
             facts.addresses[label] += namespaces[label].lent_addresses(facts.devices[label][item.interface], 6)
+        if _autoconf.led_by_routers(item):
+            observe_router(namespaces, facts, label, item.interface)
     zeroconf = [(label, item.interface, owner) for label, item, owner in there if item.link_local is not None]
     if zeroconf:
         from . import _zeroconf  # which few runs need
 
         facts.unlisted += _zeroconf.observe(namespaces, zeroconf)
+
+
+def observe_router(namespaces: Namespaces, facts: Facts, label: str, interface: str) -> bool:
+    """Adds to the facts the router that an interface has heard of; the one to be preferred where there are several."""
+    names = {device.index: device.name for device in facts.devices[label].values()}
+    found = [
+        ((RANKS.get(route.preference or 0, 1), hop), hop)
+        for route in namespaces[label].routes(names, every=True)
+        if (route.family, route.destination, route.protocol) == (6, "default", BY_ROUTERS)
+        for hop, device in ((route.gateway, route.device), *((each.gateway, each.device) for each in route.nexthops or ()))
+        if hop and device == interface
+    ]
+    if found:
+        facts.routers[label, interface] = str(min(found)[1])
+    return bool(found)

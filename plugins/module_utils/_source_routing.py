@@ -14,10 +14,14 @@ import dataclasses
 import ipaddress
 import typing as t
 
+from . import _dhcp6_lease
 from . import _route_words as words
 from ._attachment import Attachment
+from ._autoconf import led_by_routers
+from ._defaults import host_route
 from ._facts import Facts
-from ._model import PROTOCOL, PROTOCOL_LISTED, TABLE_KEPT, TABLE_MAIN, TABLE_WAITING, Route, default_metric
+from ._leases import grant_of, routes_of
+from ._model import PROTOCOL, PROTOCOL_LISTED, TABLE_KEPT, TABLE_MAIN, TABLE_WAITING, Address, Route, default_metric
 from ._normalize import family, no_gateway, on_link
 from ._own_tables import MARKS, is_marked
 from ._plan import Absent, Key, State
@@ -82,10 +86,10 @@ def wish_routing(targets: t.Sequence[Target], facts: Facts, state: State, wish: 
         for item in sorted(items[label], key=lambda each: each.interface):
             site = _site(label, item.interface, facts, item)
             _refuse_shared(item, site, gone[label])
-            routes = _routes(item, site, facts, wish)
+            routes = _routes(item, site, facts, state, wish)
             for route in routes.values():
                 wish.want(route)
-            listed += [(item, rule) for rule in _rules(item, site)]
+            listed += [(item, rule) for rule in _rules(item, site, _addresses(item, site, facts, state, wish))]
         if listed:
             _want_rules(listed, label, facts, wish)
         for item in items[label]:
@@ -129,20 +133,34 @@ def _refuse_shared(item: Attachment, site: Site, gone: t.Collection[str]) -> Non
             )
 
 
-def _addresses(item: Attachment, site: Site, facts: Facts) -> list[str]:
-    """Those that the interface will have."""
-    listed = list(item.addresses or ())
-    if item.addresses is None or item.append:
-        have = [each.address for each in facts.addresses.get(site.label, ()) if each.device == item.interface]
-        listed += [address for address in have if address not in listed]
-    return listed
+def _addresses(item: Attachment, site: Site, facts: Facts, state: State, wish: Wish) -> list[str]:
+    """Those that the interface will have, also by leases and routers."""
+    stay = [
+        each.address for each in facts.addresses.get(site.label, ())
+        if each.device == item.interface and not isinstance(wish.desired.get(each.key), Absent)
+    ]
+    grant, grant6 = grant_of(item, site.label, state), _dhcp6_lease.grant_of(item, site.label, state)
+    leased = ([grant.address] if grant else []) + ([f"{grant6.address}/128"] if grant6 else [])
+    return list(dict.fromkeys([*(item.addresses or ()), *stay, *leased]))
 
 
-def _routes(item: Attachment, site: Site, facts: Facts, wish: Wish) -> dict[Key, ExactRoute]:
-    addresses = _addresses(item, site, facts)
+def _gateways(item: Attachment, site: Site, facts: Facts, state: State) -> list[str]:
+    """Those of the interface's own table: what the attachment says, else what its lease and routers say."""
+    found = list(item.gateway or ())
+    grant = grant_of(item, site.label, state)
+    if grant is not None and grant.gateway and (item.gateway is None or item.gateway_dhcp):
+        found += [] if any(family(each) == 4 for each in found) else [grant.gateway]
+    router = facts.routers.get((site.label, item.interface)) if led_by_routers(item) else None
+    return found if router is None else [*found, router]
+
+
+def _routes(item: Attachment, site: Site, facts: Facts, state: State, wish: Wish) -> dict[Key, ExactRoute]:
+    addresses = _addresses(item, site, facts, state, wish)
     found: dict[Key, ExactRoute] = {}
     if item.table is not None:
-        for route in _own_table(item, site.label, addresses):
+        for route in _own_table(item, site.label, addresses, _gateways(item, site, facts, state)):
+            found.setdefault(route.key, route)
+        for route in _of_lease(item, site.label, addresses, state):
             found.setdefault(route.key, route)
     for each in item.routes or ():
         route = ours(each.route, site.label, PROTOCOL_LISTED)
@@ -164,7 +182,9 @@ def _routes(item: Attachment, site: Site, facts: Facts, wish: Wish) -> dict[Key,
     return found
 
 
-def _own_table(item: Attachment, label: str, addresses: t.Sequence[str]) -> t.Iterator[ExactRoute]:
+def _own_table(
+    item: Attachment, label: str, addresses: t.Sequence[str], gateways: t.Sequence[str],
+) -> t.Iterator[ExactRoute]:
     """The networks of the interface and its gateways, in its own table."""
     table = t.cast(int, item.table)
 
@@ -179,11 +199,23 @@ def _own_table(item: Attachment, label: str, addresses: t.Sequence[str]) -> t.It
         if interface.network.prefixlen < interface.max_prefixlen:
             source = {"source": str(interface.ip), "scope": LINK} if interface.version == 4 else {}
             yield route(interface.version, str(interface.network), **source)
-    for gateway in item.gateway or ():
+    for gateway in gateways:
         version = family(gateway)
-        if not on_link(gateway, tuple(addresses)):
+        if not (on_link(gateway, tuple(addresses)) or ipaddress.ip_address(gateway).is_link_local):
             yield route(version, f"{gateway}/{32 if version == 4 else 128}", scope=LINK if version == 4 else None)
         yield route(version, "default", gateway=gateway, scope=0 if version == 4 else None)
+
+
+def _of_lease(item: Attachment, label: str, addresses: t.Sequence[str], state: State) -> t.Iterator[ExactRoute]:
+    """The routes that a server gives beside the default one, in the same table."""
+    grant = grant_of(item, label, state)
+    for route in routes_of(grant, label, item.interface) if grant is not None else ():
+        ways = [route]
+        if route.gateway and not on_link(route.gateway, tuple(addresses)):
+            ways = [host_route(label, route.gateway, item.interface), route]
+        for each in ways:
+            yield ExactRoute.of(dataclasses.replace(
+                each, table=t.cast(int, item.table), type=words.TYPES["unicast"]))
 
 
 def _check_way(
@@ -210,7 +242,7 @@ def _check_way(
 
 # -- rules
 
-def _rules(item: Attachment, site: Site) -> list[RuleItem]:
+def _rules(item: Attachment, site: Site, addresses: t.Sequence[str]) -> list[RuleItem]:
     """Those that are listed come first: they are the exceptions."""
     found = []
     for each in item.rules or ():
@@ -223,8 +255,7 @@ def _rules(item: Attachment, site: Site) -> list[RuleItem]:
         rule = dataclasses.replace(each.rule, protocol=each.rule.protocol or PROTOCOL_LISTED)
         found.append(dataclasses.replace(each, rule=rule))
     if item.table is not None:
-        hosts = item.addresses if item.addresses is not None and not item.append else sorted(site.addresses)
-        for address in sorted({address.partition("/")[0] for address in hosts or ()}):
+        for address in sorted({address.partition("/")[0] for address in addresses}):
             version = family(address)
             rule = Rule(
                 "", version, 0, PROTOCOL, source=f"{address}/{32 if version == 4 else 128}", table=item.table,
@@ -261,4 +292,5 @@ def _given_up(item: Attachment, route: Route) -> bool:
     if route.table == TABLE_MAIN:
         return False
     host = ipaddress.ip_network(route.destination).num_addresses == 1 if route.destination != "default" else True
-    return item.gateway is not None or route.table != item.table or not host
+    said = item.gateway is not None or (item.dhcp is not None if route.family == 4 else led_by_routers(item))
+    return said or route.table != item.table or not host

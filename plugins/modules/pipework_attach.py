@@ -115,8 +115,12 @@ options:
   table:
     description:
       - A routing table of the interface's own, as a name of the host's C(rt_tables) or a number. O(gateway) is the
-        default route there, not in the main table, and the networks of the interface are there too.
-        Rules lead packets from each of the interface's addresses to it, so that they are answered by the way they came.
+        default route there, not in the main table, and the networks of the interface are there too. So is what a lease
+        of O(dhcp) brings, unless O(gateway) says otherwise, and the router that advertises itself where O(accept_ra) or
+        O(dhcp6) is given.
+        Rules lead packets from each of the interface's addresses to it, also from those of leases and of routers, so
+        that they are answered by the way they came. With O(dhcp_keep) they follow a lease whose address changes. What
+        routers advertise anew is followed by the next run.
       - It all goes with the interface.
     type: str
   routes:
