@@ -88,7 +88,7 @@ def test_P20_B6_two_uplinks_by_dhcp_are_each_answered_by_their_own_way(segment4:
     host.batch("address add 203.0.113.9/32 dev lo")  # somewhere beyond both
     second = ["--interface=br2", "--dhcp-range=10.6.0.100,10.6.0.120,2m", "--dhcp-option=tag:br2,3,10.6.0.254"]
     ranges = ["--dhcp-range=10.5.0.100,10.5.0.120,2m", "--no-ping", "--dhcp-authoritative", *second]
-    with running_dnsmasq(host, ranges, ready=("sockets bound exclusively to interface br2",)):
+    with running_dnsmasq(host, ranges, ready=("IP range 10.6.0",)):
         both = [{"host_interface": "br1", "table": "101"}, {"host_interface": "br2", "interface": "eth2", "table": "102"}]
         given: dict[str, t.Any] = {"container": "a", "runtime": "netns", **BUILTIN, "attachments": both}
         done = host.run(**given)
