@@ -129,8 +129,10 @@ class Record:
         texts = (self.label, self.device, self.mac, self.owner, self.hostname, self.gateway, self.mtu, self.duid)
         if not all(isinstance(each, str) for each in (*texts, *self.options, self.boot)):
             raise ValueError("a text is none")
-        if not isinstance(self.table, int) or not isinstance(self.index, int) or not isinstance(self.holder, dict) or not isinstance(self.sent, dict):
+        if not isinstance(self.index, int) or not isinstance(self.holder, dict) or not isinstance(self.sent, dict):
             raise ValueError("the interface, its holder or what is sent is none")
+        if not isinstance(self.table, int):
+            raise ValueError("the table is no number")
         bytes.fromhex(self.mac.replace(":", ""))
         bytes.fromhex(self.duid)
         for code, value in self.sent.items():

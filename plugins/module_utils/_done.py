@@ -10,7 +10,7 @@ from ._plan import KernelObject, Operation, Plan, State
 
 
 def merged(plan: Plan, later: Plan) -> Plan:
-    """The plan, and what followed from it. What is done once more to an object is part of what was done to it before."""
+    """The plan, and what followed from it. What is done once more to an object is part of what was done to it first."""
     found: list[Operation | None] = list(plan)
     places = {operation.key: at for at, operation in enumerate(plan)}
     for operation in later:

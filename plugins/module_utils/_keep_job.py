@@ -110,8 +110,8 @@ class KeepJob:
 def _item(record: Record) -> Attachment:
     dhcp, dhcp6, link_local = (duty in record.duties for duty in DUTIES)
     return Attachment(
-        None, interface=record.device, table=record.table or None, **record.gateways, dhcp="builtin" if dhcp else None, dhcp6=dhcp6 or None,
-        link_local=link_local or None,
+        None, interface=record.device, table=record.table or None, **record.gateways,
+        dhcp="builtin" if dhcp else None, dhcp6=dhcp6 or None, link_local=link_local or None,
     )
 
 

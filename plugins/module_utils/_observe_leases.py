@@ -55,7 +55,8 @@ def observe_router(namespaces: Namespaces, facts: Facts, label: str, interface: 
         ((RANKS.get(route.preference or 0, 1), hop), hop)
         for route in namespaces[label].routes(names, every=True)
         if (route.family, route.destination, route.protocol) == (6, "default", BY_ROUTERS)
-        for hop, device in ((route.gateway, route.device), *((each.gateway, each.device) for each in route.nexthops or ()))
+        for hop, device in (
+            (route.gateway, route.device), *((each.gateway, each.device) for each in route.nexthops or ()))
         if hop and device == interface
     ]
     if found:

@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE)
 """Containers that share a network namespace: an interface is the attachment of one of them, and not taken by another.
 
-The mark on an interface says whose it is. One that has ended, or was made anew with a namespace of its own, has left it.
+The mark on an interface says whose it is. One that has ended, or was made anew with a namespace of its own, has left
+it.
 """
 from __future__ import annotations
 

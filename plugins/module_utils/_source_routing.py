@@ -21,7 +21,7 @@ from ._autoconf import led_by_routers
 from ._defaults import host_route
 from ._facts import Facts
 from ._leases import grant_of, routes_of
-from ._model import PROTOCOL, PROTOCOL_LISTED, TABLE_KEPT, TABLE_MAIN, TABLE_WAITING, Address, Route, default_metric
+from ._model import PROTOCOL, PROTOCOL_LISTED, TABLE_KEPT, TABLE_MAIN, TABLE_WAITING, Route, default_metric
 from ._normalize import family, no_gateway, on_link
 from ._own_tables import MARKS, is_marked
 from ._plan import Absent, Key, State

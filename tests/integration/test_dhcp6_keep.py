@@ -21,7 +21,18 @@ from ansible_collections.pipework.containers.plugins.module_utils._attach_job im
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 from ansible_collections.pipework.containers.plugins.module_utils._run import run
 from tests.integration.keeping import LONG, alive, ended, is_over, keeper, kill, kinds, left, status
-from tests.integration.lab import CLONE_NEWNET, Host, Killed, Work, failing_at, followed, killed_at, unshare, wait_for, write
+from tests.integration.lab import (
+    CLONE_NEWNET,
+    Host,
+    Killed,
+    Work,
+    failing_at,
+    followed,
+    killed_at,
+    unshare,
+    wait_for,
+    write,
+)
 from tests.integration.test_autoconf import lease_of, segment, server
 from tests.integration.test_dhcp import BUILTIN, log, machine
 from tests.integration.test_dhcp import playing as playing4

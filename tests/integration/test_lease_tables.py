@@ -35,7 +35,8 @@ def rules(host: Host, family: str = "-4") -> list[str]:
 
 
 def table(host: Host, number: int, family: str = "-4") -> list[str]:
-    return sorted(line.partition(" metric")[0] for line in host.routes("a", family, "route", "show", "table", str(number)))
+    lines = host.routes("a", family, "route", "show", "table", str(number))
+    return sorted(line.partition(" metric")[0] for line in lines)
 
 
 def attach(host: Host, **given: t.Any) -> dict[str, t.Any]:
@@ -89,7 +90,10 @@ def test_P20_B6_two_uplinks_by_dhcp_are_each_answered_by_their_own_way(segment4:
     second = ["--interface=br2", "--dhcp-range=10.6.0.100,10.6.0.120,2m", "--dhcp-option=tag:br2,3,10.6.0.254"]
     ranges = ["--dhcp-range=10.5.0.100,10.5.0.120,2m", "--no-ping", "--dhcp-authoritative", *second]
     with running_dnsmasq(host, ranges, ready=("IP range 10.6.0",)):
-        both = [{"host_interface": "br1", "table": "101"}, {"host_interface": "br2", "interface": "eth2", "table": "102"}]
+        both = [
+            {"host_interface": "br1", "table": "101"},
+            {"host_interface": "br2", "interface": "eth2", "table": "102"},
+        ]
         given: dict[str, t.Any] = {"container": "a", "runtime": "netns", **BUILTIN, "attachments": both}
         done = host.run(**given)
         assert not host.run(**given)["changed"]
@@ -132,7 +136,7 @@ def segment6(host: Host) -> Iterator[Host]:
     host.batch("link add br1 address 02:00:00:00:05:fe type bridge\nlink set br1 up\naddress add fd05::254/64 dev br1")
     host.batch("link add stays type veth peer name other\nlink set stays master br1\nlink set stays up")
     host.batch("link set other up")
-    yield host
+    return host
 
 
 @pytest.mark.any_kernel
@@ -150,7 +154,7 @@ def test_B16_B6_routers_fill_the_table_of_an_interface(segment6: Host, leased: b
         router = "fe80::ff:fe00:5fe"
         assert f"default via {router} dev eth1 proto 112" in table(host, 101, "-6")
         if not leased:
-            assert f"fd05::/64 dev eth1 proto 112" in table(host, 101, "-6")
+            assert "fd05::/64 dev eth1 proto 112" in table(host, 101, "-6")
             assert done["attachments"][0]["slaac"] == [f"{own}/64"]
         way = host.sh("ip", "-6", "route", "get", "2001:db8::1", "from", address, ns="a")
         assert f"via {router} dev eth1 table 101" in way

@@ -54,7 +54,7 @@ def test_E1_what_is_shown_was_seen_as_far_as_it_was_spoken_of() -> None:
 
 
 LINKS = st.sampled_from([None, 1280, 1400, 1500])
-STATES = st.fixed_dictionaries({name: LINKS for name in ("eth1", "eth2", "eth3")})
+STATES = st.fixed_dictionaries(dict.fromkeys(("eth1", "eth2", "eth3"), LINKS))
 
 
 def state(mtus: dict[str, int | None]) -> State:
