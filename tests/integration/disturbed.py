@@ -167,6 +167,8 @@ def disturb(stage: Stage) -> None:
     look = stage.again()
     assert not untrue(stage.said["after"], look["before"]), "what a run says that there is"
     assert not stage.again()["changed"], "a second run changes nothing"
+    if stage.disturbed is stage.story.gone and stage.story.kills:
+        stage.assert_as(base, "gone")  # once the processes that serve nothing any more have ended
     wanted = comparable(stage.state())
     # Where programs are slow, at the first one and each third after it.
     for place in range(stage.story.first, number if stage.story.kills else 0, 3 if stage.light else 1):
