@@ -263,7 +263,7 @@ TARGETS = [
     Target("record", json_texts(RECORDS), read_record, (ValueError,)),
     Target("folder", json_texts(LEASES + LEASES6 + RECORDS + STATUSES + [["169.254.1.1"]]), read_folder, ()),
     Target("detached", json_texts(DETACHED), read_detached, ()),
-    Target("mark", texts(MARKS), read_mark, ()),
+    Target("mark", texts(MARKS), read_mark, (), form=JSON),
     Target("blocks", blobs(CONTENTS), read_blocks, (), form=BYTES),
     Target("hosts", documents(ENTRIES), read_hosts, form=JSON),
     Target("names", texts(NAMES), read_names, ()),
