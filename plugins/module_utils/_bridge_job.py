@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import _bridge, _bridge_ovs, _filter, _forwarding, _nat, _ovs, _uplinks
+from . import _bridge, _bridge_ovs, _filter, _forwarding, _nat, _nic_users, _ovs, _uplinks, _uppers
 from ._announce import News, announce
 from ._bridge_options import LINUX, SWITCH, Bridge, bridges_from_params
 from ._executors import Executors
@@ -49,6 +49,7 @@ class BridgeJob:
         facts.switch, facts.no_switch = _ovs.look(needed=any(bridge.kind == SWITCH for bridge in self.bridges))
         state = facts.state()
         bridges = self.bridges + (_bridge.others(self.bridges, facts) if self.purge else [])
+        self._check_ports(facts, state, namespaces)
         desired: Desired = {}
         for bridge in bridges:
             desired.update((item.key, item) for item in WANTED[bridge.kind](bridge, facts, state))
@@ -75,6 +76,22 @@ class BridgeJob:
             addresses = facts.addresses.get(HOST, [])
             every = namespaces[HOST].routes(names, every=True)
             facts.routes[HOST] += [route for route in every if _uplinks.kept_by_hand(route, addresses)]
+
+    def _check_ports(self, facts: Facts, state: State, namespaces: Namespaces) -> None:
+        """Refuses NICs that carry what no port of a bridge can carry, in whatever namespace of the host."""
+        coming = {
+            port.name: bridge for bridge in self.bridges if bridge.state == "present" for port in bridge.ports or ()
+            if port.name in facts.host and facts.bridge_under(facts.host[port.name]) != bridge.name
+        }
+        if coming:
+            standing = _nic_users.known(facts, state, {})
+            nics = {facts.host[name].index: name for name in coming}
+            for where, device in _uppers.standing(nics, _nic_users.UPPERS, namespaces):
+                standing.setdefault(nics[int(device.parent_index or 0)], []).append(_nic_users.elsewhere(where, device))
+            for name, bridge in coming.items():
+                why = _nic_users.holds(name, standing.get(name, ()))
+                if why is not None:
+                    raise bridge.refuse(f"ports: {why}")
 
     def _rules(self, bridges: list[Bridge], facts: Facts, state: State, namespaces: Namespaces) -> t.Iterator[t.Any]:
         linux = [bridge for bridge in bridges if bridge.kind == LINUX]  # the filter sees no frames of Open vSwitch

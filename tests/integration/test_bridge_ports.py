@@ -15,7 +15,10 @@ from typing import Any
 import pytest
 
 from ansible_collections.pipework.containers.plugins.module_utils._bridge_job import BridgeJob
+from ansible_collections.pipework.containers.plugins.module_utils._codec import set_link
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._link_down import through
+from ansible_collections.pipework.containers.plugins.module_utils._netlink import Namespaces
 from tests.integration.lab import Host, Killed, Params, failing_at, killed_at, refusal
 from tests.integration.vswitch import VSwitch
 
@@ -309,3 +312,49 @@ def test_B4_failures_and_kills_at_every_operation(site: Site, earlier: Params | 
         assert not site.bridge(**params)["changed"]
     site.bridge(state="absent")
     site.assert_as(base)
+
+
+@pytest.mark.parametrize("where", ["a", "b", None])
+def test_B19_a_nic_that_carries_macvlans_is_no_port_and_nothing_is_lost(site: Site, where: str | None) -> None:
+    """A container's, one of a namespace that nothing is known of, the host's own: said in check mode too."""
+    host = site.host
+    if where == "a":
+        host.attach("a", host_interface="nic0", kind="macvlan", addresses=["203.0.113.1/24"])
+        named = "netns:a/eth1 (macvlan in mode bridge)"
+    else:
+        host.add_guests("b")
+        host.sh("ip", "link", "add", "mv9", "link", "nic0", *(["netns", where] if where else []), "type", "macvlan")
+        named = "mv9"
+    before, routes, rules = site.everything(), site.routes(), site.rules()
+    for check in (True, False):
+        with pytest.raises(PipeworkError, match=r"ports: nic0 carries .*Nothing was changed") as said:
+            site.bridge(check=check, addresses=["10.8.0.254/24"], **MOVE)
+        assert named in str(said.value)
+    site.assert_as(before)
+    assert (site.routes(), site.rules()) == (routes, rules)
+    assert on_the_line(site)
+
+
+def test_B2_what_an_interface_drops_while_it_is_down_comes_back(linux: Site) -> None:
+    """For a new name or MAC, which some do not take while they are up: routes, IPv6 addresses, neighbors."""
+    host = linux.host
+    host.batch(
+        "neigh add 203.0.113.77 lladdr 02:00:00:00:00:77 dev nic0 nud permanent\n"
+        "neigh add proxy 203.0.113.78 dev nic0\nneigh add fd08::77 lladdr 02:00:00:00:00:77 dev nic0 nud permanent\n"
+    )
+    looks = (["neigh", "show", "nud", "permanent"], ["neigh", "show", "proxy"])
+    before, neighbors = host.snapshot(), [host.sh("ip", *words) for words in looks]
+
+    def change(mac: str) -> str | None:
+        with contextlib.closing(Namespaces()) as namespaces:
+            netns = namespaces["host"]
+            index = netns.index("nic0")
+            error = through(netns, index, [set_link(index, mac=mac)], up=True)
+            return str(error) if error else None
+
+    assert host.call(change, "06:00:00:00:00:77") is None
+    assert (host.link("nic0") or {})["address"] == "06:00:00:00:00:77"
+    assert host.call(change, MAC) is None
+    host.assert_as(before)
+    assert [host.sh("ip", *words) for words in looks] == neighbors
+    assert on_the_line(linux)
