@@ -9,7 +9,6 @@ import typing as t
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
-MODULE = "pipework.containers.pipework_shim"
 # Connections that do not go through the NICs of the host.
 INSIDE = {
     "local", "chroot", "jail", "zone", "iocage", "funcd", "lxc", "lxd", "incus", "docker", "docker_api", "nsenter",
@@ -22,12 +21,15 @@ Result = dict[str, t.Any]
 class ActionModule(ActionBase):
     """The task pipework_shim."""
 
+    MODULE = "pipework.containers.pipework_shim"
+    MANY = "shims"
+
     def run(self, tmp: t.Any = None, task_vars: Result | None = None) -> Result:
         super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         seconds = self._seconds(arguments)
         if not seconds or arguments.get("confirm"):
-            return self._module(arguments, task_vars)
+            return self._module(arguments, task_vars, bool(self._task.async_val))
         transport = str(self._connection.transport).rpartition(".")[2]
         if transport in INSIDE:
             words = (
@@ -45,7 +47,7 @@ class ActionModule(ActionBase):
         return self._confirm(result, deadline, task_vars)
 
     def _seconds(self, arguments: Result) -> int:
-        listed = arguments.get("shims")
+        listed = arguments.get(self.MANY)
         items = listed if isinstance(listed, list) else []
         found = [0]
         for each in (arguments, *items):
@@ -67,8 +69,10 @@ class ActionModule(ActionBase):
             else:
                 if not answer.get("failed"):
                     found = answer if "lost" in result else result
-                    shims = [{**each, "ends_in": None} for each in found.get("shims") or ()]  # nothing ends any more
-                    return {**found, "pending": False, "changed": True, "shims": shims}
+                    items = [  # nothing ends any more
+                        {**each, "ends_in": None} if "ends_in" in each else each for each in found.get(self.MANY) or ()
+                    ]
+                    return {**found, "pending": False, "changed": True, self.MANY: items}
                 said = str(answer.get("msg"))
                 break
             if time.monotonic() > deadline + AFTERWARDS:
@@ -77,5 +81,7 @@ class ActionModule(ActionBase):
         words = f"The host was not reached over the new path in time, so that it takes everything back. At last: {said}"
         return {"failed": True, "changed": False, "msg": words}
 
-    def _module(self, arguments: Result, task_vars: Result | None) -> Result:
-        return dict(self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars))
+    def _module(self, arguments: Result, task_vars: Result | None, later: bool = False) -> Result:
+        return dict(self._execute_module(
+            module_name=self.MODULE, module_args=arguments, task_vars=task_vars, wrap_async=later,
+        ))

@@ -30,6 +30,7 @@ from ._arrivals import arrive, await_routers
 from ._attach import Target, Wish, compile_wish
 from ._attach_results import OF_A_PEER, result_of
 from ._attachment import Attachment, Params, attachments_from_params
+from ._confirm import Watchdog
 from ._container import Found
 from ._dhcp_clients import BUILTIN
 from ._errors import PipeworkError
@@ -46,7 +47,7 @@ from ._netlink import Namespaces
 from ._observe import observe, observe_own_sysctls, observe_sysctls
 from ._observe_cards import observe_cards
 from ._observe_leases import observe_autoconf, observe_leases
-from ._plan import Absent, Plan, State
+from ._plan import Absent, Desired, Plan, State
 from ._rooms import staying_ports
 from ._run import Picture
 from ._runtime_names import AUTO, OF_USERS
@@ -74,6 +75,8 @@ class AttachJob:
         self.warnings: list[str] = []
         self.arrived: list[str] = []  # of what came when all stood
         self.renamed: list[str] = []  # of the first picture
+        self.confirm = bool(params.get("confirm"))
+        self.guards: Desired | None = None  # of the first picture: moves that wait for a confirmation
         self.known: _lease_folders.Known = {}
         self.asked: set[str] = set()  # runtimes of which all running containers are known
         self.others: dict[str, tuple[str, t.Any]] = {}  # runtimes and holders of containers that no item is about
@@ -121,7 +124,7 @@ class AttachJob:
                 self.asked.discard(runtime)
 
     def picture(self, namespaces: Namespaces) -> Picture:
-        lending = any((item.kind == "phys" or item.vf is not None) and item.state == "present" for item in self.items)
+        lending = any(item.moves and item.state == "present" for item in self.items)
         on_host = any(item.runtime == "host" for item in self.items)
         vlans = any(item.vlans is not None for item in self.items if item.state == "present")
         look = functools.partial(
@@ -136,6 +139,11 @@ class AttachJob:
             from . import _wireless  # which few runs need
 
             facts.wireless = _wireless.observe(namespaces)
+        if lending or facts.luggage:
+            from . import _observe_lending  # which few runs need
+
+            moving = [item for item in self.items if item.state == "present" and item.moves]
+            _observe_lending.observe_lending(namespaces, facts, moving)
         observe_cards(namespaces, facts, self._cards(facts))
         self._observe_sysctls(facts, namespaces)
         self._observe_queues(facts, namespaces)
@@ -159,6 +167,10 @@ class AttachJob:
         facts.spoof_checks, facts.no_spoof_checks = _spoofing.observe(checking)
         self._observe_switch(facts, namespaces)
         self.facts = facts
+        if self.confirm:
+            state, wanted = facts.state(), t.cast(Desired, {})
+            self._guard(namespaces, state, wanted)
+            return Picture(state, wanted, set(wanted))
         scope = None if self.scope is None else {named(name, facts) for name in self.scope}
         in_scope = (lambda name: scope is None or name in scope) if self.purge else None
         wish, state = compile_wish(self.targets, facts, in_scope)
@@ -179,10 +191,17 @@ class AttachJob:
         for device in spare:
             wish.want(Absent(link_key(HOST, device.name)), own=False)
         self.renamed += facts.renamed if not self.renamed else []
-        self.renamed += [each for each in wish.news if each not in self.renamed]
+        told_once = (*wish.news, *facts.left_behind)
+        self.renamed += [each for each in told_once if each not in self.renamed]
         self.warnings += [*self.renamed, *facts.refused.values(), *wish.told, *told]
         _claims.claim(self.targets, facts, state, wish.desired)
+        self._guard(namespaces, state, wish.desired)
         return Picture(state, wish.desired, wish.own)
+
+    def _guard(self, namespaces: Namespaces, state: State, desired: Desired) -> None:
+        from . import _guard
+
+        self.guards = _guard.wish_guards(self.targets, namespaces, state, desired, self.guards, self.confirm)
 
     def _check_nics(self, facts: Facts, state: State, wish: Wish, namespaces: Namespaces) -> None:
         """What comes to NICs goes with what stands there already, in all namespaces of the host."""
@@ -285,6 +304,7 @@ class AttachJob:
             _agent_apply,
             _files_apply,
             _filter_apply,
+            _guard,
             _ipam_apply,
             _neighbor_apply,
             _nic_apply,
@@ -293,7 +313,8 @@ class AttachJob:
         )
 
         return {
-            **_agent_apply.EXECUTORS, **_files_apply.EXECUTORS, **_filter_apply.EXECUTORS, **_ipam_apply.EXECUTORS,
+            **_agent_apply.EXECUTORS, **_files_apply.EXECUTORS, **_filter_apply.EXECUTORS, **_guard.EXECUTORS,
+            **_ipam_apply.EXECUTORS,
             **_neighbor_apply.EXECUTORS, **_nic_apply.EXECUTORS, **_ovs_apply.EXECUTORS, **_tc_apply.EXECUTORS,
         }
 
@@ -306,7 +327,8 @@ class AttachJob:
                 results[number]["peer"] = {name: results[number + 1][name] for name in OF_A_PEER}
         listed = [result for target, result in zip(present, results) if not target.item.far]
         told = [*self.warnings, *self.arrived]
-        return {"attachments": listed, **({"warnings": told} if told else {})}
+        pending = {"pending": True} if any(key[0] == Watchdog.KIND for key in state) else {}
+        return {"attachments": listed, **pending, **({"warnings": told} if told else {})}
 
     def finish(self, plan: Plan, namespaces: Namespaces, state: State) -> bool:
         facts = t.cast(Facts, self.facts)

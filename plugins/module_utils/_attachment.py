@@ -10,6 +10,7 @@ import typing as t
 
 from . import _normalize as norm
 from . import _sysctls, _vlans
+from ._confirm import timeout
 from ._dhcp_options import DHCP_IMAGE, DHCP_SECONDS, check_dhcp, dhcp_options
 from ._errors import PipeworkError
 from ._host_interface import host_interface_of
@@ -77,6 +78,8 @@ class Attachment(Item):
     vlan: int | None = None
     vlan_trunks: tuple[str, ...] | None = None
     vf: int | None = None
+    force: bool | None = None
+    confirm_timeout: int = 0
     pkey: int | None = None
     port: tuple[tuple[str, bool], ...] | None = None
     sysctls: tuple[tuple[str, str], ...] | None = None
@@ -92,6 +95,11 @@ class Attachment(Item):
     @property
     def title(self) -> str:
         return f"{self.container or 'host'}/{self.interface}"
+
+    @property
+    def moves(self) -> bool:
+        """Whether it is a NIC of the host."""
+        return self.kind == "phys" or self.vf is not None
 
     @property
     def vlans(self) -> tuple[str, ...] | None:
@@ -230,6 +238,8 @@ def _normalized(params: Params, names: Names | None) -> dict[str, t.Any]:
         "vlan": None if given("vlan") is None else _vlans.vlan_id(params["vlan"], "vlan"),
         "vlan_trunks": None if params.get("vlan_trunks") is None else _vlans.trunks(params["vlan_trunks"]),
         "vf": None if given("vf") is None else _vf(params["vf"]),
+        "force": bool(params.get("force")) or None,
+        "confirm_timeout": timeout(params.get("confirm_timeout")),
         "pkey": None if given("pkey") is None else norm.partition_key(params["pkey"]),
         "port": _port(params.get("port") or {}),
         "sysctls": _sysctls.from_option(params.get("sysctls") or {}) or None,

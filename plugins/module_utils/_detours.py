@@ -43,18 +43,23 @@ def _under_another_name(operation: Operation, _error: KernelError, namespaces: N
     return error
 
 
-def _while_down(operation: Operation, _error: KernelError, namespaces: Namespaces) -> KernelError | None:
-    """A new name or MAC that an interface does not take while it is up."""
+def _while_down(operation: Operation, error: KernelError, namespaces: Namespaces) -> KernelError | None:
+    """A new name or MAC that an interface does not take while it is up. What it drops meanwhile comes back. For
+    nothing else does an interface go down: what is busy otherwise is so because of others."""
+    from . import _link_down  # which few runs need
+
     ns = HOST if isinstance(operation.subject, Port) else operation.subject.ns
-    old = operation.before
-    name = old.local_interface if isinstance(old, Port) else getattr(old, "ifname", None)
-    if name is None or old is None:
-        return _error
+    old, new = operation.before, operation.after
+    name = None
+    if isinstance(old, Port) and isinstance(new, Port):
+        name = old.local_interface if old.local_interface != new.local_interface else None
+    elif isinstance(old, Link) and isinstance(new, Link):
+        name = old.ifname if (old.mac, old.renamed or "") != (new.mac, new.renamed or "") else None
+    if name is None:
+        return error
     index = namespaces[ns].index(name)
-    requests = [_codec.set_link(index, up=False)]
-    requests += [message for _ns, message in REQUESTS[sort_of(operation)](old, operation.after, namespaces)]
-    requests += [_codec.set_link(index, up=True)] if getattr(operation.after, "up", False) else []
-    return next((error for error in namespaces[ns].send(requests) if error is not None), None)
+    requests = [message for _ns, message in REQUESTS[sort_of(operation)](old, new, namespaces)]
+    return _link_down.through(namespaces[ns], index, requests, up=bool(getattr(new, "up", False)))
 
 
 def _with_ipv6(operation: Operation, _error: KernelError, namespaces: Namespaces) -> KernelError | None:

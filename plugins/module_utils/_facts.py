@@ -8,7 +8,10 @@ import dataclasses
 import typing as t
 
 from ._errors import PipeworkError
+from ._luggage import Luggage
 from ._model import HOST, ON_A_NIC, UNFINISHED, Address, Device, Link, Mark, Nic, Port, Route, owner_fields, pair_end
+from ._neighbor import Neighbor
+from ._nic_record import NicRecord
 from ._ovs_model import Switch
 from ._packet_filter import SpoofCheck
 from ._plan import KernelObject, State
@@ -46,6 +49,11 @@ class Facts:
     renamed: list[str] = dataclasses.field(default_factory=list)  # words about interfaces with a container's names
     rules: dict[str, list[Rule]] = dataclasses.field(default_factory=dict)  # where they may matter
     routers: dict[End, str] = dataclasses.field(default_factory=dict)  # that advertise themselves, where they matter
+    luggage: dict[str, Luggage] = dataclasses.field(default_factory=dict)  # of lent NICs, by what their records say
+    host_ways: list[Route] = dataclasses.field(default_factory=list)  # every route of the host, where a NIC may move,
+    neighbors: list[Neighbor] = dataclasses.field(default_factory=list)  # what stands on it,
+    session: tuple[str, str] | None = None  # and who runs this by SSH, through which interface
+    left_behind: list[str] = dataclasses.field(default_factory=list)  # words about what does not come home with a NIC
 
     switch: Switch | None = None  # what Open vSwitch has; None: not asked, or it gave no answer
     no_switch: str = ""  # and why
@@ -104,6 +112,8 @@ class Facts:
                 end = self.host_end(label, device)
                 link = self._link(label, device, end)
                 found.append(link)
+                if link.nic is not None and link.nic.luggage is not None and link.nic.luggage.comes_late:
+                    found.append(NicRecord(HOST, link.nic.name, alias=link.nic.alias))
                 if end is not None and end.owner and link.type == "veth":
                     found.append(Port(
                         HOST, f"{label}/{device.name}", local_interface=end.name, bridge=self._linux_bridge(end),
@@ -112,7 +122,7 @@ class Facts:
         found += [
             SpoofCheck(HOST, name, mac, active=name in self.host) for name, mac in self.spoof_checks.items()
         ]
-        found += [*self.queues, *self.unlisted, *self.sysctls, *self.leases, *self.keeps, *self.blocks]
+        found += [*self.neighbors, *self.queues, *self.unlisted, *self.sysctls, *self.leases, *self.keeps, *self.blocks]
         found += objects(self.cards)
         result: State = {item.key: item for item in found}
         if self.switch is not None:
@@ -133,6 +143,13 @@ class Facts:
             return "pair" if there is None or (label, device.name) < there else "peer"
         return "peer" if own == Mark.PEER or others == Mark.PAIR else "pair"
 
+    def lent(self, device: Device) -> tuple[str, Nic] | None:
+        """Whose attachment a lent NIC is, and what it was on the host."""
+        found = Nic.unpack(device.alias or "")
+        if found is None:
+            return None
+        return found[0], dataclasses.replace(found[1], luggage=self.luggage.get(str(device.alias)))
+
     def halves(self, ends: t.Container[End] | None) -> list[tuple[str, Device]]:
         """Ends of pairs of ours, of these or of all, whose other end is in a namespace that is not open."""
         return [
@@ -150,7 +167,7 @@ class Facts:
         parent, nic = None, None
         other = self.pairs.get((label, device.name))
         across = end if end is not None or other is None else self.devices[other[0]][other[1]]
-        lent = Nic.unpack(device.alias or "")
+        lent = self.lent(device)
         if lent is not None and label == HOST and lent[1].name == device.name:
             owner, kind, nic = device.owner, "nic", lent[1]  # at home, but not all is as it was
         elif lent is not None:

@@ -15,6 +15,7 @@ from ._items import Item, Params
 Need = tuple[t.Callable[[t.Any], t.Any], str]  # whether an item has what an option needs; what to do where it has not
 
 OF_BRIDGED = ("bridge", "openvswitch")
+OF_MOVING = ("phys", "sriov")
 OF_ATTACHMENTS: dict[str, Need] = {
     "dhcp_options": (lambda item: item.dhcp, "without 'dhcp' nobody is asked; say who asks ('dhcp: builtin')"),
     "dhcp_hostname": (
@@ -33,6 +34,11 @@ OF_ATTACHMENTS: dict[str, Need] = {
         lambda item: item.kind in ("auto", *OF_BRIDGED), f"only kinds {' and '.join(OF_BRIDGED)} have it; leave it out"
     ),
 }
+OF_ATTACHMENTS.update({
+    option: (lambda item: item.kind in OF_MOVING or item.vf is not None, "only kinds phys and sriov have it, which "
+             "move a NIC of the host; leave it out")
+    for option in ("force", "confirm_timeout")
+})
 OF_BRIDGES: dict[str, Need] = {
     "move_addresses": (lambda item: item.ports, "needs 'ports', the NICs whose addresses the bridge takes over"),
 }

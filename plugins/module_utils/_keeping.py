@@ -9,10 +9,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import importlib.util
 import json
 import os
-import pkgutil
 import shutil
 import signal
 import sys
@@ -20,7 +18,7 @@ import time
 import typing as t
 
 from . import _lease_files as files
-from . import _outlive, _program, _stopped
+from . import _outlive, _own_code, _program, _stopped
 from ._dhcp_identity import options_of
 from ._dhcp_keep import FROM_SERVER, LEASE, Keep, Record, token
 from ._errors import PipeworkError
@@ -223,8 +221,7 @@ def _ensure() -> None:
             path = os.path.join(place, name)
             os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
             files.write(path, text)
-        paths = [path for path in sys.path if os.path.isdir(path)]  # what a zip held is gone by then
-        files.write(os.path.join(place, "__main__.py"), MAIN.format(paths=paths))
+        files.write(os.path.join(place, "__main__.py"), MAIN.format(paths=_own_code.paths()))
     except OSError:
         shutil.rmtree(HOME, ignore_errors=True)
         raise
@@ -265,26 +262,6 @@ def program() -> str:
 
 def _sources(only: t.Collection[str] = ()) -> t.Iterator[tuple[str, str]]:
     """Path and text of the collection's files, wherever they have been loaded from."""
-    from . import _keep_job, _keeper_start  # so that both are there
+    from . import _keep_job, _keeper_start  # noqa: F401  # pylint: disable=unused-import  # so that both are there
 
-    [root] = {each.__name__.rpartition(".")[0] for each in (_keep_job, _keeper_start)}
-    folders = [root]
-    while folders:
-        package = folders.pop()
-        spec = importlib.util.find_spec(package)
-        if package != root and spec is not None:
-            yield _path(package, root, "/__init__.py"), _text(spec)
-        for info in pkgutil.iter_modules(spec.submodule_search_locations if spec else ()):
-            name = f"{package}.{info.name}"
-            if info.ispkg:
-                folders += [] if only else [name]
-            elif not only or info.name in only:
-                yield _path(name, root, ".py"), _text(importlib.util.find_spec(name))
-
-
-def _path(name: str, root: str, end: str) -> str:
-    return "module_utils/" + name[len(root) + 1:].replace(".", "/") + end
-
-
-def _text(spec: t.Any) -> str:
-    return str(spec.loader.get_source(spec.name) or "")
+    return _own_code.sources(only)

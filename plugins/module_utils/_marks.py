@@ -15,7 +15,7 @@ import os
 import typing as t
 
 from . import _lease_files as files
-from . import _uppers
+from . import _timer, _uppers
 from ._errors import PipeworkError
 from ._kernel_error import KernelError
 from ._model import GROUP, GROUP_DELETE, HOST, PAIR_TYPES, STAND_IN, UPLINK, Device, Link, Nic, Port, end_key
@@ -144,14 +144,15 @@ def mark(link: Link, namespaces: Namespaces, real: str, before: str | None = Non
 
 def lend(link: Link, namespaces: Namespaces) -> str:
     """Records a NIC that is about to move into a container; returns the sealed alias for it."""
-    device = _described(namespaces, HOST, t.cast(Nic, link.nic).name)
+    nic = t.cast(Nic, link.nic)
+    device, luggage = _described(namespaces, HOST, nic.name), nic.luggage
     netns, place = namespaces[link.ns], Place.of(device)
     for each in records():  # what it was before is of no use any more
         if each.nonce and each.is_of(device) and (each.hardware or place in (each.home, each.place)):
             _drop(each)
     record = Record(
         LENT, str(link.owner), "", netns.ident, netns.inode, link.ifname, device.type, place, home=place,
-        perm=device.perm, bus=device.bus, settled=False,
+        perm=device.perm, bus=device.bus, settled=False, luggage=luggage.pack(_timer.now()) if luggage else "",
     )
     record = _numbered(record)
     _keep(record)
@@ -182,13 +183,28 @@ def done(operation: Operation, namespaces: Namespaces) -> None:
                     device = namespaces[link.ns].device(link.ifname)
                     if device is not None and each.is_of(device):
                         _keep(dataclasses.replace(each, place=Place.of(device), settled=True))
-    elif link.type == "nic" and operation.action == "update" and not Nic.unpack(link.owner or ""):
-        device = _described(namespaces, HOST, link.ifname)
-        for each in records():
-            if each.sort == LENT and each.is_of(device) and each.home is not None and (
-                    each.hardware or (each.home.lower, each.home.across) == (
-                        device.parent_index, device.parent_netnsid)):
-                _drop(each)
+    elif link.type == "nic" and operation.action == "update" and link.owner is not None \
+            and not Nic.unpack(link.owner):
+        returned(link.ifname, namespaces)
+
+
+def returned(name: str, namespaces: Namespaces) -> list[Record]:
+    """A NIC is what it was again: its record is of no use any more. Returns what was dropped."""
+    device = _described(namespaces, HOST, name)
+    found = []
+    for each in records():
+        if each.sort == LENT and each.is_of(device) and each.home is not None and (
+                each.hardware or (each.home.lower, each.home.across) == (
+                    device.parent_index, device.parent_netnsid)):
+            _drop(each)
+            found.append(each)
+    return found
+
+
+def kept_again(records_: t.Iterable[Record]) -> None:
+    """What was dropped and is taken back."""
+    for each in records_:
+        _keep(each)
 
 
 # -- links that are being made or go

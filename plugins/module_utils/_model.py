@@ -16,6 +16,9 @@ from ._normalize import family
 from ._plan import KernelObject, Key
 from ._vf_record import VirtualFunction, escaped, unescaped
 
+if t.TYPE_CHECKING:
+    from ._luggage import Luggage
+
 HOST = "host"
 MARK = "pipework:"
 OWNER_AUTO = MARK + "auto"  # a bridge that pipework_attach made on the way
@@ -317,6 +320,7 @@ class Nic:
     alias: str = ""
     vf: VirtualFunction | None = None  # of which card it is one, and what that card said about it
     wireless: bool = False
+    luggage: Luggage | None = None  # what stood on it, which the host's record of it has
 
     def pack(self, owner: str) -> str:
         """The text that remembers both the owner and the NIC."""

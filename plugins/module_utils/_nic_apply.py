@@ -3,13 +3,18 @@
 """Carries out moves of NICs between the host and containers: a wireless one moves with its radio."""
 from __future__ import annotations
 
-from . import _marks
+import typing as t
+
+from . import _codec, _marks
 from ._apply import send
 from ._executors import Executors
 from ._kernel_error import KernelError
+from ._model import HOST
 from ._netlink import Namespaces
+from ._nic_record import NicRecord
 from ._plan import Failure, Plan
 from ._refusals import moves_radio
+from ._seals import Record
 
 
 def _nics(work: Plan, namespaces: Namespaces, done: Plan) -> Failure:
@@ -29,4 +34,24 @@ def _nics(work: Plan, namespaces: Namespaces, done: Plan) -> Failure:
     return None
 
 
-EXECUTORS: Executors = {"phys": _nics, "nic": _nics}
+def _forget(work: Plan, namespaces: Namespaces, done: Plan) -> Failure:
+    """What a NIC had is in its place, and it has its own alias again; or that is taken back."""
+    host = namespaces[HOST]
+    for operation in work:
+        record = t.cast(NicRecord, operation.subject)
+        index = host.index(record.ifname)
+        if operation.action == "delete":
+            [error] = host.send([_codec.set_link(index, alias=record.alias or "", group=0)])
+            if error is not None:
+                return operation, error
+            _DROPPED[record.ifname] = _marks.returned(record.ifname, namespaces)
+        else:
+            again = _DROPPED.pop(record.ifname, [])
+            _marks.kept_again(again)
+            host.send([_codec.set_link(index, alias=each.alias) for each in again])
+        done.append(operation)
+    return None
+
+
+_DROPPED: dict[str, list[Record]] = {}  # of this run, which may be taken back
+EXECUTORS: Executors = {"phys": _nics, "nic": _nics, "nic_record": _forget}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ._carried import burdens, sentence
 from ._facts import Facts
 from ._items import Item
 from ._keys import link_key
@@ -20,7 +21,8 @@ if t.TYPE_CHECKING:
     from ._attach import Target
 
 FAMILIES = {"macvlan": "macvlan", "macvtap": "macvlan", "ipvlan": "ipvlan", "ipvtap": "ipvlan"}  # one a NIC
-UPPERS = (*FAMILIES, "vlan")
+UPPERS = (*FAMILIES, "vlan", "macsec")
+HOLDING = (*FAMILIES, "macsec")  # what takes the frames of its NIC, so that no bridge can have them
 PASSTHRU = "passthru"
 
 
@@ -47,6 +49,7 @@ class Newcomer:
     nic: str
     upper: Upper
     moves: bool = False
+    force: bool = False  # whatever it carries
 
 
 def newcomers(targets: t.Iterable[Target], state: State, desired: Desired) -> list[Newcomer]:
@@ -61,7 +64,7 @@ def newcomers(targets: t.Iterable[Target], state: State, desired: Desired) -> li
         upper = _upper(f"{target.label}/{link.ifname}", link)
         if link.type == "phys":
             if have is None or link.must_replace(have):
-                found.append(Newcomer(target.item, link.parent, upper, moves=True))
+                found.append(Newcomer(target.item, link.parent, upper, moves=True, force=bool(target.item.force)))
         elif link.type in FAMILIES and (have is None or link.differences(have) & {"type", "parent", "settings", "mac"}):
             found.append(Newcomer(target.item, link.parent, upper))
     return found
@@ -105,11 +108,9 @@ def check(coming: t.Iterable[Newcomer], standing: t.Mapping[str, t.Sequence[Uppe
     for new in coming:
         others = [upper for upper in standing.get(new.nic, ()) if upper.title != new.upper.title]
         if new.moves:
-            if others:
-                raise new.item.refuse(
-                    f"host_interface: {new.nic} carries {_listed(others)}, which would be lost if it moved into a "
-                    "container; remove that first."
-                )
+            carried = [*burdens(new.nic, facts), *([_listed(others)] if others else [])]
+            if carried and not new.force:
+                raise new.item.refuse(f"host_interface: {sentence(new.nic, carried)}")
             continue
         _check_family(new, others)
         _check_mac(new, others, facts)
@@ -155,3 +156,14 @@ def _check_mac(new: Newcomer, others: t.Sequence[Upper], facts: Facts) -> None:
 def _listed(uppers: t.Sequence[Upper]) -> str:
     shown = ", ".join(str(upper) for upper in uppers[:3])
     return shown if len(uppers) <= 3 else f"{shown} and {len(uppers) - 3} more"
+
+
+def holds(port: str, uppers: t.Sequence[Upper]) -> str | None:
+    """Why the kernel does not let a NIC be a port of a bridge; None where it does."""
+    holding = [upper for upper in uppers if upper.type in HOLDING]
+    if not holding:
+        return None
+    return (
+        f"{port} carries {_listed(holding)}, and the kernel lets no NIC be a port of a bridge as well; remove that "
+        f"first, or attach to {port} without a bridge."
+    )

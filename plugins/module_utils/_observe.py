@@ -3,13 +3,15 @@
 """Reads all open namespaces: one dump of each sort in each."""
 from __future__ import annotations
 
+import contextlib
 import os
 import typing as t
 
-from . import _marks
+from . import _marks, _timer
 from ._believed import Kept, believe, rename
 from ._errors import PipeworkError
 from ._facts import End, Facts
+from ._luggage import Luggage
 from ._model import HOST, UNFINISHED, Device, pair_end
 from ._netlink import Namespaces
 from ._own_tables import is_marked
@@ -34,10 +36,14 @@ def observe(
     for label, name, device in rename(facts) if by_right else ():
         namespaces[label].name_it(name, device.index)
         facts.renamed.append(f"{name} in {label} had been renamed to {device.name} there.")
+    for record in kept.records:
+        with contextlib.suppress(ValueError, TypeError, KeyError):  # that of a newer version is left alone
+            packed = Luggage.unpack(record.luggage, _timer.now())
+            facts.luggage.update({record.text: packed} if packed is not None else {})
     for label in namespaces:
         names = {device.index: device.name for device in facts.devices[label].values()}
         facts.addresses[label] = namespaces[label].addresses(names) if names else []
-        if names and (label != HOST or routes_of_host):
+        if names and (label != HOST or routes_of_host or facts.luggage):
             facts.routes[label] = namespaces[label].routes(names)
         if label in rules or any(is_marked(route) for route in facts.routes.get(label, ())):
             facts.rules[label] = namespaces[label].rules()

@@ -32,6 +32,7 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("stray", "delete"),  # its name may be wanted
     ("vxlan", "delete"),  # its number
     ("vf_address", "delete"),  # or the function keeps that address
+    ("parted", "update"),  # before it loses a hop with all the others
     ("nic", "delete"),  # leaves for a container, or
     ("phys", "delete"),  # comes home
     ("ovs_first", "create"),  # its interface is the host's
@@ -82,6 +83,9 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("spoof_check", "update"),
     ("port", "create"),
     ("port", "update"),
+    ("neighbor", "create"),
+    ("neighbor", "update"),
+    ("nic_record", "delete"),  # when all of it is in its place
     ("spoof_check of a new name", "create"),
     ("spoof_check of a new name", "update"),
     *((kind, "create") for kind in _TREE),
@@ -122,6 +126,7 @@ ORDER: dict[tuple[str, str], int] = {row: place for place, row in enumerate((
     ("hosts", "update"),
     ("dhcp_keep", "create"),  # when there is something to keep
     ("dhcp_keep", "update"),
+    ("neighbor", "delete"),
     ("route", "delete"),
     ("kept", "delete"),
     ("way", "delete"),

@@ -7,10 +7,11 @@ import dataclasses
 import os
 import typing as t
 
-from . import _codec, _codec_fdb, _codec_port, _codec_route, _codec_rule, _codec_vf, _marks
+from . import _codec, _codec_fdb, _codec_neighbor, _codec_port, _codec_route, _codec_rule, _codec_vf, _marks
 from ._fdb import FdbEntry
 from ._model import GROUP, HOST, UNFINISHED, Address, Link, Nic, Port, Route, end_key
 from ._moved_address import MovedAddress
+from ._neighbor import Neighbor
 from ._netlink import Namespaces
 from ._order import RULE_RANKS
 from ._plan import Operation
@@ -235,7 +236,15 @@ def _delete_rule(before: Rule, _after: None, _namespaces: Namespaces) -> list[Re
     return [(before.ns, _codec_rule.delete_rule(before))]
 
 
-# -- forwarding tables
+# -- neighbors and forwarding tables
+
+def _set_neighbor(_before: Neighbor | None, after: Neighbor, namespaces: Namespaces) -> list[Request]:
+    return [(after.ns, _codec_neighbor.new_neighbor(after, namespaces[after.ns].index(after.device)))]
+
+
+def _delete_neighbor(before: Neighbor, _after: None, namespaces: Namespaces) -> list[Request]:
+    return [(before.ns, _codec_neighbor.delete_neighbor(before, namespaces[before.ns].index(before.device)))]
+
 
 def _create_fdb(_before: None, after: FdbEntry, namespaces: Namespaces) -> list[Request]:
     return [(after.ns, _codec_fdb.new_entry(after, namespaces[after.ns].index(after.device)))]
@@ -264,6 +273,9 @@ REQUESTS: dict[tuple[str, str], t.Callable[[t.Any, t.Any, Namespaces], list[Requ
     ("vf_address", "create"): _give_address, ("vf_address", "delete"): _free_address,
     ("port", "create"): _set_port, ("port", "update"): _set_port, ("port", "delete"): _unset_port,
     ("port_free", "update"): _set_port,
+    ("neighbor", "create"): _set_neighbor, ("neighbor", "update"): _set_neighbor,
+    ("neighbor", "delete"): _delete_neighbor,
+    ("parted", "update"): _replace_route,
     ("moved_way", "update"): _replace_route, ("moved", "update"): _replace_route,
     ("rule", "create"): _create_rule, ("rule", "delete"): _delete_rule,
     **{(f"moved_rule {rank}", "create"): _create_rule for rank in range(RULE_RANKS)},

@@ -50,6 +50,7 @@ class Record:
     bus: str | None = None
     nonce: str = ""
     settled: bool = True  # False: it may be about to move, and get another index
+    luggage: str = ""  # of a lent NIC: what stood on it, as _luggage packs it
 
     @property
     def hardware(self) -> bool:

@@ -14,15 +14,14 @@ import typing as t
 
 from . import _normalize as norm
 from . import _route_words as words
+from ._confirm import timeout
 from ._errors import PipeworkError
 from ._facts import Facts, named, whose
 from ._items import Item, blaming, items_of
 from ._model import HOST, ON_A_NIC, OWNER_SHIM, UNFINISHED, Device
-from ._plan import KernelObject, Operation
 
 PERSISTENCE = ("none", "ifupdown", "networkd", "networkmanager")
 MODES = ("bridge", "private", "vepa")
-TIMEOUT_MAX = 3600
 MOVED = OWNER_SHIM + ":moved:"  # the mark of one with the NIC's addresses, and what the NIC's arp_ignore was
 
 
@@ -87,7 +86,7 @@ def _normalized(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         "mac_address": None if not params.get("mac_address") else norm.mac_address(params["mac_address"]),
         "addresses": None if addresses is None else tuple(dict.fromkeys(each for each in listed if each)),
         "routes": tuple(dict.fromkeys(routes)),
-        "confirm_timeout": _timeout(params.get("confirm_timeout")),
+        "confirm_timeout": timeout(params.get("confirm_timeout")),
         "persistence": _persistence(params.get("persistence"), addresses is None and state == "present"),
         "state": state,
     }
@@ -102,15 +101,6 @@ def _persistence(value: t.Any, moves: bool) -> str | None:
             "starts are files of others, which are not changed here; run the task again after a start."
         )
     return None if value is None else str(value)
-
-
-def _timeout(value: t.Any) -> int:
-    seconds = 0 if value is None else norm.integer(value, "confirm_timeout")
-    if not 0 <= seconds <= TIMEOUT_MAX:
-        raise PipeworkError(
-            f"confirm_timeout: {seconds} s is not possible; 0 (nothing is taken back) to {TIMEOUT_MAX} would be right."
-        )
-    return seconds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,32 +181,3 @@ def _check_parent(item: Shim, parent: Device | None, facts: Facts) -> None:
         raise item.refuse(f"parent: {parent.name} is a {parent.type} itself; {below} would be right.")
     if not parent.ethernet:
         raise item.refuse(f"parent: {parent.name} is not an Ethernet interface, which a macvlan needs.")
-
-
-@dataclasses.dataclass(frozen=True)
-class Watchdog(KernelObject):
-    """A process on the host that takes a run back unless it is confirmed in time.
-
-    ``plan``: what it takes back. ``nonce``: which run started it. ``record``: of one that runs.
-    """
-
-    KIND = "watchdog"
-    IDENTITY = ("ns", "shim")
-    HINTS = frozenset({"plan", "frames", "record"})
-
-    shim: str
-    seconds: int | None = None
-    nonce: str | None = None
-    plan: tuple[Operation, ...] | None = None
-    frames: tuple[tuple[str, str], ...] | None = None  # interface and frame, to be sent then
-    record: dict[str, t.Any] | None = None
-
-    @property
-    def name(self) -> str:
-        return self.shim
-
-    def over(self, observed: KernelObject) -> KernelObject:
-        return self
-
-    def public(self) -> dict[str, t.Any]:
-        return {"seconds": self.seconds}

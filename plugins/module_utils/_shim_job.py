@@ -9,6 +9,7 @@ import typing as t
 
 from . import _detached, _host_files, _watchdog
 from ._announce import News, announce, frames_of
+from ._confirm import Watchdog
 from ._executors import Executors
 from ._facts import Facts
 from ._keys import link_key
@@ -22,7 +23,7 @@ from ._plan import Absent, Desired, Plan, State, reconcile, simulate
 from ._routes import ExactRoute
 from ._routing import Ground
 from ._run import Picture
-from ._shim import Site, Watchdog, shims_from_params, site_of
+from ._shim import Site, shims_from_params, site_of
 from ._shim_files import HostFile, brought_back, paths_of, routes_of_profile, wanted_files
 from ._shim_move import ARP_IGNORE, Scene, check_doubles, wanted
 

@@ -13,11 +13,11 @@ import typing as t
 import zlib
 
 from . import _codec, _detached, _timer
+from ._confirm import Watchdog
 from ._model import HOST, Address, Link
 from ._netlink import Namespaces
 from ._plan import Operation, undo
 from ._requests import REQUESTS
-from ._shim import Watchdog
 from ._shim_files import HostFile
 from ._sysctls import Sysctl, path_of
 

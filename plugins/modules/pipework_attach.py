@@ -42,9 +42,10 @@ options:
         and can carry many.
       - V(macvtap) makes a macvlan that a virtual machine in the container can read and write frames on.
       - V(ipvlan) makes an interface that shares the card's MAC address, for networks that take only one.
-      - V(phys) moves the network card itself. O(state=absent) brings it back with its old name, MTU, MAC address
-        and addresses, also after the container has died. A wireless card moves with its phy, if it is the only
-        interface of it.
+      - V(phys) moves the network card itself. O(state=absent) brings it back with its old name, MTU, MAC address,
+        addresses in their order, routes of all tables, permanent neighbors and bridge, also after the container has
+        died. The kernel keeps the rules that name it. What the host has got in the place of a route meanwhile stays,
+        with a warning. A wireless card moves with its phy, if it is the only interface of it. See O(force).
       - V(sriov) moves the interface of a virtual function (SR-IOV), which O(vf) tells, of the card O(host_interface).
         O(mac_address), O(vlan) and O(port.mac_spoof_check) are set through the card, out of the container's reach,
         and are as before when the function comes back.
@@ -319,6 +320,20 @@ options:
       - The default is V(auto).
     type: str
     choices: [auto, accept, unmanaged]
+  force:
+    description:
+      - Kinds V(phys) and V(sriov). Move the card although it carries the host's default route, the SSH session that
+        runs the task, or interfaces of others (macvlan, ipvlan, VLAN), or is a port of a bridge. Without it, such a
+        card is refused, and what it carries is named.
+      - Interfaces that stand on the card stay where they are, and work over the card in the container.
+    type: bool
+  confirm_timeout:
+    description:
+      - Kinds V(phys) and V(sriov). Seconds after which the host brings the card home again, unless it was confirmed
+        over a new connection, which the task does by itself. V(0), the default, brings nothing home.
+        A later run of the same task confirms it too.
+      - It needs a connection over the network. With C(ansible_connection=local) it is an error.
+    type: int
   announce:
     description:
       - Look whether somebody else has a new address, and tell the neighbours of it. The default is V(true).
@@ -425,6 +440,8 @@ options:
           egress: {description: See O(bandwidth.egress)., type: str}
           burst: {description: See O(bandwidth.burst)., type: str}
       forwarding: {description: See O(forwarding)., type: str, choices: [auto, accept, unmanaged]}
+      force: {description: See O(force)., type: bool}
+      confirm_timeout: {description: See O(confirm_timeout)., type: int}
       announce: {description: See O(announce)., type: bool}
       peer:
         description: See O(peer).
@@ -445,6 +462,12 @@ options:
     description:
       - With O(attachments), remove the attachments of this collection on this host that are not listed;
         only those on O(host_interface) or O(purge_on), if that is given.
+    type: bool
+    default: false
+  confirm:
+    description:
+      - Change nothing, but confirm what an earlier run with O(confirm_timeout) has done. The task does this by itself.
+        It is an error when the time is over.
     type: bool
     default: false
   purge_on:
@@ -596,6 +619,10 @@ operations:
     after: {description: The object after., type: dict, returned: always}
   sample:
     - {action: create, kind: link, name: docker:web1/eth1, before: {}, after: {type: veth, up: false, mtu: 1500}}
+pending:
+  description: Whether the move of a card waits to be confirmed. After the task, when it was confirmed, it is false.
+  returned: with O(confirm_timeout)
+  type: bool
 attachments:
   description: The attachments that are present, in the order of the list.
   returned: success
@@ -711,6 +738,8 @@ ITEM = {
         "options": {"ingress": {"type": "str"}, "egress": {"type": "str"}, "burst": {"type": "str"}},
     },
     "forwarding": {"type": "str", "choices": ["auto", "accept", "unmanaged"]},
+    "force": {"type": "bool"},
+    "confirm_timeout": {"type": "int"},
     "announce": {"type": "bool"},
     "peer": {"type": "dict", "options": PEER},
     "state": {"type": "str", "choices": ["present", "absent"]},
@@ -723,6 +752,7 @@ def main() -> None:
             **ITEM,
             "attachments": {"type": "list", "elements": "dict", "options": ITEM},
             "purge": {"type": "bool", "default": False},
+            "confirm": {"type": "bool", "default": False},
             "purge_on": {"type": "list", "elements": "str"},
         },
         AttachJob,

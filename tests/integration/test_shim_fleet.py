@@ -75,3 +75,25 @@ def test_P17_what_cuts_the_path_is_taken_back_by_the_host(machines: Machines) ->
         assert underlay.ping(None, host.address) and underlay.ping(None, host.address6)
     finally:
         underlay.sh("bridge", "link", "set", "dev", "u-h1", "learning", "on", "locked", "off")
+
+
+def test_B2_a_nic_that_ssh_comes_through_is_refused_and_by_force_comes_home(machines: Machines) -> None:
+    """pipework_attach, kind phys: nobody can confirm what cut the path, so the host takes it back by itself."""
+    host, underlay = machines["h1"], machines.underlay
+    host.attach("a", state="absent")
+    before = host.snapshot()
+    task = {"container": "a", "runtime": "netns", "host_interface": "eth0", "kind": "phys", "interface": "eth7"}
+
+    def attach(**more: Any) -> Played:
+        action = {"pipework.containers.pipework_attach": {**task, **more}}
+        return machines.play([{"hosts": "all", "gather_facts": False, "tasks": [action]}])
+
+    refused = attach()
+    assert "carries the SSH session from" in " ".join(refused.output.split()), refused.output
+    host.assert_as(before)
+    cut = attach(force=True, confirm_timeout=4)
+    assert cut.counts("failed", "unreachable") == {"h1": (1, 0)}, cut.output
+    assert "was not reached over the new path in time" in " ".join(cut.output.split())
+    wait_for("the watchdog", lambda: watchdogs(host) == "", 30)
+    host.assert_as(before)
+    assert underlay.ping(None, host.address)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
 from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
 from ansible_collections.pipework.containers.plugins.module_utils._run import run
-from tests.integration.lab import Killed, Work, failing_at, killed_at, refusal
+from tests.integration.lab import Killed, Work, eventually, failing_at, killed_at, refusal
 from tests.kernel.conftest import Guest, Nic
 from tests.kernel.conftest import run as command
 
@@ -177,3 +178,37 @@ def test_B4_killed_and_failed_runs_lose_nothing_of_a_real_nic(
     attach(guest, state="absent")
     assert at_home(nic) == before
     assert number > 3
+
+
+def test_B2_after_the_container_died_routes_and_neighbors_come_home_with_it(
+    nic: Nic, guest: Guest, request: pytest.FixtureRequest
+) -> None:
+    for words in (
+        "address add 10.44.0.8/24", "route add default via 10.44.0.254", "route add 10.45.0.0/16 table 77",
+        "route add default via fd44::fe", "neigh add 10.44.0.77 lladdr 02:00:00:00:00:77 nud permanent",
+        "rule add iif {} lookup 77",
+    ):
+        device = [] if "{}" in words else ["dev", nic.name]
+        command("ip", *(["-6"] if "fd44" in words else []), *words.format(nic.name).split(), *device)
+    request.addfinalizer(functools.partial(command, "ip", "rule", "del", "lookup", "77"))
+    request.addfinalizer(functools.partial(command, "ip", "link", "del", "upper7"))
+    command("ip", "link", "add", "link", nic.name, "name", "upper7", "type", "vlan", "id", "7")
+
+    def shown() -> list[str]:
+        """What belongs to the NIC, without what is otherwise each time that it comes."""
+        looks = ("route show table all", "-6 route show default", "neigh show nud permanent", "rule show",
+                 f"-4 -o address show dev {nic.name}", "link show upper7")
+        lines = [line for words in looks for line in command("ip", *words.split()).splitlines()]
+        kept = [line.split("valid_lft")[0].strip() for line in lines if "upper7" not in line or "@" in line]
+        return sorted(re.sub(r"^[0-9]+: +|state [A-Z]+|,?M-DOWN", "", line) for line in kept)
+
+    before, was = at_home(nic), shown()
+    said = refusal(lambda: attach(guest, host_interface=nic.name, **WANTED))
+    assert said is not None and "the host's default route" in said and "upper7 (vlan)" in said
+    attach(guest, host_interface=nic.name, force=True, **WANTED)
+    guest.kill()
+    assert nic.wait_here() == "eth1"
+    attach(guest, host_interface=nic.name, state="absent")
+    assert at_home(nic) == before
+    # The kernel looks for duplicates of its own link-local address before it has routes of it.
+    assert eventually(lambda: shown() == was), set(was) ^ set(shown())

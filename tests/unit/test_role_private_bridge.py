@@ -15,7 +15,7 @@ from ansible_collections.pipework.containers.plugins.module_utils._private_bridg
 from ansible_collections.pipework.containers.plugins.modules.pipework_attach import ITEM
 
 ROLE = Path(__file__).resolve().parents[2] / "roles" / "private_bridge"
-BY_THE_ROLE = {"host_interface", "kind", "vf", "pkey", "mode", "peer"}
+BY_THE_ROLE = {"host_interface", "kind", "vf", "pkey", "mode", "peer", "force", "confirm_timeout"}
 OF_THE_ROLE = {"hostname", "aliases"}
 
 

@@ -61,6 +61,7 @@ PURE |= {  # of traffic control
 }
 PURE_FOLDERS += ("_tc",)
 PURE |= {"_fold", "_fold_tc", "_route_seat"}
+PURE |= {"_neighbor", "_nic_record", "_luggage", "_homecoming", "_carried", "_confirm"}
 PURE |= {"_containerlab", "_schema", "_topology", "_topology_check", "_topology_evpn", "_topology_report"}
 PURE_MAY_IMPORT |= PURE | {"_tc"}
 ONLY_IN = {

@@ -12,9 +12,9 @@ import typing as t
 
 from .._errors import PipeworkError
 from .._facts import Facts
+from .._homecoming import departs, packed, unpacked
 from .._keys import link_key, port_key
-from .._model import ALIAS_MAX, HOST, UPLINK, Address, Device, Link, Nic
-from .._normalize import broadcast
+from .._model import ALIAS_MAX, HOST, UPLINK, Device, Link, Nic
 from .._plan import Absent, KernelObject
 from .._seals import SEAL
 from .._vf_record import VirtualFunction
@@ -48,7 +48,8 @@ def moved(
     if link is not None and link.type == "phys":
         yield from home(site.facts, link)
     device = thrown_back(site, is_meant) or find()
-    nic = remembered(device) or dataclasses.replace(_as_it_is(site, device), vf=vf)
+    nic = remembered(device, site.facts) or dataclasses.replace(_as_it_is(site, device), vf=vf)
+    yield from departs(device, packed(item, device, site.facts), site.state)
     yield Absent(link_key(HOST, device.name))
     yield Link(
         site.label, item.interface, type="phys", parent=nic.name, mac=item.mac_address, mtu=item.mtu, up=True,
@@ -57,7 +58,7 @@ def moved(
 
 
 def home(facts: Facts, link: Link) -> t.Iterator[KernelObject | Absent]:
-    """The NIC back on the host, and the addresses that it had there."""
+    """The NIC back on the host, and all that it had there."""
     nic = t.cast(Nic, link.nic)
     there = facts.host.get(nic.name)
     if there is not None and not (link.ns == HOST and link.ifname == nic.name):
@@ -65,9 +66,9 @@ def home(facts: Facts, link: Link) -> t.Iterator[KernelObject | Absent]:
             f"interface: the NIC {nic.name} cannot come home from {link.ns}/{link.ifname}, because the host has "
             "another interface of that name by now; rename that one first."
         )
-    yield Link(HOST, nic.name, type="nic", mac=nic.mac, mtu=nic.mtu, up=nic.up, owner=nic.alias)
-    for address in nic.addresses:
-        yield Address(HOST, nic.name, address, broadcast=broadcast(address))
+    late = nic.luggage is not None and nic.luggage.comes_late  # then it is forgotten only when all of that is there
+    yield Link(HOST, nic.name, type="nic", mac=nic.mac, mtu=nic.mtu, up=nic.up, owner=None if late else nic.alias)
+    yield from unpacked(nic, facts)
     yield from restored(nic, facts)
 
 
@@ -83,25 +84,27 @@ def restored(nic: Nic, facts: Facts) -> t.Iterator[KernelObject | Absent]:
         yield Absent(VfAddress(HOST, vf.pf, vf.number).key)
 
 
-def remembered(device: Device) -> Nic | None:
-    kept = Nic.unpack(device.alias or "")
+def remembered(device: Device, facts: Facts) -> Nic | None:
+    kept = facts.lent(device)
     return kept[1] if kept else None
 
 
 def thrown_back(site: Site, is_meant: t.Callable[[Nic], bool]) -> Device | None:
     """The NIC that is meant, on the host again since its container died, under whatever name."""
     for device in site.facts.host.values():
-        nic = remembered(device)
+        nic = remembered(device, site.facts)
         if nic is not None and is_meant(nic):
             return device
     return None
 
 
 def _as_it_is(site: Site, device: Device) -> Nic:
-    if device.master is not None:
-        master = site.facts.host_name(device.master)
+    master = site.facts.host_name(device.master)
+    of_bridge = master is not None and site.facts.host[master].type == "bridge"
+    if device.master is not None and not (site.item.force and of_bridge):
+        forced = "; 'force: true' takes it out and back again" if of_bridge else ""
         raise site.item.refuse(
-            f"host_interface: {device.name} is a port of {master}; take it out first, or attach to {master}."
+            f"host_interface: {device.name} is a port of {master}; take it out first, or attach to {master}{forced}."
         )
     if (device.alias or "").startswith(UPLINK):
         raise site.item.refuse(f"host_interface: {device.name} is a port of a bridge; attach to that bridge.")
@@ -110,7 +113,8 @@ def _as_it_is(site: Site, device: Device) -> Nic:
         raise site.item.refuse(
             f"host_interface: {device.name} is {what}, not a NIC that could move into a container."
         )
-    addresses = tuple(a.address for a in site.facts.addresses.get(HOST, ()) if a.device == device.name)
+    there = [each for each in site.facts.addresses.get(HOST, ()) if each.device == device.name]
+    addresses = tuple(each.address for each in there if each.valid is None)
     wiphy = site.facts.wireless.get(device.index)
     others = [name for index, name in _names_of(site) if index != device.index and site.facts.wireless[index] == wiphy]
     if others:
@@ -120,6 +124,7 @@ def _as_it_is(site: Site, device: Device) -> Nic:
         )
     return Nic(
         device.name, device.mtu, device.mac, device.up, addresses, device.alias or "", wireless=wiphy is not None,
+        luggage=packed(site.item, device, site.facts),
     )
 
 

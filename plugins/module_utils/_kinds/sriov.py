@@ -42,7 +42,7 @@ def wanted(site: Site) -> t.Iterator[KernelObject | Absent]:
     yield Link(HOST, pf, up=True)
     # What a container that died has left behind is not for the next one.
     left = phys.thrown_back(site, is_meant)
-    nic = phys.remembered(left) if left else None
+    nic = phys.remembered(left, site.facts) if left else None
     rest = VirtualFunction(pf, number)
     if nic and nic.vf:
         rest = nic.vf
