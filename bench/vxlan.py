@@ -18,7 +18,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(CHECKOUT / ".cache" / "collections"), str(CHECKOUT)]
 
-from ansible_collections.pipework.containers.plugins.module_utils._vxlan_job import VxlanJob  # noqa: E402
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.vxlan import VxlanJob  # noqa: E402
 from tests.integration.lab import Host, wait_for  # noqa: E402
 from tests.integration.machines import Machine, Machines  # noqa: E402
 

@@ -8,8 +8,8 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 
-from ..module_utils import _private_bridge
-from ..module_utils._errors import PipeworkError
+from ..module_utils._core.errors import PipeworkError
+from ..module_utils._topology import private_bridge as topology_private_bridge
 
 DOCUMENTATION = r"""
 name: private_bridge
@@ -46,7 +46,7 @@ _value:
 def private_bridge(variables: dict[str, t.Any]) -> dict[str, t.Any]:
     """See DOCUMENTATION."""
     try:
-        return _private_bridge.plan(variables)
+        return topology_private_bridge.plan(variables)
     except PipeworkError as error:
         raise AnsibleFilterError(str(error)) from None
 

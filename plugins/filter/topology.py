@@ -11,9 +11,11 @@ from pathlib import Path
 
 from ansible.errors import AnsibleFilterError
 
-from ..module_utils import _containerlab, _topology, _topology_report
-from ..module_utils._errors import PipeworkError
-from ..module_utils._topology_check import check
+from ..module_utils._core.errors import PipeworkError
+from ..module_utils._topology import containerlab
+from ..module_utils._topology import fleet as topology_fleet
+from ..module_utils._topology import report as topology_report
+from ..module_utils._topology.check import check
 
 DOCUMENTATION = r"""
 name: topology
@@ -84,21 +86,21 @@ def topology(
     state: str = "present", purge: bool = False,
 ) -> dict[str, t.Any]:
     """See DOCUMENTATION."""
-    nothing: dict[str, t.Any] = {name: [] for name in (*_topology.MODULES, "errors", "remarks")}
+    nothing: dict[str, t.Any] = {name: [] for name in (*topology_fleet.MODULES, "errors", "remarks")}
     nothing["evpn"] = {}
-    lab = _containerlab.convert(document, host) if _containerlab.is_lab(document) else None
+    lab = containerlab.convert(document, host) if containerlab.is_lab(document) else None
     if lab is not None:
         nothing["remarks"] = lab.remarks
         if lab.errors:
             return {**nothing, "member": True, "errors": lab.errors}
         document = lab.found
-    fleet = _topology.read(schema(), document, inventory, host, runtime)
+    fleet = topology_fleet.read(schema(), document, inventory, host, runtime)
     errors = check(fleet)
     if errors:
         return {**nothing, "member": True, "errors": [lab.translated(each) for each in errors] if lab else errors}
     if host not in fleet.hosts:
         return {**nothing, "member": False}
-    return {**nothing, **_topology.lists_of(fleet, host, state == "absent", purge), "member": True}
+    return {**nothing, **topology_fleet.lists_of(fleet, host, state == "absent", purge), "member": True}
 
 
 def topology_later(
@@ -106,7 +108,7 @@ def topology_later(
 ) -> dict[str, t.Any]:
     """In a check run: which items can be looked at ``now``, and which stand on what is not there yet."""
     done = [each if isinstance(each, dict) else {} for each in (bridged, attached)]
-    now, later = _topology_report.split(items, _topology_report.new_containers(here["attachments"], *done))
+    now, later = topology_report.split(items, topology_report.new_containers(here["attachments"], *done))
     return {"now": now, "later": later}
 
 
@@ -114,7 +116,7 @@ def topology_summary(
     hosts: list[str], variables: t.Mapping[str, t.Any], through: list[str], details: bool = False
 ) -> list[str]:
     """What the role did on each host, a line for each."""
-    return _topology_report.summary(hosts, variables, through, details)
+    return topology_report.summary(hosts, variables, through, details)
 
 
 def _told(function: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:

@@ -10,8 +10,8 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ._errors import PipeworkError, printable
-from ._runtime_names import NAMES
+from ._core.errors import PipeworkError, printable
+from ._model.runtime_names import NAMES
 
 Work = t.Callable[..., "dict[str, t.Any]"]
 CONTAINER = {

@@ -169,7 +169,7 @@ elapsed:
   type: float
 """
 
-from ansible_collections.pipework.containers.plugins.module_utils._commands_job import CommandsJob, carry_out
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.commands import CommandsJob, carry_out
 from ansible_collections.pipework.containers.plugins.module_utils._module import CONTAINER, run_module
 
 

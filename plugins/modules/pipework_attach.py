@@ -683,9 +683,9 @@ attachments:
     link_local: {description: The address of O(link_local). Null without., type: str, returned: always}
 """
 
-from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
+from ansible_collections.pipework.containers.plugins.module_utils._engine.run import run
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.attach import AttachJob
 from ansible_collections.pipework.containers.plugins.module_utils._module import CONTAINER, MISSING, run_module
-from ansible_collections.pipework.containers.plugins.module_utils._run import run
 
 PORT = {name: {"type": "bool"} for name in ("isolated", "hairpin", "learning", "mac_spoof_check")}
 PEER = {

@@ -290,9 +290,9 @@ bridges:
     addresses: {description: The host's addresses on it., type: list, elements: str, returned: always}
 """
 
-from ansible_collections.pipework.containers.plugins.module_utils._bridge_job import BridgeJob
+from ansible_collections.pipework.containers.plugins.module_utils._engine.run import run
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.bridge import BridgeJob
 from ansible_collections.pipework.containers.plugins.module_utils._module import run_module
-from ansible_collections.pipework.containers.plugins.module_utils._run import run
 
 TUNNEL = {
     "name": {"type": "str", "required": True},

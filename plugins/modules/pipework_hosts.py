@@ -147,9 +147,9 @@ files:
     entries: {description: "See O(entries), in one spelling.", type: list, elements: dict, returned: always}
 """
 
-from ansible_collections.pipework.containers.plugins.module_utils._hosts_job import HostsJob
+from ansible_collections.pipework.containers.plugins.module_utils._engine.run import run
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.hosts import HostsJob
 from ansible_collections.pipework.containers.plugins.module_utils._module import CONTAINER, MISSING, run_module
-from ansible_collections.pipework.containers.plugins.module_utils._run import run
 
 ENTRY = {
     "address": {"type": "str", "required": True},

@@ -326,11 +326,11 @@ routes:
     nexthops: {description: The ways of a route that has several., type: list, elements: dict, returned: always}
 """
 
+from ansible_collections.pipework.containers.plugins.module_utils._cli.passthrough import passing, run_or_pass
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.route import RouteJob
 from ansible_collections.pipework.containers.plugins.module_utils._module import CONTAINER, MISSING, run_module
-from ansible_collections.pipework.containers.plugins.module_utils._options import ROUTE
-from ansible_collections.pipework.containers.plugins.module_utils._passthrough import passing, run_or_pass
-from ansible_collections.pipework.containers.plugins.module_utils._route_job import RouteJob
-from ansible_collections.pipework.containers.plugins.module_utils._routes import parse_command
+from ansible_collections.pipework.containers.plugins.module_utils._routing.options import ROUTE
+from ansible_collections.pipework.containers.plugins.module_utils._routing.route_options import parse_command
 
 ITEM = {
     **CONTAINER, **MISSING, **ROUTE,

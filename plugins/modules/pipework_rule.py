@@ -300,11 +300,11 @@ rules:
     protocol: {description: See O(protocol)., type: str, returned: always}
 """
 
+from ansible_collections.pipework.containers.plugins.module_utils._cli.passthrough import passing, run_or_pass
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.rule import RuleJob
 from ansible_collections.pipework.containers.plugins.module_utils._module import CONTAINER, MISSING, run_module
-from ansible_collections.pipework.containers.plugins.module_utils._options import RULE
-from ansible_collections.pipework.containers.plugins.module_utils._passthrough import passing, run_or_pass
-from ansible_collections.pipework.containers.plugins.module_utils._rule_job import RuleJob
-from ansible_collections.pipework.containers.plugins.module_utils._rules import parse_command
+from ansible_collections.pipework.containers.plugins.module_utils._routing.options import RULE
+from ansible_collections.pipework.containers.plugins.module_utils._routing.rule_options import parse_command
 
 ITEM = {
     **CONTAINER, **MISSING, **RULE,

@@ -173,9 +173,9 @@ shims:
     ends_in: {description: "Seconds until everything is taken back, or null.", type: float, returned: always}
 """
 
+from ansible_collections.pipework.containers.plugins.module_utils._engine.run import run
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.shim import ShimJob
 from ansible_collections.pipework.containers.plugins.module_utils._module import run_module
-from ansible_collections.pipework.containers.plugins.module_utils._run import run
-from ansible_collections.pipework.containers.plugins.module_utils._shim_job import ShimJob
 
 ITEM = {
     "parent": {"type": "str"},

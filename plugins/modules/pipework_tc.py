@@ -382,10 +382,10 @@ interfaces:
       returned: always
 """
 
+from ansible_collections.pipework.containers.plugins.module_utils._cli.passthrough import passing, run_or_pass
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.tc import TcJob
 from ansible_collections.pipework.containers.plugins.module_utils._module import CONTAINER, MISSING, run_module
-from ansible_collections.pipework.containers.plugins.module_utils._passthrough import passing, run_or_pass
-from ansible_collections.pipework.containers.plugins.module_utils._tc_job import TcJob
-from ansible_collections.pipework.containers.plugins.module_utils._tc_options import parse_command
+from ansible_collections.pipework.containers.plugins.module_utils._tc.options import parse_command
 
 ITEM = {
     **CONTAINER,

@@ -185,9 +185,9 @@ segments:
     neigh_suppress: {description: Whether the bridge answers for the other hosts., type: bool, returned: always}
 """
 
+from ansible_collections.pipework.containers.plugins.module_utils._engine.run import run
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.vxlan import VxlanJob
 from ansible_collections.pipework.containers.plugins.module_utils._module import run_module
-from ansible_collections.pipework.containers.plugins.module_utils._run import run
-from ansible_collections.pipework.containers.plugins.module_utils._vxlan_job import VxlanJob
 
 ITEM = {
     "vni": {"type": "int"},

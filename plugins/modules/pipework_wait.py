@@ -157,8 +157,8 @@ operations:
   elements: dict
 """
 
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.wait import WaitJob, wait
 from ansible_collections.pipework.containers.plugins.module_utils._module import CONTAINER, run_module
-from ansible_collections.pipework.containers.plugins.module_utils._wait_job import WaitJob, wait
 
 ITEM = {
     **CONTAINER,

@@ -24,7 +24,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
 
 SECONDS = float(os.environ.get("PIPEWORK_FUZZ_SECONDS", "1.5"))
 PATIENCE = 3.0  # seconds of the processor for one input, some of which are long; most take less than a millisecond

@@ -12,17 +12,14 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import (
-    _container,
-    _filter,
-    _ovs,
-    _ovs_rows,
-    _program,
-    _runtimes,
-)
-from ansible_collections.pipework.containers.plugins.module_utils import _filter_nft as nft
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._filter_rules import Place
+from ansible_collections.pipework.containers.plugins.module_utils import _runtimes
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._filter import firewall, nft
+from ansible_collections.pipework.containers.plugins.module_utils._filter.verdict import Place
+from ansible_collections.pipework.containers.plugins.module_utils._host import program
+from ansible_collections.pipework.containers.plugins.module_utils._model import container
+from ansible_collections.pipework.containers.plugins.module_utils._ovs import client as ovs_client
+from ansible_collections.pipework.containers.plugins.module_utils._ovs import tables as ovs_tables
 from ansible_collections.pipework.containers.plugins.module_utils._runtimes import (
     containerd,
     cri,
@@ -48,7 +45,7 @@ def _nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 def each_found(answers: Any) -> None:
     """Closes what was found, and raises what is no answer."""
     for answer in answers:
-        if isinstance(answer, _container.Found):
+        if isinstance(answer, container.Found):
             os.close(answer.fd)
         else:
             assert answer is None or isinstance(answer, PipeworkError)
@@ -107,7 +104,7 @@ PODMAN = [[{"Id": IDENT, "Names": ["web1"], "Pid": GONE, "State": state}] for st
 
 
 def read_podman(text: str) -> None:
-    done = _program.Done(0, text, "")
+    done = program.Done(0, text, "")
     with (
         saying(podman._program, "run", lambda *_argv, **_how: done),
         saying(podman._program, "which", lambda name: name),
@@ -200,7 +197,7 @@ def read_ctr(said: Any) -> None:
 
 
 def _table(name: str, *rows: dict[str, Any]) -> dict[str, Any]:
-    columns = list(_ovs_rows.COLUMNS[name])
+    columns = list(ovs_tables.COLUMNS[name])
     return {"headings": columns, "data": [[row.get(column, ["set", []]) for column in columns] for row in rows]}
 
 
@@ -251,13 +248,13 @@ OVS = [
 
 def read_ovs(said: Any) -> None:
     text = "\n".join(map(json.dumps, said)) if isinstance(said, list) else json.dumps(said)
-    with saying(_ovs, "run", lambda *_argv, **_how: _program.Done(0, text, "")):
-        _ovs._read()
+    with saying(ovs_client, "run", lambda *_argv, **_how: program.Done(0, text, "")):
+        ovs_client._read()
 
 
 def read_ovs_text(text: str) -> None:
-    with saying(_ovs, "run", lambda *_argv, **_how: _program.Done(0, text, "")):
-        _ovs._read()
+    with saying(ovs_client, "run", lambda *_argv, **_how: program.Done(0, text, "")):
+        ovs_client._read()
 
 
 # -- packet filters
@@ -365,10 +362,10 @@ def read_nft(said: Any) -> None:
 
     def run(argv: Any, *_given: Any) -> Any:
         shown = text if "-j" in argv else "table inet t {\n\tflags owner, x\n"
-        return _program.Done(0, shown, "")
+        return program.Done(0, shown, "")
 
-    with saying(_filter, "_run", run), saying(_filter, "_find", lambda name: name if name == "nft" else ""):
-        for known in _filter._read():
+    with saying(firewall, "_run", run), saying(firewall, "_find", lambda name: name if name == "nft" else ""):
+        for known in firewall._read():
             judge(known)
 
 
@@ -390,9 +387,9 @@ COMMIT
 
 def read_iptables(text: str) -> None:
     nft.flags_in(text)
-    done = _program.Done(0, text, "")
-    with saying(_filter, "_run", lambda *_given: done), saying(_filter, "_program", lambda *_given: "iptables"):
-        for known in _filter._iptables("iptables-nft", ("ipv4",)):
+    done = program.Done(0, text, "")
+    with saying(firewall, "_run", lambda *_given: done), saying(firewall, "_program", lambda *_given: "iptables"):
+        for known in firewall._iptables("iptables-nft", ("ipv4",)):
             judge(known)
 
 

@@ -14,22 +14,18 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import (
-    _blocks,
-    _detached,
-    _dhcp6_grant,
-    _dhcp_lease,
-    _keeping,
-    _lease_files,
-    _lease_folders,
-    _model,
-    _names,
-    _seals,
-    _uplinks,
-    _vf_record,
-)
-from ansible_collections.pipework.containers.plugins.module_utils._dhcp_keep import Record
-from ansible_collections.pipework.containers.plugins.module_utils._hosts import HostsItem
+from ansible_collections.pipework.containers.plugins.module_utils._agent import install as agent_install
+from ansible_collections.pipework.containers.plugins.module_utils._agent.record import Record
+from ansible_collections.pipework.containers.plugins.module_utils._bridge import uplinks
+from ansible_collections.pipework.containers.plugins.module_utils._delayed import records as delayed_records
+from ansible_collections.pipework.containers.plugins.module_utils._files import blocks
+from ansible_collections.pipework.containers.plugins.module_utils._files.hosts import HostsItem
+from ansible_collections.pipework.containers.plugins.module_utils._ipam import dhcp4_grant, dhcp6_grant
+from ansible_collections.pipework.containers.plugins.module_utils._ipam import stale as ipam_stale
+from ansible_collections.pipework.containers.plugins.module_utils._ipam import store as ipam_store
+from ansible_collections.pipework.containers.plugins.module_utils._model import objects as model_objects
+from ansible_collections.pipework.containers.plugins.module_utils._model import seals, sriov_record
+from ansible_collections.pipework.containers.plugins.module_utils._routing import rt_names
 from tests.fuzz.harness import BYTES, JSON, Target, fuzz, parameters, try_kept
 from tests.fuzz.mutations import blobs, documents, json_texts, texts
 
@@ -40,11 +36,11 @@ MAC = "02:00:00:00:00:01"
 @pytest.fixture(autouse=True, scope="module")
 def _folder() -> Iterator[None]:
     """Leases are in a folder of their own here."""
-    before = _lease_files.FOLDER
+    before = ipam_store.FOLDER
     with tempfile.TemporaryDirectory() as folder:
-        _lease_files.FOLDER = os.path.join(folder, "dhcp")
+        ipam_store.FOLDER = os.path.join(folder, "dhcp")
         yield
-    _lease_files.FOLDER = before
+    ipam_store.FOLDER = before
 
 
 # -- leases, and who keeps them
@@ -115,15 +111,15 @@ STATUSES = [
 
 def read_lease(text: str) -> None:
     """What was read can be used, and is written as it was read."""
-    asked, grant = _dhcp_lease.unpack(text)
+    asked, grant = dhcp4_grant.unpack(text)
     assert isinstance((grant.own, grant.left(10.0), grant.same(grant)), tuple)
-    assert _dhcp_lease.unpack(grant.pack(asked)) == (asked, grant)
+    assert dhcp4_grant.unpack(grant.pack(asked)) == (asked, grant)
 
 
 def read_lease6(text: str) -> None:
-    asked, grant = _dhcp6_grant.unpack(text)
+    asked, grant = dhcp6_grant.unpack(text)
     assert isinstance((grant.own, grant.left(10.0), grant.same(grant)), tuple)
-    assert _dhcp6_grant.unpack(grant.pack(asked)) == (asked, grant)
+    assert dhcp6_grant.unpack(grant.pack(asked)) == (asked, grant)
 
 
 def read_record(text: str) -> None:
@@ -134,17 +130,17 @@ def read_record(text: str) -> None:
 
 def read_folder(text: str) -> None:
     """Any of the files of an attachment, by all that read them."""
-    _lease_files.remove(OWNER, *_lease_files.ALL)
-    for name in _lease_files.ALL:
+    ipam_store.remove(OWNER, *ipam_store.ALL)
+    for name in ipam_store.ALL:
         with contextlib.suppress(UnicodeEncodeError):  # then it would not be in a file
-            _lease_files.store(OWNER, name, text)
-    _lease_files.held(OWNER, "lease", _dhcp_lease.unpack)
-    _lease_files.held(OWNER, "lease6", _dhcp6_grant.unpack)
-    _lease_files.kept(OWNER, "lease")
-    _lease_files.given_up(OWNER)
-    _keeping._status(_lease_files.folder(OWNER))
-    found, _owner = _lease_folders._content(os.path.basename(_lease_files.folder(OWNER)))
-    _lease_folders._network(found)
+            ipam_store.store(OWNER, name, text)
+    ipam_store.held(OWNER, "lease", dhcp4_grant.unpack)
+    ipam_store.held(OWNER, "lease6", dhcp6_grant.unpack)
+    ipam_store.kept(OWNER, "lease")
+    ipam_store.given_up(OWNER)
+    agent_install._status(ipam_store.folder(OWNER))
+    found, _owner = ipam_stale._content(os.path.basename(ipam_store.folder(OWNER)))
+    ipam_stale._network(found)
 
 
 # -- detached processes
@@ -153,27 +149,29 @@ DETACHED = [{"pid": 7, "started": "9", "device": "eth1", "since": 1.0}]
 
 
 def read_detached(text: str) -> None:
-    path = Path(_lease_files.FOLDER).parent / "timer.json"
+    path = Path(ipam_store.FOLDER).parent / "timer.json"
     with contextlib.suppress(UnicodeEncodeError):
         path.write_text(text, encoding="utf-8")
-    _detached.read(str(path))
+    delayed_records.read(str(path))
 
 
 # -- marks
 
-NIC = _model.Nic("nic0", 1500, MAC, True, ("10.0.0.1/24",), "an alias|of others", _vf_record.VirtualFunction("pf", 1))
+NIC = model_objects.Nic(
+    "nic0", 1500, MAC, True, ("10.0.0.1/24",), "an alias|of others", sriov_record.VirtualFunction("pf", 1),
+)
 MARKS = [
     NIC.pack(OWNER),
     OWNER,
     f"{OWNER}|veth",
     f"{OWNER}|peer",
     "pipework:auto",
-    _uplinks.Record("br1", True, ("10.0.0.1/24", "fd00::1/64"), "x|y", ("r1", "r2")).pack(),
+    uplinks.Record("br1", True, ("10.0.0.1/24", "fd00::1/64"), "x|y", ("r1", "r2")).pack(),
 ]
 
 
-LENT = _seals.Record(
-    _seals.LENT, NIC.pack(OWNER), "", "netns:a", 1, "eth1", None, _seals.Place(7, None, None), nonce="0123456789abcdef",
+LENT = seals.Record(
+    seals.LENT, NIC.pack(OWNER), "", "netns:a", 1, "eth1", None, seals.Place(7, None, None), nonce="0123456789abcdef",
     perm=MAC,
 )
 
@@ -181,15 +179,15 @@ LENT = _seals.Record(
 def read_mark(text: str) -> None:
     """Whatever an alias says, by all that look at one."""
     text = text[:256]
-    _model.owner_fields(text)
-    _model.owner_matches(text, None, "web1", "eth1")
-    _model.pair_end(text)
-    _model.end_key(text)
-    _uplinks.Record.unpack(text)
-    _model.Nic.unpack(text)
-    _seals.claims(text)
-    assert not _seals.genuine(text, LENT, b"secret"), "nobody knows the secret"
-    device = _model.Device(7, "eth1", "veth", MAC, 1500, True, alias=text)
+    model_objects.owner_fields(text)
+    model_objects.owner_matches(text, None, "web1", "eth1")
+    model_objects.pair_end(text)
+    model_objects.end_key(text)
+    uplinks.Record.unpack(text)
+    model_objects.Nic.unpack(text)
+    seals.claims(text)
+    assert not seals.genuine(text, LENT, b"secret"), "nobody knows the secret"
+    device = model_objects.Device(7, "eth1", "veth", MAC, 1500, True, alias=text)
     assert isinstance(device.owner, (str, type(None)))
     LENT.is_at(device, LENT.ns)
     LENT.is_home(device, b"secret")
@@ -210,18 +208,18 @@ LINES = ("10.0.0.1 x", "10.0.0.2 y z")
 
 def read_blocks(content: bytes) -> None:
     """Laws: what is put is read; put again, nothing changes; dropped, each byte of others is as before."""
-    for style in (_blocks.HOSTS, _blocks.RESOLVER):
+    for style in (blocks.HOSTS, blocks.RESOLVER):
         for name in ("eth1", "web", "new"):
-            new = _blocks.put(content, name, LINES, style)
-            assert _blocks.read(new)[name] == LINES
-            assert _blocks.put(new, name, LINES, style) == new
-            back, _folder = _blocks.drop(new, name, style)
-            if name not in _blocks.read(content):
+            new = blocks.put(content, name, LINES, style)
+            assert blocks.read(new)[name] == LINES
+            assert blocks.put(new, name, LINES, style) == new
+            back, _folder = blocks.drop(new, name, style)
+            if name not in blocks.read(content):
                 assert back == content, "a byte of others is another one"
             else:
-                assert back is None or name not in _blocks.read(back)
-            gone, _folder = _blocks.drop(content, name, style)
-            assert gone is None or name not in _blocks.read(gone)
+                assert back is None or name not in blocks.read(back)
+            gone, _folder = blocks.drop(content, name, style)
+            assert gone is None or name not in blocks.read(gone)
 
 
 ENTRIES = [
@@ -244,8 +242,8 @@ def read_hosts(given: Any) -> None:
             names = entry.get("names")
             entry["names"] = [str(name) for name in names] if isinstance(names, list) else None
         item = HostsItem.from_params(given)
-        new = _blocks.put(b"", item.block, item.lines, _blocks.HOSTS)
-        assert item.lines == _blocks.read(new)[item.block]
+        new = blocks.put(b"", item.block, item.lines, blocks.HOSTS)
+        assert item.lines == blocks.read(new)[item.block]
 
 
 # -- the host's names of tables
@@ -254,7 +252,7 @@ NAMES = ["# reserved\n255\tlocal\n254\tmain\n0x10 ten # ten\n 300  blue\n", "1 a
 
 
 def read_names(text: str) -> None:
-    _names.known({"main": 254}, [text, text])
+    rt_names.known({"main": 254}, [text, text])
 
 
 TARGETS = [

@@ -9,17 +9,15 @@ import ipaddress
 import struct
 from pathlib import Path
 
-from ansible_collections.pipework.containers.plugins.module_utils import (
-    _arp,
-    _codec,
-    _dhcp6_grant,
-    _dhcp6_message,
-    _dhcp_lease,
-    _dhcp_message,
-    _keeper_net,
-    _probe,
-    _wire,
+from ansible_collections.pipework.containers.plugins.module_utils._agent import sockets
+from ansible_collections.pipework.containers.plugins.module_utils._ipam import (
+    dhcp4_grant,
+    dhcp4_message,
+    dhcp6_grant,
+    dhcp6_message,
 )
+from ansible_collections.pipework.containers.plugins.module_utils._neighbour import arp, probe
+from ansible_collections.pipework.containers.plugins.module_utils._netlink import rtnl, wire
 from tests.fuzz.harness import BYTES, Target, fuzz, parameters, try_kept
 from tests.fuzz.mutations import blobs
 
@@ -32,7 +30,7 @@ ROUTES = b"\x18\x0a\x06\x00\x0a\x05\x00\x01" + b"\x00\x0a\x05\x00\x01" + b"\x20\
 def said(options: list[tuple[int, bytes]]) -> bytes:
     """A DHCP server's answer."""
     fields = (2, 1, 6, 0, 7, 0, 0, bytes(4), ADDRESS.packed, bytes(4), bytes(4), MAC.ljust(16, b"\0"), b"", b"")
-    data = _dhcp_message.HEADER.pack(*fields, _dhcp_message.COOKIE)
+    data = dhcp4_message.HEADER.pack(*fields, dhcp4_message.COOKIE)
     return data + b"".join(bytes((code, len(value))) + value for code, value in options) + b"\xff"
 
 
@@ -83,18 +81,18 @@ ANSWERS = [
 
 def read_dhcp(data: bytes) -> None:
     """As a message, as a frame, and as what a client is seen to send."""
-    _dhcp_message.asked(data, MAC)
+    dhcp4_message.asked(data, MAC)
     for message in (
-        _dhcp_message.decode(data),
-        _dhcp_message.unframe(data),
-        _dhcp_message.unframe(framed(data[:32768])),
+        dhcp4_message.decode(data),
+        dhcp4_message.unframe(data),
+        dhcp4_message.unframe(framed(data[:32768])),
     ):
         if message is not None:
             assert isinstance((message.kind, message.server), tuple)
             message = dataclasses.replace(message, sender=message.sender or MAC)
-            grant = _dhcp_lease.granted(message, 100.0)
+            grant = dhcp4_grant.granted(message, 100.0)
             asked = {"client": "builtin", "hostname": "a", "options": ()}
-            assert _dhcp_lease.unpack(grant.pack(asked))[1] == grant, (
+            assert dhcp4_grant.unpack(grant.pack(asked))[1] == grant, (
                 "a lease that is read otherwise than it is written"
             )
             assert grant.left(100.0) is None or int(str(grant.left(100.0))) > 0
@@ -103,8 +101,8 @@ def read_dhcp(data: bytes) -> None:
 
 def answer6(kind: int, inner: list[tuple[int, bytes]], extra: list[tuple[int, bytes]]) -> bytes:
     """A DHCPv6 server's answer."""
-    association = IAID + struct.pack("!II", 60, 90) + _dhcp6_message.pack(inner)
-    return _dhcp6_message.encode(kind, 7, [(1, DUID), (2, b"\0\3\0\1" + MAC), (3, association), *extra])
+    association = IAID + struct.pack("!II", 60, 90) + dhcp6_message.pack(inner)
+    return dhcp6_message.encode(kind, 7, [(1, DUID), (2, b"\0\3\0\1" + MAC), (3, association), *extra])
 
 
 OURS = ipaddress.IPv6Address("fd05::7").packed
@@ -117,22 +115,22 @@ ANSWERS6 = [
 
 def read_dhcp6(data: bytes) -> None:
     """With and without an address that is ours already."""
-    message = _dhcp6_message.decode(data)
+    message = dhcp6_message.decode(data)
     if message is not None:
-        _dhcp6_message.names(message.one(_dhcp6_message.DOMAIN_LIST))
-        grant = _dhcp6_grant.granted(message, IAID, 100.0)
+        dhcp6_message.names(message.one(dhcp6_message.DOMAIN_LIST))
+        grant = dhcp6_grant.granted(message, IAID, 100.0)
         asked = {"hostname": "a", "duid": DUID.hex()}
-        assert _dhcp6_grant.unpack(grant.pack(asked))[1] == grant, "a lease that is read otherwise than it is written"
-        _dhcp6_grant.granted(message, IAID, 100.0, own="fd05::7")
+        assert dhcp6_grant.unpack(grant.pack(asked))[1] == grant, "a lease that is read otherwise than it is written"
+        dhcp6_grant.granted(message, IAID, 100.0, own="fd05::7")
 
 
 def read_arp(data: bytes) -> None:
     """By who probes, and by who defends."""
-    _arp.rival(data, MAC, ADDRESS.packed)
-    _probe.holder(data, MAC, str(ADDRESS))
+    arp.rival(data, MAC, ADDRESS.packed)
+    probe.holder(data, MAC, str(ADDRESS))
 
 
-ARP = [_arp.gratuitous_arp("02:00:00:00:00:02", str(ADDRESS)), _probe.probe_frame(MAC, str(ADDRESS))]
+ARP = [arp.gratuitous_arp("02:00:00:00:00:02", str(ADDRESS)), probe.probe_frame(MAC, str(ADDRESS))]
 
 
 def attribute(kind: int, value: bytes) -> bytes:
@@ -166,19 +164,19 @@ LINKS = [
 
 def read_netlink(data: bytes) -> None:
     """Whatever is read without pyroute2. Who waits gets several messages at once."""
-    _wire.below(data)
-    _wire.decode_options(data)
-    _wire.decode_vlans([data])
-    for _kind, raw in _keeper_net._messages(data * 2):
-        _keeper_net._attributes(raw)
-        _keeper_net._attributes(raw, 32)
+    wire.below(data)
+    wire.decode_options(data)
+    wire.decode_vlans([data])
+    for _kind, raw in sockets._messages(data * 2):
+        sockets._attributes(raw)
+        sockets._attributes(raw, 32)
 
 
 def read_names(data: bytes) -> None:
     """Names and aliases that a container has chosen, in a message as the kernel makes it."""
     name, _zero, alias = data.replace(b"/", b"").partition(b"\0")
     body = struct.pack("=BxHiII", 0, 1, 7, 1, 0) + attribute(3, name[:15] + b"\0") + attribute(20, alias[:255] + b"\0")
-    device = _codec.decode_device(message_of(16, body + attribute(18, attribute(1, name[:15] + b"\0"))))
+    device = rtnl.decode_device(message_of(16, body + attribute(18, attribute(1, name[:15] + b"\0"))))
     assert isinstance(device.name, str) and (device.alias is None or isinstance(device.alias, str))
 
 

@@ -11,26 +11,23 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.pipework.containers.plugins.filter import topology as topologies
-from ansible_collections.pipework.containers.plugins.module_utils import (
-    _dhcp_clients,
-    _dhcp_lease,
-    _schema,
-    _tc_options,
-    _tc_units,
-    _vlans,
-)
-from ansible_collections.pipework.containers.plugins.module_utils import _normalize as norm
-from ansible_collections.pipework.containers.plugins.module_utils._attachment import Attachment
-from ansible_collections.pipework.containers.plugins.module_utils._command_line import said
-from ansible_collections.pipework.containers.plugins.module_utils._commands_job import CommandsJob
-from ansible_collections.pipework.containers.plugins.module_utils._dhcp_clients import dhclient, dhcpcd, udhcpc
-from ansible_collections.pipework.containers.plugins.module_utils._dhcp_clients.words import options_of
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._attach.options import Attachment
+from ansible_collections.pipework.containers.plugins.module_utils._core import normalize as norm
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
 from ansible_collections.pipework.containers.plugins.module_utils._grammar import classic, ip_route, ip_rule, macros, tc
-from ansible_collections.pipework.containers.plugins.module_utils._route_words import Names
-from ansible_collections.pipework.containers.plugins.module_utils._routes import RouteItem
-from ansible_collections.pipework.containers.plugins.module_utils._rules import RuleItem
-from ansible_collections.pipework.containers.plugins.module_utils._sysctls import from_option
+from ansible_collections.pipework.containers.plugins.module_utils._grammar.cmd_option import said
+from ansible_collections.pipework.containers.plugins.module_utils._ipam import dhcp4_grant, external
+from ansible_collections.pipework.containers.plugins.module_utils._ipam.external import dhclient, dhcpcd, udhcpc
+from ansible_collections.pipework.containers.plugins.module_utils._ipam.external.words import options_of
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.commands import CommandsJob
+from ansible_collections.pipework.containers.plugins.module_utils._model import vlans
+from ansible_collections.pipework.containers.plugins.module_utils._model.route_names import Names
+from ansible_collections.pipework.containers.plugins.module_utils._model.sysctl import from_option
+from ansible_collections.pipework.containers.plugins.module_utils._routing.route_options import RouteItem
+from ansible_collections.pipework.containers.plugins.module_utils._routing.rule_options import RuleItem
+from ansible_collections.pipework.containers.plugins.module_utils._tc import options as tc_options
+from ansible_collections.pipework.containers.plugins.module_utils._tc import units
+from ansible_collections.pipework.containers.plugins.module_utils._topology import schema
 from ansible_collections.pipework.containers.plugins.modules.pipework_attach import ITEM as ATTACHMENT
 from ansible_collections.pipework.containers.plugins.modules.pipework_tc import ITEM as TC_ITEM
 from tests.fuzz.harness import JSON, Target, fuzz, parameters, try_kept
@@ -185,10 +182,10 @@ TREES = [
 def read_tree(given: Any) -> None:
     params = checked(TC_ITEM, given)
     if params is not None:
-        _tc_options.TcItem.from_params(params)
+        tc_options.TcItem.from_params(params)
 
 
-UNITS = [each for each in vars(_tc_units).values() if isinstance(each, _tc_units.Unit)]
+UNITS = [each for each in vars(units).values() if isinstance(each, units.Unit)]
 QUANTITIES = ["100ms", "1.5s", "10mbit", "2mbps", "32kb", "30%", "0x10", "1:30", "10", "true", "1e3us", "10p"]
 
 
@@ -203,7 +200,7 @@ def read_quantity(text: str) -> None:
             continue
         assert unit.read(unit.show(unit.kept(number))) >= 0 or number < 0
     try:
-        _tc_units.show_handle(_tc_units.read_handle(text, "handle"))
+        units.show_handle(units.read_handle(text, "handle"))
     except PipeworkError:
         refused += 1
 
@@ -233,13 +230,13 @@ READERS: list[Callable[[str], Any]] = [
     norm.mac_address,
     lambda text: norm.interface_name(text, "x"),
     norm.mtu,
-    lambda text: _vlans.vlan_id(text, "x"),
-    lambda text: _vlans.trunks(text.split(","), "x"),
-    _dhcp_lease.option_of,
-    _dhcp_lease.check_hostname,
-    _dhcp_lease.domain_name,
-    _dhcp_lease.hostname_of,
-    lambda text: _dhcp_lease.check_options([text, text]),
+    lambda text: vlans.vlan_id(text, "x"),
+    lambda text: vlans.trunks(text.split(","), "x"),
+    dhcp4_grant.option_of,
+    dhcp4_grant.check_hostname,
+    dhcp4_grant.domain_name,
+    dhcp4_grant.hostname_of,
+    lambda text: dhcp4_grant.check_options([text, text]),
     lambda text: options_of("udhcpc", text.split()),
     lambda text: options_of("dhclient", text.split()),
     lambda text: options_of("dhcpcd", text.split()),
@@ -271,9 +268,9 @@ ENVIRONMENT = [
 def read_environment(given: Any) -> None:
     environment = {name: str(value) for name, value in given.items()} if isinstance(given, dict) else {}
     for client in (udhcpc.CLIENT, dhclient.CLIENT, dhcpcd.CLIENT):
-        message = _dhcp_clients.answer(client, environment, bytes(6), bytes(6))
+        message = external.answer(client, environment, bytes(6), bytes(6))
         try:
-            _dhcp_lease.granted(message, 10.0)
+            dhcp4_grant.granted(message, 10.0)
         except PipeworkError:
             continue
 
@@ -312,7 +309,7 @@ def read_topology(document: Any) -> None:
 
 
 def read_schema(document: Any) -> None:
-    assert all(isinstance(each, str) for each in _schema.violations(topologies.schema(), document))
+    assert all(isinstance(each, str) for each in schema.violations(topologies.schema(), document))
 
 
 TARGETS = [
@@ -320,7 +317,7 @@ TARGETS = [
     Target("script", texts(["|".join(CLASSIC[:2]), "|".join(CLASSIC)]), read_script),
     Target("ip_route", texts(ROUTES), reader(ip_route, lambda o: RouteItem.from_params(o, "", NAMES))),
     Target("ip_rule", texts(RULES), reader(ip_rule, lambda o: RuleItem.from_params(o, "", NAMES))),
-    Target("tc", texts(TC), reader(tc, _tc_options.TcItem.from_params)),
+    Target("tc", texts(TC), reader(tc, tc_options.TcItem.from_params)),
     Target("macros", texts(["br1 @CONTAINER_NAME@ 10.0.0.@INSTANCE@/24", "@HOSTNAME@"]), read_macros),
     Target("attachment", documents(ATTACHMENTS), read_attachment, form=JSON),
     Target("tree", documents(TREES), read_tree, form=JSON),

@@ -19,9 +19,9 @@ from functools import partial
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._run import run
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._engine.run import run
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.attach import AttachJob
 from tests.integration.lab import Host, Injected, Killed, Params, _sh, difference, enter, eventually, killed_at
 
 MOST = 200  # operations of one run

@@ -18,10 +18,12 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _container, _finder, _runtimes, _starts
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._hosts_job import HostsJob
-from ansible_collections.pipework.containers.plugins.module_utils._wait_job import WaitJob, wait
+from ansible_collections.pipework.containers.plugins.module_utils import _runtimes
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.hosts import HostsJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.wait import WaitJob, wait
+from ansible_collections.pipework.containers.plugins.module_utils._lookup import finder, process_events
+from ansible_collections.pipework.containers.plugins.module_utils._model import container
 from tests.conftest import unavailable
 from tests.integration.lab import Host, eventually, wait_for
 
@@ -69,7 +71,7 @@ def find(host: Host, runtime: str, name: str, user: str | None = None) -> t.Any:
     """What the look-up on a host gives; an error is returned, and an open namespace closed."""
     def look() -> t.Any:
         [answer] = _runtimes.find_all([(runtime, name, user)])
-        if isinstance(answer, _container.Found):
+        if isinstance(answer, container.Found):
             os.close(answer.fd)
             return dataclasses.replace(answer, fd=-1)
         return type(answer).__name__, str(answer), getattr(answer, "known_as", None)
@@ -306,8 +308,8 @@ class Cases:
         del params["host_interface"]
 
         def work() -> Result:
-            _starts.INITIAL = f"/proc/{os.getppid()}/ns/net"
-            _finder.ASK_AGAIN = _finder.LISTEN_AGAIN = 3600
+            process_events.INITIAL = f"/proc/{os.getppid()}/ns/net"
+            finder.ASK_AGAIN = finder.LISTEN_AGAIN = 3600
             return wait(WaitJob(params))
 
         waiting = engine.host.start(work)

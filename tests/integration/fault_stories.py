@@ -12,15 +12,15 @@ import contextlib
 import typing as t
 from functools import partial
 
-from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
-from ansible_collections.pipework.containers.plugins.module_utils._bridge_job import BridgeJob
-from ansible_collections.pipework.containers.plugins.module_utils._commands_job import CommandsJob
-from ansible_collections.pipework.containers.plugins.module_utils._hosts_job import HostsJob
-from ansible_collections.pipework.containers.plugins.module_utils._route_job import RouteJob
-from ansible_collections.pipework.containers.plugins.module_utils._rule_job import RuleJob
-from ansible_collections.pipework.containers.plugins.module_utils._shim_job import ShimJob
-from ansible_collections.pipework.containers.plugins.module_utils._tc_job import TcJob
-from ansible_collections.pipework.containers.plugins.module_utils._vxlan_job import VxlanJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.attach import AttachJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.bridge import BridgeJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.commands import CommandsJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.hosts import HostsJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.route import RouteJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.rule import RuleJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.shim import ShimJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.tc import TcJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.vxlan import VxlanJob
 from tests.integration import keeping, test_dhcp6_keep, test_dhcp_keep
 from tests.integration.disturbed import Story, covered, files
 from tests.integration.files import private_etc
@@ -540,6 +540,6 @@ MISSING = frozenset({
     ("delete", "lease_files"), ("update", "link_local"), ("update", "resolver"), ("update", "watchdog"),
     ("update", "tc_filter"), ("update", "address"), ("delete", "watchdog"), ("delete", "link_local"),
 })  # fmt: skip
-NO_RUN = ("_wait_job", "_keep_job")  # waits; runs by itself, with the plan of attachments that it knows
+NO_RUN = ("wait", "agent")  # waits; runs by itself, with the plan of attachments that it knows
 # There is none of software: what the kernel is told is compared in tests/kernel/test_ipoib.py.
 WITHOUT_A_DEVICE = {"ipoib"}

@@ -26,9 +26,9 @@ import time
 import traceback
 import typing as t
 
-from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._run import run
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._engine.run import run
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.attach import AttachJob
 
 CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
 MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000

@@ -18,13 +18,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _dhcp_message as dhcp
-from ansible_collections.pipework.containers.plugins.module_utils import _keeper_start, _keeping, _run
-from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._keeper_dhcp import Client4
-from ansible_collections.pipework.containers.plugins.module_utils._keeper_pace import RUNS_AT_ONCE
-from ansible_collections.pipework.containers.plugins.module_utils._run import run
+from ansible_collections.pipework.containers.plugins.module_utils._agent import install as agent_install
+from ansible_collections.pipework.containers.plugins.module_utils._agent import main as agent_main
+from ansible_collections.pipework.containers.plugins.module_utils._agent.dhcp4 import Client4
+from ansible_collections.pipework.containers.plugins.module_utils._agent.pace import RUNS_AT_ONCE
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._engine import run as engine_run
+from ansible_collections.pipework.containers.plugins.module_utils._engine.run import run
+from ansible_collections.pipework.containers.plugins.module_utils._ipam import dhcp4_message as dhcp
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.attach import AttachJob
 from tests.integration.flapping import flapping
 from tests.integration.keeping import LONG, alive, ended, keeper, kill
 from tests.integration.lab import CLONE_NEWNET, Host, Killed, Work, eventually, unshare, wait_for
@@ -191,7 +193,7 @@ def sabotaged() -> None:
         step(self, now)
 
     Client4.step = fails  # type: ignore[method-assign]
-    _keeper_start.main()
+    agent_main.main()
 
 
 def test_B17_a_fault_that_one_lease_brings_about_reaches_no_other(agent: Host) -> None:
@@ -300,7 +302,7 @@ def test_B17_few_file_descriptors_from_the_start_serve_many_containers(agent: Ho
         def few() -> None:
             os.closerange(3, 4096)
             resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24))
-            _keeper_start.main()
+            agent_main.main()
 
         items = [{"container": str(work.pid)} for work in works]
         with playing(host, both(times(40))):
@@ -383,7 +385,7 @@ def test_B17_a_stopped_agent_is_named(agent: Host) -> None:
     host = agent
 
     def impatient() -> None:
-        _keeping.START_SECONDS = 3
+        agent_install.START_SECONDS = 3
         run(AttachJob({"container": "b", "runtime": "netns", "host_interface": "br1", **KEPT}))
 
     with playing(host, both(times())):
@@ -406,12 +408,12 @@ def test_B17_a_stopped_process_that_holds_the_hosts_lock_is_named(segment: Host)
     host = segment
 
     def hold() -> None:
-        with _run.lock():
+        with engine_run.lock():
             os.close(os.open("/run/held", os.O_CREAT))
             signal.pause()
 
     def impatient() -> None:
-        _run.LOCK_SECONDS = 1
+        engine_run.LOCK_SECONDS = 1
         run(AttachJob({"container": "b", "runtime": "netns", "host_interface": "br1"}))
 
     work = host.start(hold)

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._autoconf import candidates
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._attach.slaac import candidates
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
 from tests.integration.keeping import LONG, ended, kill, kinds, left
 from tests.integration.lab import Host, Killed, failing_at, followed, killed_at, wait_for, write
 from tests.integration.test_dhcp import log, running_dnsmasq

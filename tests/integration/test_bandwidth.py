@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._tc_job import TcJob
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.tc import TcJob
 from tests.integration.lab import Host, Killed, failing_at, killed_at
 from tests.integration.test_tc import TBF, shape, tc, throughput
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _run
-from ansible_collections.pipework.containers.plugins.module_utils._bridge_job import BridgeJob
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._engine import run
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.bridge import BridgeJob
 from tests.integration.lab import Host, Killed, Params, failing_at, killed_at, refusal
 
 pytestmark = pytest.mark.root
@@ -115,7 +115,7 @@ def test_P8_P28_bad_input_is_refused_before_anything_is_touched(host: Host, para
             job = BridgeJob({"name": "br1", **params})
         except PipeworkError as error:
             raise PipeworkError(str(error), "Nothing was changed.") from None
-        return _run.run(job)
+        return run.run(job)
 
     with pytest.raises(PipeworkError, match=f"{words}.*Nothing was changed"):
         host.call(work)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _run
-from ansible_collections.pipework.containers.plugins.module_utils._bridge_job import BridgeJob
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._engine import run
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.bridge import BridgeJob
 from tests.integration.lab import Host, Killed, Params, failing_at, killed_at, refusal
 from tests.integration.vswitch import VSwitch
 
@@ -210,5 +210,5 @@ def test_B4_failures_and_kills_at_every_operation(
 def test_without_open_vswitch_it_is_said(host: Host) -> None:
     before = host.snapshot()
     with pytest.raises(PipeworkError, match=r"kind: openvswitch: Open vSwitch does not answer.*Nothing was"):
-        host.call(lambda: _run.run(BridgeJob({"name": "sw1", "kind": "openvswitch"})))
+        host.call(lambda: run.run(BridgeJob({"name": "sw1", "kind": "openvswitch"})))
     host.assert_as(before)

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._bridge_job import BridgeJob
-from ansible_collections.pipework.containers.plugins.module_utils._codec import set_link
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._link_down import through
-from ansible_collections.pipework.containers.plugins.module_utils._netlink import Namespaces
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.bridge import BridgeJob
+from ansible_collections.pipework.containers.plugins.module_utils._netlink.link_down import through
+from ansible_collections.pipework.containers.plugins.module_utils._netlink.namespaces import Namespaces
+from ansible_collections.pipework.containers.plugins.module_utils._netlink.rtnl import set_link
 from tests.integration.lab import Host, Killed, Params, failing_at, killed_at, refusal
 from tests.integration.vswitch import VSwitch
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._kinds import KINDS
+from ansible_collections.pipework.containers.plugins.module_utils._attach.kinds import KINDS
 from tests.conftest import ROOT, unavailable
 from tests.integration.files import private_etc
 from tests.integration.lab import Host

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._commands_job import CommandsJob
-from ansible_collections.pipework.containers.plugins.module_utils._route_job import RouteJob
-from ansible_collections.pipework.containers.plugins.module_utils._rule_job import RuleJob
-from ansible_collections.pipework.containers.plugins.module_utils._tc_job import TcJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.commands import CommandsJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.route import RouteJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.rule import RuleJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.tc import TcJob
 from tests.integration.lab import Host, refusal
 
 pytestmark = pytest.mark.root

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _run
-from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._engine import run as engine_run
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.attach import AttachJob
 from tests.integration.lab import (
     Host,
     Listener,
@@ -547,7 +547,7 @@ def _whole(params: Params, check: bool) -> Any:
         job = AttachJob(params)
     except PipeworkError as error:
         raise PipeworkError(str(error), "Nothing was changed.") from None
-    return _run.run(job, check=check)
+    return engine_run.run(job, check=check)
 
 
 def test_an_interface_of_that_name_that_is_not_ours_is_refused_with_its_owner(host: Host) -> None:
@@ -648,11 +648,13 @@ def test_without_privileges_it_says_what_is_missing(host: Host, case: str) -> No
     before = host.snapshot()
     code = (
         f"import ctypes, os, sys; sys.path[:0] = {[p for p in sys.path if p]!r}\n"
-        "from ansible_collections.pipework.containers.plugins.module_utils import (\n"
-        "    _attach_job, _run, _runtimes, _errors)\n"
+        "from ansible_collections.pipework.containers.plugins.module_utils import _runtimes\n"
+        "from ansible_collections.pipework.containers.plugins.module_utils._core import errors\n"
+        "from ansible_collections.pipework.containers.plugins.module_utils._engine import run\n"
+        "from ansible_collections.pipework.containers.plugins.module_utils._jobs import attach\n"
         f"_runtimes.runtimes()\n{drop}\n"
-        "try:\n    _run.run(_attach_job.AttachJob({'container': 'a', 'runtime': 'netns', 'host_interface': 'br1'}))\n"
-        "except _errors.PipeworkError as error:\n    print(error)\n"
+        "try:\n    run.run(attach.AttachJob({'container': 'a', 'runtime': 'netns', 'host_interface': 'br1'}))\n"
+        "except errors.PipeworkError as error:\n    print(error)\n"
     )
     said = host.sh(*prefix, sys.executable, "-c", code)
     assert "become: true" in said and "Nothing was changed." in said
@@ -723,7 +725,7 @@ def test_B3_two_runs_at_once_wait_for_each_other(host: Host) -> None:
     host.add_guests(*(f"g{n}" for n in range(6)))
     runs = [
         host.start(
-            lambda n=n: _run.run(
+            lambda n=n: engine_run.run(
                 AttachJob(
                     {  # type: ignore[misc]
                         "container": f"g{n}",
@@ -743,7 +745,7 @@ def test_B3_two_runs_at_once_wait_for_each_other(host: Host) -> None:
 
 def test_a_run_waits_for_the_lock_and_says_who_is_in_the_way(host: Host) -> None:
     def hold(seconds: float) -> None:
-        with _run.lock():
+        with engine_run.lock():
             os.write(told, b"+")
             time.sleep(seconds)
 
@@ -756,8 +758,8 @@ def test_a_run_waits_for_the_lock_and_says_who_is_in_the_way(host: Host) -> None
     holder.wait()
 
     def impatient() -> Any:
-        _run.LOCK_SECONDS = 0.2
-        return _run.run(AttachJob({"container": "b", "runtime": "netns", "host_interface": "br1"}))
+        engine_run.LOCK_SECONDS = 0.2
+        return engine_run.run(AttachJob({"container": "b", "runtime": "netns", "host_interface": "br1"}))
 
     holder = host.start(hold, 2.0)
     os.read(heard, 1)

@@ -18,13 +18,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _dhcp_message as dhcp
-from ansible_collections.pipework.containers.plugins.module_utils import _sandbox
-from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
-from ansible_collections.pipework.containers.plugins.module_utils._commands_job import CommandsJob
-from ansible_collections.pipework.containers.plugins.module_utils._dhcp_clients.client import HOOK, SAID
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._run import run
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._engine.run import run
+from ansible_collections.pipework.containers.plugins.module_utils._ipam import dhcp4_message as dhcp
+from ansible_collections.pipework.containers.plugins.module_utils._ipam import sandbox
+from ansible_collections.pipework.containers.plugins.module_utils._ipam.external.client import HOOK, SAID
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.attach import AttachJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.commands import CommandsJob
 from tests.conftest import unavailable
 from tests.integration.lab import NETNS, Host, Killed, Work, failing_at, followed, killed_at, wait_for
 
@@ -363,7 +363,7 @@ def test_P24_a_program_can_change_nothing(segment: Host) -> None:
                 "argv": ["/bin/sh", "-c", f"{{ echo done; . {HOOK}; }} >{SAID}"],
             }  # fmt: skip
             done = subprocess.run(
-                [sys.executable, "-I", "-S", _sandbox.__file__], input=json.dumps(spec), pass_fds=[handle.fileno()],
+                [sys.executable, "-I", "-S", sandbox.__file__], input=json.dumps(spec), pass_fds=[handle.fileno()],
                 capture_output=True, text=True, check=False,
             )  # fmt: skip
         return done.stdout + done.stderr

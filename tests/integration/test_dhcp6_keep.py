@@ -15,11 +15,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _dhcp6_message as dhcp6
-from ansible_collections.pipework.containers.plugins.module_utils import _keeping
-from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._run import run
+from ansible_collections.pipework.containers.plugins.module_utils._agent import install as agent_install
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._engine.run import run
+from ansible_collections.pipework.containers.plugins.module_utils._ipam import dhcp6_message as dhcp6
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.attach import AttachJob
 from tests.integration.keeping import LONG, alive, ended, is_over, keeper, kill, kinds, left, status
 from tests.integration.lab import (
     CLONE_NEWNET,
@@ -265,7 +265,7 @@ def outdated(host: Host, **params: t.Any) -> None:
     """A run of a collection of which the process was made in another way."""
 
     def there() -> None:
-        _keeping.MADE_OF = ("_keeper",)
+        agent_install.MADE_OF = ("_agent/loop",)
         run(AttachJob({"container": "a", "runtime": "netns", "host_interface": "br1", **params}))
 
     host.call(there)

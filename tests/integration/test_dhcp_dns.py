@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
 from tests.integration.files import TRAPS, content, guest, machine, private_etc
 from tests.integration.lab import Host, failing_at, refusal, wait_for
 from tests.integration.test_dhcp import USUAL, running_dnsmasq, segment, server

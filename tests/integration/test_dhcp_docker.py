@@ -15,8 +15,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _lease_files
-from ansible_collections.pipework.containers.plugins.module_utils._model import owner_of
+from ansible_collections.pipework.containers.plugins.module_utils._ipam import store as ipam_store
+from ansible_collections.pipework.containers.plugins.module_utils._model.objects import owner_of
 from tests.conftest import IMAGE, unavailable
 from tests.integration.lab import Killed, Work, wait_for
 from tests.integration.test_docker import BRIDGE, NET4, PREFIX, Site, namespace, site
@@ -144,13 +144,13 @@ def test_P21_what_an_ended_container_has_left_goes(site: Site) -> None:
     places = []
     for _time in range(2):
         site.attach(guest, **given)
-        places.append(_lease_files.folder(owner_of("docker", guest.name, guest.id, "eth1")))
+        places.append(ipam_store.folder(owner_of("docker", guest.name, guest.id, "eth1")))
         assert os.path.isdir(places[-1])
         site.remove(guest)
         guest = site.container("a")
     assert len(set(places)) == 2
     site.attach(guest, **given)
-    living = _lease_files.folder(owner_of("docker", guest.name, guest.id, "eth1"))
+    living = ipam_store.folder(owner_of("docker", guest.name, guest.id, "eth1"))
     done = site.attach(guest, state="absent")
     assert [each["kind"] for each in done["operations"]].count("lease_files") == 2
     assert not any(os.path.exists(each) for each in [*places, living])

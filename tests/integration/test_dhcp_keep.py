@@ -13,9 +13,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _dhcp_message as dhcp
-from ansible_collections.pipework.containers.plugins.module_utils._commands_job import CommandsJob
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._ipam import dhcp4_message as dhcp
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.commands import CommandsJob
 from tests.integration.keeping import LONG, alive, ended, is_over, keeper, kinds, left, status
 from tests.integration.lab import CLONE_NEWNET, Host, Killed, failing_at, followed, killed_at, unshare, wait_for
 from tests.integration.test_dhcp import (

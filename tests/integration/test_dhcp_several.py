@@ -12,7 +12,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
 from tests.integration.keeping import LONG, ended
 from tests.integration.lab import Host, wait_for
 from tests.integration.test_dhcp import BUILTIN, lease_of, log, running_dnsmasq, segment, server

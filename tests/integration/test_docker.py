@@ -24,12 +24,13 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _container, _runtimes
-from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
-from ansible_collections.pipework.containers.plugins.module_utils._bridge_job import BridgeJob
-from ansible_collections.pipework.containers.plugins.module_utils._commands_job import CommandsJob
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._run import run
+from ansible_collections.pipework.containers.plugins.module_utils import _runtimes
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._engine.run import run
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.attach import AttachJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.bridge import BridgeJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.commands import CommandsJob
+from ansible_collections.pipework.containers.plugins.module_utils._model import container as model_container
 from ansible_collections.pipework.containers.plugins.module_utils._runtimes import docker as docker_runtime
 from tests.conftest import IMAGE
 from tests.integration.lab import eventually
@@ -345,7 +346,7 @@ def find(*names: str, runtime: str = "auto", user: str | None = None) -> list[t.
     """What the look-up gives; its open namespaces are closed."""
     answers = _runtimes.find_all([(runtime, name, user) for name in names])
     for answer in answers:
-        if isinstance(answer, _container.Found):
+        if isinstance(answer, model_container.Found):
             os.close(answer.fd)
     return answers
 
@@ -396,7 +397,7 @@ def test_P39_waits_do_not_add_up(site: Site, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(_runtimes, "patience", 5)
     names = [site.create(f"n{number}").name for number in range(3)]
     since = time.monotonic()
-    assert all(isinstance(answer, _container.NotRunning) for answer in find(*names))
+    assert all(isinstance(answer, model_container.NotRunning) for answer in find(*names))
     assert time.monotonic() - since < 10, "one after the other would be 15 s at least"
 
 
@@ -545,7 +546,7 @@ def test_B14_engine_without_control_groups(
             client = Substituted(docker_client.api, 1e9, Pid=stranger, StartedAt=text)
             monkeypatch.setattr(docker_runtime, "_clients", {None: client})
             [answer] = find(a.name, runtime="docker")
-            assert isinstance(answer, _container.Found) == found, (after, zone, str(answer))
+            assert isinstance(answer, model_container.Found) == found, (after, zone, str(answer))
 
 
 def test_B14_container_that_restarts_all_the_time(site: Site) -> None:

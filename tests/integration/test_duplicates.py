@@ -9,8 +9,8 @@ import typing as t
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._probe import probe_frame
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._neighbour.probe import probe_frame
 from tests.integration.lab import Host, Listener, failing_at, wait_for, write
 from tests.integration.test_dhcp import CLIENTS, asking, log, server
 

@@ -10,12 +10,12 @@ import pkgutil
 from pathlib import Path
 
 import ansible_collections.pipework.containers.plugins.module_utils as code
-from ansible_collections.pipework.containers.plugins.module_utils._kinds import KINDS
-from ansible_collections.pipework.containers.plugins.module_utils._order import ORDER
-from ansible_collections.pipework.containers.plugins.module_utils._plan import KernelObject
+from ansible_collections.pipework.containers.plugins.module_utils._attach.kinds import KINDS
+from ansible_collections.pipework.containers.plugins.module_utils._core.order import ORDER
+from ansible_collections.pipework.containers.plugins.module_utils._core.plan import KernelObject
 from tests.integration.fault_stories import ELSEWHERE, HERE_AND_NOW, IN_UML, MISSING, NEVER, NO_RUN, WITHOUT_A_DEVICE
 
-JOBS = sorted(path.stem for path in Path(next(iter(code.__path__))).glob("_*_job.py"))
+JOBS = sorted(path.stem for path in Path(next(iter(code.__path__)), "_jobs").glob("[a-z]*.py"))
 
 
 def concrete(base: type[KernelObject] = KernelObject) -> set[type[KernelObject]]:

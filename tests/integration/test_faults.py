@@ -19,9 +19,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._run import run
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._engine.run import run
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.attach import AttachJob
 from tests.integration.lab import Host, Killed, Params, difference, failing_at, killed_at, refusal
 
 pytestmark = pytest.mark.root

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._bridge_job import BridgeJob
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.bridge import BridgeJob
 from tests.integration.lab import Host, refusal
 
 pytestmark = pytest.mark.root

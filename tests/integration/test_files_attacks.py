@@ -24,10 +24,11 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _as_container, _guest_files, _in_container
-from ansible_collections.pipework.containers.plugins.module_utils._blocks import HOSTS, Names, Where
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._hosts_job import HostsJob
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._files import container_file
+from ansible_collections.pipework.containers.plugins.module_utils._files.blocks import HOSTS, Names, Where
+from ansible_collections.pipework.containers.plugins.module_utils._host import as_container, in_container
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.hosts import HostsJob
 from ansible_collections.pipework.containers.plugins.module_utils._runtimes.pid import start_time
 from tests.integration.files import content, guest, machine, private_etc
 from tests.integration.lab import MS_BIND, MS_PRIVATE, MS_REC, Host, Killed, _mount, refusal, unshare
@@ -309,7 +310,7 @@ def test_B17_of_several_containers_each_gets_what_is_its_own(host: Host) -> None
         places = {(Where(pid, start_time(pid)), False): str(pid) for pid in pids}
 
         def look() -> list[str]:
-            found = _guest_files.seen_many(places, HOSTS, Names)
+            found = container_file.seen_many(places, HOSTS, Names)
             said = [found[place] for place in places]
             return [str(each) if isinstance(each, PipeworkError) else "read" for each in said]
 
@@ -335,8 +336,8 @@ def test_B17_no_program_is_taken_from_the_container(host: Host) -> None:
     with process(host, plain, own_etc, everywhere) as given:
         pid = int(given["container"])
         assert "wave" not in sys.modules
-        who = _as_container.Who(pid, start_time(pid))
-        said = refusal(lambda: host.call(_as_container.ask, who, "/etc/hosts", work)) or "it was run"
+        who = as_container.Who(pid, start_time(pid))
+        said = refusal(lambda: host.call(as_container.ask, who, "/etc/hosts", work)) or "it was run"
         assert "what looked at it was ended before it was done" in said
 
 
@@ -399,7 +400,7 @@ def test_B17_a_process_that_changes_its_namespaces_meanwhile(host: Host, monkeyp
         os.write(gone[1], b"+")
         signal.pause()
 
-    there = _in_container.status
+    there = in_container.status
 
     def at_the_worst_moment(pid: int, field: str) -> list[str]:
         if field == "Uid":  # its namespaces are open by then, and its root is not
@@ -412,16 +413,16 @@ def test_B17_a_process_that_changes_its_namespaces_meanwhile(host: Host, monkeyp
             with contextlib.suppress(OSError):
                 os.close(fd)
 
-    monkeypatch.setattr(_in_container, "status", at_the_worst_moment)
-    monkeypatch.setattr(_in_container, "_keep_only", all_but_these)
+    monkeypatch.setattr(in_container, "status", at_the_worst_moment)
+    monkeypatch.setattr(in_container, "_keep_only", all_but_these)
     with process(host, plain, local_user, then=wait) as given:
         pid = int(given["container"])
-        who = _as_container.Who(pid, start_time(pid))
+        who = as_container.Who(pid, start_time(pid))
 
         def work(_inside: object) -> bytes:
             return b"in " + Path("/etc/hosts").read_bytes()
 
-        said = refusal(lambda: host.call(lambda: _as_container.ask(who, "/etc/hosts", work)))
+        said = refusal(lambda: host.call(lambda: as_container.ask(who, "/etc/hosts", work)))
         assert said == "its files cannot be reached: it has just gone into other namespaces"
     for fd in (*go, *gone):
         os.close(fd)
@@ -558,7 +559,7 @@ def test_B17_nobody_gets_hold_of_the_child(host: Host) -> None:
 
 
 def names_here(given: Params) -> None:
-    from ansible_collections.pipework.containers.plugins.module_utils._run import run
+    from ansible_collections.pipework.containers.plugins.module_utils._engine.run import run
 
     os.setgroups([0, 6])  # as root has after a login
     run(HostsJob({"entries": ENTRIES, **given}))
@@ -573,8 +574,8 @@ def test_B1_a_check_run_opens_no_file_for_writing(host: Host) -> None:
         files = [{"runtime": "host"}, {"runtime": "netns", "container": "a"}, found.given]
         code = (
             f"import sys; sys.path[:0] = {[p for p in sys.path if p]!r}\n"
-            "from ansible_collections.pipework.containers.plugins.module_utils._hosts_job import HostsJob\n"
-            "from ansible_collections.pipework.containers.plugins.module_utils._run import run\n"
+            "from ansible_collections.pipework.containers.plugins.module_utils._jobs.hosts import HostsJob\n"
+            "from ansible_collections.pipework.containers.plugins.module_utils._engine.run import run\n"
             f"print(len(run(HostsJob({{'files': {files!r}, 'entries': {ENTRIES!r}}}), check=True)['operations']))"
         )
         calls = (

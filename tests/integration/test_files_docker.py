@@ -13,9 +13,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._hosts_job import HostsJob
-from ansible_collections.pipework.containers.plugins.module_utils._run import run
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._engine.run import run
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.hosts import HostsJob
 from tests.integration.files import machine
 from tests.integration.lab import Killed, Work, enter, wait_for
 from tests.integration.test_docker import NET4, Site, site

@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _filter
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._filter import FilterState, Place
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._filter import firewall
+from ansible_collections.pipework.containers.plugins.module_utils._filter.firewall import FilterState, Place
 from tests.integration.lab import eventually
 
 pytestmark = pytest.mark.root
@@ -85,12 +85,12 @@ class Host:
         return result[0]
 
     def observe(self) -> FilterState:
-        state = self.call(_filter.observe)
+        state = self.call(firewall.observe)
         assert isinstance(state, FilterState)
         return state
 
     def change(self, add: Any = (), remove: Any = ()) -> None:
-        self.call(_filter.change, add, remove)
+        self.call(firewall.change, add, remove)
 
     def ping(self, address: str = "192.0.2.2", seconds: float = 10) -> bool:
         """Whether an answer comes within that time: what was dropped before leaves a neighbour that failed."""

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._hosts_job import HostsJob
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.hosts import HostsJob
 from tests.integration.files import TRAPS, content, guest, machine, private_etc
 from tests.integration.lab import Host, failing_at, killed_at, refusal
 

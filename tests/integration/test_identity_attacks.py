@@ -23,8 +23,11 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _container, _runtimes, _trust, _wait_job
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils import _runtimes
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._host import trust
+from ansible_collections.pipework.containers.plugins.module_utils._jobs import wait
+from ansible_collections.pipework.containers.plugins.module_utils._model import container as model_container
 from ansible_collections.pipework.containers.plugins.module_utils._runtimes import docker, lxc, netns, nspawn, pid
 from tests.integration.engines import NET, Deaf, find, need
 from tests.integration.lab import NETNS, Host, Work, wait_for
@@ -138,8 +141,8 @@ def refused(host: Host, *aims: int, environment: dict[str, str] | None = None, *
     before, links = host.snapshot(), [links_of(number) for number in aims]
 
     def work() -> None:
-        from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
-        from ansible_collections.pipework.containers.plugins.module_utils._run import run
+        from ansible_collections.pipework.containers.plugins.module_utils._engine.run import run
+        from ansible_collections.pipework.containers.plugins.module_utils._jobs.attach import AttachJob
 
         os.environ.update(environment or {})
         run(AttachJob(wanted))
@@ -349,9 +352,9 @@ def test_B17_a_users_docker_has_containers_of_its_own(host: Host, actors: Actors
     aim = actors.users(BOB)
     fake_docker(actors, container(aim))
     found = find(host, "docker", "web1", "games")
-    assert isinstance(found, _container.Found), found
+    assert isinstance(found, model_container.Found), found
     assert (found.pid, found.whose, found.label) == (aim, BOB.pw_uid, "docker:web1@games")
-    assert isinstance(find(host, "auto", "web1", "games"), _container.Found)
+    assert isinstance(find(host, "auto", "web1", "games"), model_container.Found)
 
 
 def test_B17_a_users_docker_names_a_process_of_others(host: Host, actors: Actors) -> None:
@@ -559,7 +562,7 @@ def test_B17_a_users_podman_names_a_process_of_others(host: Host, user: pwd.stru
     actors.pids += [parent, honest]
     fake_podman(actors, user, honest)
     found = find(host, "podman", "web1", user.pw_name)
-    assert isinstance(found, _container.Found) and (found.pid, found.whose) == (honest, user.pw_uid), found
+    assert isinstance(found, model_container.Found) and (found.pid, found.whose) == (honest, user.pw_uid), found
     for aim in (actors.roots(), actors.users(EVE)):
         fake_podman(actors, user, aim)
         said = refused(host, aim, runtime="podman", runtime_user=user.pw_name)
@@ -581,7 +584,7 @@ def test_B17_what_belongs_to_whom(actors: Actors) -> None:
     for number, users in ((actors.roots(), {0}), (actors.users(BOB), {BOB.pw_uid}), (actors.users(EVE), {EVE.pw_uid})):
         fd = os.open(f"/proc/{number}/ns/net", os.O_RDONLY)
         try:
-            assert {uid for uid in (0, BOB.pw_uid, EVE.pw_uid) if _trust.belongs_to(fd, uid)} == users
+            assert {uid for uid in (0, BOB.pw_uid, EVE.pw_uid) if trust.belongs_to(fd, uid)} == users
         finally:
             os.close(fd)
 
@@ -598,7 +601,7 @@ def test_P39_root_in_a_user_namespace_is_root_of_what_is_in_it() -> None:
         os.setuid(0)
         assert ctypes.CDLL(None).unshare(0x40000000) == 0  # CLONE_NEWNET
         fd = os.open("/proc/self/ns/net", os.O_RDONLY)
-        return [_trust.belongs_to(fd, uid) for uid in (0, 65534, BOB.pw_uid)]
+        return [trust.belongs_to(fd, uid) for uid in (0, 65534, BOB.pw_uid)]
 
     work = Work(inside)
     os.read(unshared[0], 1)
@@ -657,7 +660,7 @@ def test_B17_a_namespaces_path_in_the_hands_of_a_user(host: Host, actors: Actors
     assert "others than root" in refused(host, runtime="netns", container="/run/all/ns")
     host.sh("mkdir", "/run/good")
     host.sh("ln", "-s", f"{NETNS}/a", "/run/good/ns")
-    assert isinstance(find(host, "netns", "/run/good/ns"), _container.Found)
+    assert isinstance(find(host, "netns", "/run/good/ns"), model_container.Found)
     host.sh("mkdir", "/run/bob/\x1b[2J")
     host.sh("chown", "games", "/run/bob/\x1b[2J")
     host.sh("ln", "-s", "/run/bob/\x1b[2J/ns", "/run/good/odd")
@@ -668,7 +671,7 @@ def test_B17_a_namespaces_path_in_the_hands_of_a_user(host: Host, actors: Actors
     host.sh("chown", "games", "/run/bob")
     own = actors.users(BOB)
     host.sh("ln", "-sfn", f"/proc/{own}/ns/net", "/run/bob/ns")
-    assert isinstance(find(host, "netns", "/run/bob/ns"), _container.Found), "it is the user's own"
+    assert isinstance(find(host, "netns", "/run/bob/ns"), model_container.Found), "it is the user's own"
 
 
 # -- what may not be looked at has not gone
@@ -680,7 +683,7 @@ def test_P39_a_namespace_that_may_not_be_opened_has_not_gone(host: Host, actors:
     def look() -> str:
         become(BOB)
         [answer] = _runtimes.find_all([("pid", str(aim), None)])
-        assert isinstance(answer, PipeworkError) and not isinstance(answer, _container.NoContainer)
+        assert isinstance(answer, PipeworkError) and not isinstance(answer, model_container.NoContainer)
         return str(answer)
 
     words = f"the network namespace of process {aim} cannot be looked at: Permission denied"
@@ -695,7 +698,7 @@ def test_P39_no_file_left_to_be_opened_does_not_mean_gone(host: Host, actors: Ac
         assert held is not None
         asked: list[tuple[t.Callable[..., t.Any], tuple[t.Any, ...]]] = [
             (pid.find, (str(aim), None)), (pid.enter, (aim, lambda _pid, _born: True)), (pid.lives, (aim, 1)),
-            (_wait_job._process, (aim, held)), (netns.find, ("a", None)), (netns.running, (None,)),
+            (wait._process, (aim, held)), (netns.find, ("a", None)), (netns.running, (None,)),
             (nspawn.running, (None,)),
         ]  # fmt: skip
         found = []
@@ -703,7 +706,7 @@ def test_P39_no_file_left_to_be_opened_does_not_mean_gone(host: Host, actors: Ac
         for function, words in asked:
             try:
                 found.append(f"{function.__name__} said {function(*words)}")
-            except (_container.NoContainer, _container.NotRunning) as error:
+            except (model_container.NoContainer, model_container.NotRunning) as error:
                 found.append(f"gone: {error}")
             except PipeworkError as error:
                 found.append(str(error))

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
 from tests.integration.keeping import LONG, ended
 from tests.integration.lab import Host, failing_at, followed, wait_for, write
 from tests.integration.test_autoconf import DHCP6, MAC

@@ -22,11 +22,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _answers, _container, _program, _runtimes
-from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
-from ansible_collections.pipework.containers.plugins.module_utils._bridge_job import BridgeJob
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._run import lock, run
+from ansible_collections.pipework.containers.plugins.module_utils import _runtimes
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._engine.run import lock, run
+from ansible_collections.pipework.containers.plugins.module_utils._host import answers as host_answers
+from ansible_collections.pipework.containers.plugins.module_utils._host import program as host_program
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.attach import AttachJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.bridge import BridgeJob
+from ansible_collections.pipework.containers.plugins.module_utils._model import container as model_container
 from tests.conftest import unavailable
 from tests.integration.lab import MS_BIND, Host, Killed, _mount, wait_for
 
@@ -321,7 +324,7 @@ def test_B17_a_hundred_containers_that_an_engine_delays_have_one_deadline(host: 
             _runtimes.SECONDS = SECONDS
             start = time.monotonic()
             answers = _runtimes.find_all([("docker", each["container"], None) for each in wanted])
-            assert isinstance(answers[-1], _container.Unavailable), answers[-1]
+            assert isinstance(answers[-1], model_container.Unavailable), answers[-1]
             return time.monotonic() - start
 
         assert host.call(work) < SECONDS + 100 * _runtimes.EACH_SECONDS + MORE
@@ -405,7 +408,7 @@ ENOUGH = ("ends for nobody", "without an end", "with a child that stays", "neste
 @contextlib.contextmanager
 def instead_of(host: Host, program: str, text: str) -> Iterator[None]:
     """Another program in its place, on this host."""
-    path = str(_program.which(program))
+    path = str(host_program.which(program))
 
     def mount() -> None:
         with open("/run/fake", "w", encoding="utf-8") as handle:
@@ -439,7 +442,7 @@ def ran(host: Host, work: t.Callable[[], t.Any]) -> Cost:
         before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
         words = "it was done"
         try:
-            with _answers.within(SECONDS):
+            with host_answers.within(SECONDS):
                 work()
         except PipeworkError as error:
             words = str(error)
@@ -451,7 +454,7 @@ def ran(host: Host, work: t.Callable[[], t.Any]) -> Cost:
 
 @pytest.mark.parametrize("program", ["ovs-vsctl", "nft", "podman"])
 def test_B17_a_program_that_hangs_or_never_ends_is_ended_with_all_that_it_started(host: Host, program: str) -> None:
-    if _program.which(program) is None:
+    if host_program.which(program) is None:
         unavailable(f"{program} is not installed: sudo make setup-system")
     host.sh("ip", "link", "add", "br1", "type", "bridge")
     host.sh("mkdir", "-p", "/run/libpod")
@@ -475,16 +478,16 @@ def test_B17_a_program_that_hangs_or_never_ends_is_ended_with_all_that_it_starte
 
 def test_B17_what_a_program_is_told_and_says_comes_through_whole_and_its_children_are_not_waited_for() -> None:
     text = "ä\udcff line\n" * 200_000
-    assert _program.run(str(_program.which("cat")), text=text).output == text  # more than a pipe holds
+    assert host_program.run(str(host_program.which("cat")), text=text).output == text  # more than a pipe holds
     start = time.monotonic()
-    done = _program.run("/bin/sh", "-c", "sleep 7 & echo $!; echo no >&2; exit 3")
+    done = host_program.run("/bin/sh", "-c", "sleep 7 & echo $!; echo no >&2; exit 3")
     assert (done.code, done.said, done.errors) == (3, "no", "no\n")
     assert time.monotonic() - start < 6
     os.kill(int(done.output), signal.SIGKILL)  # it was not touched
-    with pytest.raises(_program.NoEnd, match="did not end within"):
-        _program.run(str(_program.which("sleep")), "100", text="x" * 1_000_000, seconds=0.2)
-    with pytest.raises(_program.NoEnd, match="said more than 1000 bytes"):
-        _program.run(str(_program.which("yes")), limit=1000)
+    with pytest.raises(host_program.NoEnd, match="did not end within"):
+        host_program.run(str(host_program.which("sleep")), "100", text="x" * 1_000_000, seconds=0.2)
+    with pytest.raises(host_program.NoEnd, match="said more than 1000 bytes"):
+        host_program.run(str(host_program.which("yes")), limit=1000)
 
 
 # -- words that others chose

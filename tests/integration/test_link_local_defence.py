@@ -13,9 +13,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _arp
-from ansible_collections.pipework.containers.plugins.module_utils._autoconf import candidates
-from ansible_collections.pipework.containers.plugins.module_utils._keeper_defence import MAX_CONFLICTS
+from ansible_collections.pipework.containers.plugins.module_utils._agent.link_local import MAX_CONFLICTS
+from ansible_collections.pipework.containers.plugins.module_utils._attach.slaac import candidates
+from ansible_collections.pipework.containers.plugins.module_utils._neighbour import arp as neighbour_arp
 from tests.integration.keeping import LONG, alive, ended, is_over, keeper, kill, kinds, status
 from tests.integration.lab import CLONE_NEWNET, Host, Killed, Listener, is_gratuitous_arp, unshare, wait_for
 
@@ -38,7 +38,10 @@ def segment(host: Host) -> Iterator[Host]:
 def arp(host: Host, sender: str, address: str, asked: str = "0.0.0.0", kind: int = 1, mac: str = RIVAL) -> None:
     """A frame on the segment. ``mac``: that of the card that it comes from."""
     hardware = [bytes.fromhex(each.replace(":", "")) for each in (mac, sender)]
-    frame = b"\xff" * 6 + hardware[0] + _arp.HEAD + struct.pack("!H", kind) + hardware[1] + socket.inet_aton(address)
+    frame = (
+        b"\xff" * 6 + hardware[0] + neighbour_arp.HEAD + struct.pack("!H", kind) + hardware[1]
+        + socket.inet_aton(address)
+    )
     frame += bytes(6) + socket.inet_aton(asked)
 
     def send() -> None:

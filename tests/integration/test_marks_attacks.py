@@ -242,7 +242,7 @@ def test_B17_nothing_is_left_of_many_rounds(host: Host) -> None:
 
 
 def bridge_job() -> t.Any:
-    from ansible_collections.pipework.containers.plugins.module_utils._bridge_job import BridgeJob
+    from ansible_collections.pipework.containers.plugins.module_utils._jobs.bridge import BridgeJob
 
     return BridgeJob
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._hosts_job import HostsJob
-from ansible_collections.pipework.containers.plugins.module_utils._route_job import RouteJob
-from ansible_collections.pipework.containers.plugins.module_utils._rule_job import RuleJob
-from ansible_collections.pipework.containers.plugins.module_utils._tc_job import TcJob
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.hosts import HostsJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.route import RouteJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.rule import RuleJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.tc import TcJob
 from tests.integration.files import private_etc
 from tests.integration.lab import Host
 

@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from ansible_collections.pipework.containers.plugins.filter.topology import FilterModule
-from ansible_collections.pipework.containers.plugins.module_utils._bridge_job import BridgeJob
-from ansible_collections.pipework.containers.plugins.module_utils._shim_job import ShimJob
-from ansible_collections.pipework.containers.plugins.module_utils._vxlan_job import VxlanJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.bridge import BridgeJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.shim import ShimJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.vxlan import VxlanJob
 from tests.integration.lab import Host, refusal
 
 pytestmark = pytest.mark.root

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._netlink import Namespaces
-from ansible_collections.pipework.containers.plugins.module_utils._uppers import unused
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._host.other_netns import unused
+from ansible_collections.pipework.containers.plugins.module_utils._netlink.namespaces import Namespaces
 from tests.integration.lab import Host, wait_for
 
 pytestmark = pytest.mark.root

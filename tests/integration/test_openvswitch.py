@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _ovs
-from ansible_collections.pipework.containers.plugins.module_utils._commands_job import CommandsJob
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.commands import CommandsJob
+from ansible_collections.pipework.containers.plugins.module_utils._ovs import client as ovs_client
 from tests.integration.lab import Host, Killed, Params, failing_at, killed_at, refusal, wait_for
 from tests.integration.vswitch import VSwitch
 
@@ -435,7 +435,7 @@ def test_B4_a_database_that_is_down_or_hangs(stage: Stage, monkeypatch: pytest.M
     own = ovs.pid("ovsdb-server")
     try:
         os.kill(own, signal.SIGSTOP)
-        monkeypatch.setattr(_ovs, "READ_SECONDS", 1)
+        monkeypatch.setattr(ovs_client, "READ_SECONDS", 1)
         with pytest.raises(PipeworkError, match=r"does not answer: its database gave no answer within 1 s.*Nothing"):
             stage.run({**B, "kind": "openvswitch"})
         with pytest.raises(PipeworkError, match=r"state: absent: Open vSwitch does not answer"):
@@ -461,8 +461,8 @@ def test_B4_a_database_that_is_down_or_hangs(stage: Stage, monkeypatch: pytest.M
 
     # and again, hanging
     own = ovs.pid("ovsdb-server")
-    monkeypatch.setattr(_ovs, "READ_SECONDS", 5)
-    monkeypatch.setattr(_ovs, "CHANGE_SECONDS", 1)
+    monkeypatch.setattr(ovs_client, "READ_SECONDS", 5)
+    monkeypatch.setattr(ovs_client, "CHANGE_SECONDS", 1)
     try:
         said = refusal(lambda: stage.run({**B, "vlan": 10}, step=during(lambda: os.kill(own, signal.SIGSTOP))))
         assert said is not None
@@ -479,7 +479,7 @@ def test_B4_a_switch_that_is_down_is_named_and_its_work_taken_back(
 ) -> None:
     stage.run(A)
     before = stage.everything()
-    monkeypatch.setattr(_ovs, "CHANGE_SECONDS", 1)
+    monkeypatch.setattr(ovs_client, "CHANGE_SECONDS", 1)
     own = stage.ovs.pid("ovs-vswitchd")
     os.kill(own, signal.SIGSTOP)
     try:

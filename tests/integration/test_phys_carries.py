@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _marks
-from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._run import run
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._engine import marks
+from ansible_collections.pipework.containers.plugins.module_utils._engine.run import run
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.attach import AttachJob
 from tests.integration.lab import Host, Killed, failing_at, killed_at, refusal, wait_for
 
 pytestmark = pytest.mark.root
@@ -164,7 +164,7 @@ def test_B2_the_nic_of_the_ssh_session_is_refused(host: Host, where: str) -> Non
             return refusal(lambda: run(AttachJob({"container": "a", "runtime": "netns", **PHYS}), check=True))
         code = (
             "import os, sys; sys.path[:0] = " + repr(PATHS) + "\n"
-            "from ansible_collections.pipework.containers.plugins.module_utils._session import peer\n"
+            "from ansible_collections.pipework.containers.plugins.module_utils._delayed.ssh_session import peer\n"
             "print(peer())"
         )
         inner = "import os, subprocess, sys\nenv = dict(os.environ); env.pop('SSH_CONNECTION')\n" \
@@ -232,8 +232,8 @@ def test_B2_a_lent_address_has_less_time_left_and_its_route_goes_with_it(host: H
     host.attach("a", **FORCED)
 
     def long_ago() -> None:
-        for name in os.listdir(_marks.FOLDER):
-            path = f"{_marks.FOLDER}/{name}"
+        for name in os.listdir(marks.FOLDER):
+            path = f"{marks.FOLDER}/{name}"
             with open(path, encoding="utf-8") as handle:
                 said = json.load(handle)
             if said["luggage"]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.pipework.containers.plugins.module_utils._commands_job import CommandsJob, carry_out
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.commands import CommandsJob, carry_out
 from ansible_collections.pipework.containers.plugins.modules import pipework as documented
 from tests.integration.lab import Host, failing_at, refusal
 from tests.integration.test_duplicates import look_for_duplicates

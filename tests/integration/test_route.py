@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._commands_job import CommandsJob
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._route_job import RouteJob
-from ansible_collections.pipework.containers.plugins.module_utils._run import run
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._engine.run import run
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.commands import CommandsJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.route import RouteJob
 from tests.integration.lab import Host, Killed, Params, failing_at, killed_at, refusal
 
 pytestmark = pytest.mark.root

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
 from ansible_collections.pipework.containers.plugins.module_utils._runtimes import docker, pid
 from tests.conftest import IMAGE
 from tests.integration.engines import NET, Deaf, end_stranger, eventually, find, take_number
@@ -22,7 +22,7 @@ from tests.integration.lab import Host
 
 pytestmark = pytest.mark.root
 ENDED = "ended, or was started anew, during the run. "
-PROGRAM = "ansible_collections.pipework.containers.plugins.module_utils._program"
+PROGRAM = "ansible_collections.pipework.containers.plugins.module_utils._host.program"
 
 
 def said_when(host: Host, kind: str, restart: t.Callable[[], None], **params: t.Any) -> str:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _program, _runtimes
+from ansible_collections.pipework.containers.plugins.module_utils import _runtimes
+from ansible_collections.pipework.containers.plugins.module_utils._host import program
 from ansible_collections.pipework.containers.plugins.module_utils._runtimes import lxc
 from tests.integration.engines import NET, Cases, Engine, busybox_root, need
 from tests.integration.lab import Host
@@ -130,7 +131,7 @@ class TestLxc(Cases):
 
     def test_P40_monitor_that_does_not_answer(self, engine: Lxc, monkeypatch: pytest.MonkeyPatch) -> None:
         engine.start("web1")
-        monkeypatch.setattr(_program, "SECONDS", 2)
+        monkeypatch.setattr(program, "SECONDS", 2)
         number = int(engine.lxc("info", "web1", "--pid", "--no-humanize"))
         monitor = int(Path(f"/proc/{number}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[1])
         os.kill(monitor, signal.SIGSTOP)
@@ -258,7 +259,7 @@ def test_P40_container_of_a_user() -> None:
                     ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--init-groups", f"lxc-{verb}",
                      "--name=web1", *words],
                     check=True, capture_output=True, cwd="/",
-                    env={"PATH": _program.PATH, "HOME": str(folder / "home"), "XDG_RUNTIME_DIR": run},
+                    env={"PATH": program.PATH, "HOME": str(folder / "home"), "XDG_RUNTIME_DIR": run},
                 )
 
             host.call(work)

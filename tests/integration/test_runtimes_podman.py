@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _program, _runtimes
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils import _runtimes
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._host import program
 from ansible_collections.pipework.containers.plugins.module_utils._runtimes import podman
 from tests.integration.engines import IMAGE, NET, Cases, Engine, busybox_root, need
 from tests.integration.lab import Host, eventually
@@ -167,7 +168,7 @@ class TestPodman(Cases):
             assert eventually(lambda: not os.path.exists("/run/held"), 60)
             return len(kept)
 
-        monkeypatch.setattr(_program, "SECONDS", 3)
+        monkeypatch.setattr(program, "SECONDS", 3)
         holder = engine.host.start(hold)
         assert eventually(lambda: engine.host.call(os.path.exists, "/run/held"))
         said = engine.refused("web1", state="absent")

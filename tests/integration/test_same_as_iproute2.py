@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
-from ansible_collections.pipework.containers.plugins.module_utils._bridge_job import BridgeJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.attach import AttachJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.bridge import BridgeJob
 from tests.integration.lab import Host, Params, difference
 
 pytestmark = pytest.mark.root

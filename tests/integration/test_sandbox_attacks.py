@@ -17,16 +17,16 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _dhcp_program, _sandbox
-from ansible_collections.pipework.containers.plugins.module_utils._dhcp_clients import CLIENTS, SAID, Ask
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._ipam import external_client, sandbox
+from ansible_collections.pipework.containers.plugins.module_utils._ipam.external import CLIENTS, SAID, Ask
 from tests.integration.lab import NETNS, Host, wait_for
 
 pytestmark = pytest.mark.root
 ATTACK = Path(__file__).parent / "sandbox_attack.py"
 BAITS = ("/root", "/home", "/usr/local/bin", "/srv", "/mnt", "/var/lib", "/var/tmp", "/tmp")
 BAIT = "pipework-bait"
-SOURCE = inspect.getsource(_sandbox)  # since the folder with the collection may be one of those
+SOURCE = inspect.getsource(sandbox)  # since the folder with the collection may be one of those
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def prey(host: Host) -> Host:
 
 def replaced(host: Host, client: str, text: str) -> None:
     """Something else stands where the program was."""
-    path = _dhcp_program.require(client)
+    path = external_client.require(client)
 
     def put() -> None:
         with open("/run/replaced", "w", encoding="utf-8") as handle:
@@ -60,14 +60,14 @@ def replaced(host: Host, client: str, text: str) -> None:
     host.call(put)
 
 
-def ask(client: str, seconds: int = 10, source: str = SOURCE) -> _dhcp_program.Said:
+def ask(client: str, seconds: int = 10, source: str = SOURCE) -> external_client.Said:
     """What a run of the collection does, but for the rest of it."""
-    _dhcp_program.inspect.getsource = lambda _module: source  # type: ignore[assignment]  # in a child of its own
+    external_client.inspect.getsource = lambda _module: source  # type: ignore[assignment]  # in a child of its own
     sys.executable = python()
     with open(f"{NETNS}/a", "rb") as handle, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as quiet:
-        listener = _dhcp_program.Listener(quiet, b"\2\0\0\0\0\1")
+        listener = external_client.Listener(quiet, b"\2\0\0\0\0\1")
         wanted = Ask("eth1", {12: b"a", 61: b"\1\2\0\0\0\0\1"}, seconds)
-        return _dhcp_program.run(client, wanted, handle.fileno(), listener)
+        return external_client.run(client, wanted, handle.fileno(), listener)
 
 
 def python() -> str:
@@ -136,16 +136,16 @@ def test_B17_a_client_that_was_taken_over_gets_nowhere(prey: Host, client: str) 
     state = report.pop("state")
     done = {name: what for name, what in report.items() if what["done"]}
     assert done == {} and len(report) > 80
-    rights = sum(1 << number for number in _sandbox.KEPT)
+    rights = sum(1 << number for number in sandbox.KEPT)
     assert {state[f"Cap{name}"] for name in ("Eff", "Prm", "Inh", "Bnd", "Amb")} == {rights}
     assert rights == 1 << 10 | 1 << 13  # net_bind_service, net_raw
     assert state["NoNewPrivs"] == 1 and state["uids"] == state["gids"] and len(set(state["uids"])) == 1
-    assert state["uids"][0] >= _sandbox.FIRST_UID and state["groups"] == []
-    filtered = os.uname().machine in _sandbox.AUDIT_ARCH and os.path.exists("/proc/sys/kernel/seccomp")
+    assert state["uids"][0] >= sandbox.FIRST_UID and state["groups"] == []
+    filtered = os.uname().machine in sandbox.AUDIT_ARCH and os.path.exists("/proc/sys/kernel/seccomp")
     assert state["Seccomp"] == (2 if filtered else 0)
     assert state["fds"] == [0, 1, 2] and state["processes"] <= 3
     assert state["forks"] <= 16 and state["written"] <= 4 << 20 and state["memory"] < 512 << 20
-    assert set(state["root"]) <= {*_sandbox.SHOWN, "dev", "home", "proc", "root", "run", "sys", "tmp", "var"}
+    assert set(state["root"]) <= {*sandbox.SHOWN, "dev", "home", "proc", "root", "run", "sys", "tmp", "var"}
     assert state["filled"] == {"/home": [], "/root": [], "/sys": []} and "sys" not in state["proc"]
     wait_for("the end of what it left behind", lambda: alone(host))
 
@@ -168,11 +168,11 @@ def test_B17_a_program_that_talks_without_end_is_bounded(prey: Host) -> None:
         return len(words), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     before = prey.call(lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-    start, _dhcp_program.START_SECONDS = _dhcp_program.START_SECONDS, 2
+    start, external_client.START_SECONDS = external_client.START_SECONDS, 2
     try:
         words, after = prey.call(run)
     finally:
-        _dhcp_program.START_SECONDS = start
+        external_client.START_SECONDS = start
     assert words < 400 and after - before < 32 << 10, (before, after)
     wait_for("its end", lambda: alone(prey))
 
@@ -194,19 +194,19 @@ def test_B17_what_cannot_be_kept_apart_is_not_run(prey: Host) -> None:
 
 def test_B17_linux_5_10_has_no_mount_setattr_and_each_mount_is_made_read_only(prey: Host) -> None:
     def run() -> list[tuple[str, int | None]]:
-        genuine = _sandbox.call
+        genuine = sandbox.call
 
         def old(name: str, *args: t.Any) -> int:
             if name == "syscall":
                 raise OSError(errno.ENOSYS, "mount_setattr")
             return genuine(name, *args)
 
-        _sandbox.call = old  # type: ignore[assignment]
+        sandbox.call = old  # type: ignore[assignment]
         for path in ("/run/tree", "/run/tree/a b", "/run/view"):
             os.mkdir(path)
             if path != "/run/view":
                 subprocess.run(["mount", "-t", "tmpfs", "none", path], check=True)
-        _sandbox.bind("/run/tree", "/run/view", recursive=True)
+        sandbox.bind("/run/tree", "/run/view", recursive=True)
         found = []
         for path in ("/run/view/x", "/run/view/a b/x", "/run/tree/a b/x"):
             try:

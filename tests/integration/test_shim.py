@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._shim_job import ShimJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.shim import ShimJob
 from tests.integration.lab import Host, Injected, Killed, failing_at, killed_at, refusal, wait_for
 
 pytestmark = pytest.mark.root

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _program
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._host import program
 from tests.conftest import unavailable
 from tests.integration.lab import Host, Listener, wait_for
 
@@ -253,7 +253,7 @@ def test_B8_a_host_that_cannot_is_named(any_host: Host, monkeypatch: pytest.Monk
                 any_host.attach("a", port=CHECKED, check=check)
             assert str(caught.value).startswith("port: mac_spoof_check: ")
             assert "CONFIG_NF_TABLES_NETDEV" in str(caught.value) or not shutil.which("nft")
-    monkeypatch.setattr(_program, "PATH", "/nowhere")
+    monkeypatch.setattr(program, "PATH", "/nowhere")
     with pytest.raises(PipeworkError, match=r"port: mac_spoof_check: it needs the program nft .*Nothing was changed"):
         any_host.attach("a", port=CHECKED)
     any_host.assert_as(before)

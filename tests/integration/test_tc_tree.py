@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
 from tests.integration.lab import Host, Killed, failing_at, killed_at
 from tests.integration.test_tc import shape, tc, wire
 

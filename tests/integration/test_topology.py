@@ -13,12 +13,12 @@ import pytest
 import yaml
 
 from ansible_collections.pipework.containers.plugins.filter.topology import FilterModule
-from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
-from ansible_collections.pipework.containers.plugins.module_utils._bridge_job import BridgeJob
-from ansible_collections.pipework.containers.plugins.module_utils._route_job import RouteJob
-from ansible_collections.pipework.containers.plugins.module_utils._rule_job import RuleJob
-from ansible_collections.pipework.containers.plugins.module_utils._tc_job import TcJob
-from ansible_collections.pipework.containers.plugins.module_utils._vxlan_job import VxlanJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.attach import AttachJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.bridge import BridgeJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.route import RouteJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.rule import RuleJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.tc import TcJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.vxlan import VxlanJob
 from tests.integration.lab import Host
 from tests.integration.machines import Machines, Played
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _run
-from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
-from ansible_collections.pipework.containers.plugins.module_utils._bridge_job import BridgeJob
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._vxlan_job import VxlanJob
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._engine import run
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.attach import AttachJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.bridge import BridgeJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.vxlan import VxlanJob
 from tests.integration.lab import Host, Killed, Params, failing_at, killed_at, refusal
 
 pytestmark = pytest.mark.root
@@ -38,7 +38,7 @@ class Fleet(Host):
 
     def on(self, n: str, job: Any = VxlanJob, check: bool = False, step: Any = None, **params: Any) -> dict[str, Any]:
         """One run on one of the hosts."""
-        return self.call(lambda: _run.run(job(params), check=check, step=step), ns=f"h{n}")
+        return self.call(lambda: run.run(job(params), check=check, step=step), ns=f"h{n}")
 
     def vxlan(self, n: str = "1", **params: Any) -> dict[str, Any]:
         mine = {"bridge": "br1", "vni": 100, "local": f"10.0.0.{n}", "remotes": [f"10.0.0.{m}" for m in MEMBERS]}

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._vxlan_job import VxlanJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.vxlan import VxlanJob
 from tests.conftest import unavailable
 from tests.integration.lab import difference, wait_for
 from tests.integration.machines import Machine, Machines, Played

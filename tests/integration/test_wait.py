@@ -14,12 +14,12 @@ import typing as t
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._container import open_namespace
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._netlink import Namespaces
-from ansible_collections.pipework.containers.plugins.module_utils._wait import Wait
-from ansible_collections.pipework.containers.plugins.module_utils._wait_job import WaitJob, wait
-from ansible_collections.pipework.containers.plugins.module_utils._watch import Watch
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.wait import WaitJob, wait
+from ansible_collections.pipework.containers.plugins.module_utils._model.container import open_namespace
+from ansible_collections.pipework.containers.plugins.module_utils._netlink.namespaces import Namespaces
+from ansible_collections.pipework.containers.plugins.module_utils._wait.conditions import Wait
+from ansible_collections.pipework.containers.plugins.module_utils._wait.watch import Watch
 from tests.conftest import ROOT
 from tests.integration.lab import Host, Listener, Work, wait_for, write
 

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._model import GROUP, HOST, Link
-from ansible_collections.pipework.containers.plugins.module_utils._netlink import Namespaces
-from ansible_collections.pipework.containers.plugins.module_utils._requests import REQUESTS, create_link
-from ansible_collections.pipework.containers.plugins.module_utils._vfs import Vf, VfAddress
+from ansible_collections.pipework.containers.plugins.module_utils._engine.requests import REQUESTS, create_link
+from ansible_collections.pipework.containers.plugins.module_utils._model.objects import GROUP, HOST, Link
+from ansible_collections.pipework.containers.plugins.module_utils._model.sriov import Vf, VfAddress
+from ansible_collections.pipework.containers.plugins.module_utils._netlink.namespaces import Namespaces
 from tests.kernel.conftest import run as command
 
 pytestmark = pytest.mark.qemu

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._commands_job import CommandsJob
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.commands import CommandsJob
 from tests.integration.lab import Host, Killed, Params, failing_at, killed_at, refusal
 from tests.kernel.conftest import Guest
 

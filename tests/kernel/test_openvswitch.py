@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._bridge_job import BridgeJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.bridge import BridgeJob
 from tests.integration.lab import Host, Killed, Params, failing_at, killed_at, refusal
 from tests.integration.vswitch import VSwitch
 

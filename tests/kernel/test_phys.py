@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._run import run
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._engine.run import run
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.attach import AttachJob
 from tests.integration.lab import Killed, Work, eventually, failing_at, killed_at, refusal
 from tests.kernel.conftest import Guest, Nic
 from tests.kernel.conftest import run as command

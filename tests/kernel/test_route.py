@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._route_job import RouteJob
-from ansible_collections.pipework.containers.plugins.module_utils._route_words import Names
-from ansible_collections.pipework.containers.plugins.module_utils._routes import RouteItem
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.route import RouteJob
+from ansible_collections.pipework.containers.plugins.module_utils._model.route_names import Names
+from ansible_collections.pipework.containers.plugins.module_utils._routing.route_options import RouteItem
 from tests.integration import test_rule
 from tests.integration.lab import Host
 from tests.integration.test_route import GROUND, params, requests, route, table

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._run import run
-from ansible_collections.pipework.containers.plugins.module_utils._tc_job import TcJob
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._engine.run import run
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.tc import TcJob
 from tests.integration.lab import Host, failing_at
 from tests.integration.test_tc_tree import everything
 

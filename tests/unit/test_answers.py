@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pipework.containers.plugins.module_utils import _answers
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError, printable
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError, printable
+from ansible_collections.pipework.containers.plugins.module_utils._host import answers
 
 
 @given(st.text(st.characters(exclude_categories=())))
@@ -39,34 +39,34 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_B17_json_comes_through(value: object) -> None:
-    assert _answers.parse(json.dumps(value)) == value
-    assert _answers.parse(json.dumps(value).encode()) == value
+    assert answers.parse(json.dumps(value)) == value
+    assert answers.parse(json.dumps(value).encode()) == value
 
 
 @given(st.binary() | st.text(st.characters(exclude_categories=())))
 def test_B17_anything_else_is_one_sort_of_error(data: bytes | str) -> None:
     with contextlib.suppress(ValueError):
-        _answers.parse(data)
+        answers.parse(data)
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "9" * 5000, "NaN", "-Infinity", "[" + "0," * (1 << 19) + "0]", ""])
 def test_B17_json_that_would_cost_too_much_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        _answers.parse(text)
+        answers.parse(text)
 
 
 def test_B17_what_does_not_come_back_is_left_behind() -> None:
     gate = threading.Event()
     start = time.monotonic()
-    with pytest.raises(_answers.Late, match=r"within 0\.1 s"):
-        _answers.call(0.1, gate.wait, 60)
-    with _answers.within(0.1), _answers.within(60):  # the outer one stays
-        with pytest.raises(_answers.Late):
-            _answers.call(60, gate.wait, 60)
-        with pytest.raises(_answers.Late, match="the time is over"):
-            _answers.call(60, int)
-    assert _answers.call(60, int, "7") == 7
+    with pytest.raises(answers.Late, match=r"within 0\.1 s"):
+        answers.call(0.1, gate.wait, 60)
+    with answers.within(0.1), answers.within(60):  # the outer one stays
+        with pytest.raises(answers.Late):
+            answers.call(60, gate.wait, 60)
+        with pytest.raises(answers.Late, match="the time is over"):
+            answers.call(60, int)
+    assert answers.call(60, int, "7") == 7
     with pytest.raises(KeyError):
-        _answers.call(60, {}.__getitem__, "x")
+        answers.call(60, {}.__getitem__, "x")
     assert time.monotonic() - start < 30
     gate.set()

@@ -10,15 +10,23 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._attach import (
-    Target,
-    compile_wish,
+from ansible_collections.pipework.containers.plugins.module_utils._attach.desired import Target, compile_wish
+from ansible_collections.pipework.containers.plugins.module_utils._attach.options import (
+    Attachment,
+    attachments_from_params,
 )
-from ansible_collections.pipework.containers.plugins.module_utils._attachment import Attachment, attachments_from_params
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._facts import Facts
-from ansible_collections.pipework.containers.plugins.module_utils._items import check_namespace
-from ansible_collections.pipework.containers.plugins.module_utils._model import (
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._core.items import check_namespace
+from ansible_collections.pipework.containers.plugins.module_utils._core.normalize import broadcast, family
+from ansible_collections.pipework.containers.plugins.module_utils._core.plan import (
+    Absent,
+    KernelObject,
+    Operation,
+    Plan,
+    reconcile,
+    simulate,
+)
+from ansible_collections.pipework.containers.plugins.module_utils._model.objects import (
     GROUP,
     HOST,
     PROTOCOL,
@@ -29,16 +37,8 @@ from ansible_collections.pipework.containers.plugins.module_utils._model import 
     Route,
     owner_of,
 )
-from ansible_collections.pipework.containers.plugins.module_utils._normalize import broadcast, family
-from ansible_collections.pipework.containers.plugins.module_utils._plan import (
-    Absent,
-    KernelObject,
-    Operation,
-    Plan,
-    reconcile,
-    simulate,
-)
-from ansible_collections.pipework.containers.plugins.module_utils._vfs import Card
+from ansible_collections.pipework.containers.plugins.module_utils._model.observed import Facts
+from ansible_collections.pipework.containers.plugins.module_utils._model.sriov import Card
 
 IDENT = "3f2a9c41d0b7"
 

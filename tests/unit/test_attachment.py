@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
-from ansible_collections.pipework.containers.plugins.module_utils._attachment import (
+from ansible_collections.pipework.containers.plugins.module_utils._attach.options import (
     Attachment,
     attachments_from_params,
     host_interface_of,
 )
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.attach import AttachJob
 
 
 def one(**params: Any) -> Attachment:

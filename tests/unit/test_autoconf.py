@@ -12,14 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pipework.containers.plugins.module_utils import _arp
-from ansible_collections.pipework.containers.plugins.module_utils._attach import compile_wish
-from ansible_collections.pipework.containers.plugins.module_utils._attachment import Attachment, attachments_from_params
-from ansible_collections.pipework.containers.plugins.module_utils._autoconf import LinkLocal, candidates
-from ansible_collections.pipework.containers.plugins.module_utils._dhcp_keep import Keep
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._model import Address
-from ansible_collections.pipework.containers.plugins.module_utils._plan import reconcile, simulate
+from ansible_collections.pipework.containers.plugins.module_utils._agent.record import Keep
+from ansible_collections.pipework.containers.plugins.module_utils._attach.desired import compile_wish
+from ansible_collections.pipework.containers.plugins.module_utils._attach.options import (
+    Attachment,
+    attachments_from_params,
+)
+from ansible_collections.pipework.containers.plugins.module_utils._attach.slaac import LinkLocal, candidates
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._core.plan import reconcile, simulate
+from ansible_collections.pipework.containers.plugins.module_utils._model.objects import Address
+from ansible_collections.pipework.containers.plugins.module_utils._neighbour import arp
 from tests.unit.test_attach import WEB1, attached, lines, simple, target
 
 
@@ -71,12 +74,12 @@ def test_B16_a_gateway_can_be_reached_from_a_routers_address() -> None:
     assert Attachment.from_params(params).gateway == ("fd05::1",)
 
 
-MAC, OTHER, OWN = bytes.fromhex("020000000001"), bytes.fromhex("020000000002"), _arp.packed("169.254.7.1")
+MAC, OTHER, OWN = bytes.fromhex("020000000001"), bytes.fromhex("020000000002"), arp.packed("169.254.7.1")
 
 
 def said(sender: bytes, address: bytes, kind: int = 1, asked: bytes = OWN) -> bytes:
     """An ARP frame."""
-    return b"\xff" * 6 + sender + _arp.HEAD + struct.pack("!H", kind) + sender + address + bytes(6) + asked + bytes(18)
+    return b"\xff" * 6 + sender + arp.HEAD + struct.pack("!H", kind) + sender + address + bytes(6) + asked + bytes(18)
 
 
 def passes(code: tuple[tuple[int, int, int, int], ...], frame: bytes) -> bool:
@@ -85,12 +88,12 @@ def passes(code: tuple[tuple[int, int, int, int], ...], frame: bytes) -> bool:
     while True:
         sort, yes, no, k = code[at]
         at += 1
-        if sort == _arp.RETURN:
+        if sort == arp.RETURN:
             return k > 0
-        if sort == _arp.EQUAL:
+        if sort == arp.EQUAL:
             at += yes if value == k else no
         else:
-            size = 4 if sort == _arp.LOAD else 2
+            size = 4 if sort == arp.LOAD else 2
             if k + size > len(frame):
                 return False
             value = int.from_bytes(frame[k : k + size], "big")
@@ -105,28 +108,28 @@ def passes(code: tuple[tuple[int, int, int, int], ...], frame: bytes) -> bool:
         (said(b"\x04" + MAC[1:], OWN), b"\x04" + MAC[1:]),
         (said(MAC, OWN), None),
         (said(OTHER, bytes(4)), None),  # it asks before it takes one
-        (said(OTHER, _arp.packed("169.254.7.2")), None),
+        (said(OTHER, arp.packed("169.254.7.2")), None),
         (said(OTHER, OWN)[:12] + b"\x08\x00" + said(OTHER, OWN)[14:], None),
         (said(OTHER, OWN)[:18] + b"\x08\x04" + said(OTHER, OWN)[20:], None),
         (said(OTHER, OWN)[:30], None),
     ],
 )
 def test_P46_who_claims_an_address_that_is_ours(frame: bytes, found: bytes | None) -> None:
-    assert _arp.rival(frame, MAC, OWN) == found
-    assert passes(_arp.rivals_only(MAC, OWN), frame) == (found is not None)
+    assert arp.rival(frame, MAC, OWN) == found
+    assert passes(arp.rivals_only(MAC, OWN), frame) == (found is not None)
 
 
 @given(st.binary(max_size=60))
 def test_P46_the_filter_lets_through_what_counts_and_nothing_else(noise: bytes) -> None:
     for frame in (noise, said(OTHER, OWN)[: len(noise)] + noise, said(OTHER, OWN)[:20] + noise):
         if len(frame) >= 42:
-            assert passes(_arp.rivals_only(MAC, OWN), frame) == (_arp.rival(frame, MAC, OWN) is not None)
+            assert passes(arp.rivals_only(MAC, OWN), frame) == (arp.rival(frame, MAC, OWN) is not None)
 
 
 def test_P46_an_announcement_is_no_claim_of_somebody_else() -> None:
-    frame = _arp.gratuitous_arp("02:00:00:00:00:01", "169.254.7.1")
-    assert _arp.rival(frame, MAC, OWN) is None
-    assert _arp.rival(frame, OTHER, OWN) == MAC
+    frame = arp.gratuitous_arp("02:00:00:00:00:01", "169.254.7.1")
+    assert arp.rival(frame, MAC, OWN) is None
+    assert arp.rival(frame, OTHER, OWN) == MAC
 
 
 @pytest.mark.parametrize(

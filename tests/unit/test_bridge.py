@@ -8,20 +8,20 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _masquerade as masq
-from ansible_collections.pipework.containers.plugins.module_utils._bridge import (
+from ansible_collections.pipework.containers.plugins.module_utils._bridge.desired import (
     Bridge,
     bridges_from_params,
     others,
     wanted,
 )
-from ansible_collections.pipework.containers.plugins.module_utils._bridge_job import BridgeJob
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._facts import Facts
-from ansible_collections.pipework.containers.plugins.module_utils._model import HOST, Address, Device
-from ansible_collections.pipework.containers.plugins.module_utils._normalize import broadcast
-from ansible_collections.pipework.containers.plugins.module_utils._plan import reconcile, simulate
-from ansible_collections.pipework.containers.plugins.module_utils._uplinks import Record
+from ansible_collections.pipework.containers.plugins.module_utils._bridge.uplinks import Record
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._core.normalize import broadcast
+from ansible_collections.pipework.containers.plugins.module_utils._core.plan import reconcile, simulate
+from ansible_collections.pipework.containers.plugins.module_utils._filter import masquerade as masq
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.bridge import BridgeJob
+from ansible_collections.pipework.containers.plugins.module_utils._model.objects import HOST, Address, Device
+from ansible_collections.pipework.containers.plugins.module_utils._model.observed import Facts
 
 SETTINGS = {"stp": False, "forward_delay": 15, "hello_time": 2, "max_age": 20, "ageing_time": 300}
 

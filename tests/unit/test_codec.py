@@ -15,9 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pipework.containers.plugins.module_utils import _codec, _codec_nl80211, _codec_route
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._model import (
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._model.objects import (
     GROUP,
     PROTOCOL,
     TABLE_KEPT,
@@ -26,6 +25,8 @@ from ansible_collections.pipework.containers.plugins.module_utils._model import 
     Hop,
     Route,
 )
+from ansible_collections.pipework.containers.plugins.module_utils._netlink import nl80211, rtnl
+from ansible_collections.pipework.containers.plugins.module_utils._netlink import route as netlink_route
 
 ROOT = Path(__file__).resolve().parents[2]
 OLDEST = "0.7.2"
@@ -67,7 +68,7 @@ def test_the_pyroute2_that_is_meant_is_the_one_in_use() -> None:
 
     if OTHER:
         assert Path(pyroute2.__file__).is_relative_to(OTHER)
-    _codec.require()
+    rtnl.require()
 
 
 # links
@@ -90,8 +91,8 @@ def test_the_pyroute2_that_is_meant_is_the_one_in_use() -> None:
 )
 def test_P1_P13_P19_a_new_link(kind: str, settings: dict[str, Any], read: Any) -> None:
     parent = 2 if kind == "macvlan" else None
-    raw = _codec.new_link("eth1", kind, mac=MAC, mtu=1400, settings=settings, parent=parent, netns=9)
-    device = _codec.decode_device(raw)
+    raw = rtnl.new_link("eth1", kind, mac=MAC, mtu=1400, settings=settings, parent=parent, netns=9)
+    device = rtnl.decode_device(raw)
     assert header(raw) == (len(raw), 16, 0x605)
     assert device == Device(
         0,
@@ -109,15 +110,15 @@ def test_P1_P13_P19_a_new_link(kind: str, settings: dict[str, Any], read: Any) -
 
 
 def test_P37_a_link_without_mac_and_mtu_leaves_them_to_the_kernel() -> None:
-    device = _codec.decode_device(_codec.new_link("eth1", "dummy"))
+    device = rtnl.decode_device(rtnl.new_link("eth1", "dummy"))
     assert (device.mac, device.mtu) == (None, None)
 
 
 def test_P1_both_ends_of_a_veth_in_one_message() -> None:
     from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
-    raw = _codec.new_link("eth1", "veth", mac=MAC, mtu=1400, netns=9, peer="pw1")
-    near = _codec.decode_device(raw)
+    raw = rtnl.new_link("eth1", "veth", mac=MAC, mtu=1400, netns=9, peer="pw1")
+    near = rtnl.decode_device(raw)
     assert (near.name, near.type, near.mac, near.mtu, near.group) == ("pw1", "veth", None, 1400, GROUP)
     message = ifinfmsg(raw)
     message.decode()
@@ -129,10 +130,10 @@ def test_P1_both_ends_of_a_veth_in_one_message() -> None:
 
 @pytest.mark.parametrize("up", [True, False, None])
 def test_P42_a_change_of_a_link(up: bool | None) -> None:
-    raw = _codec.set_link(7, name="eth9", up=up, alias="pipework:x", group=5, master=3, mac=MAC, mtu=1300, netns=4)
-    device = _codec.decode_device(raw)
+    raw = rtnl.set_link(7, name="eth9", up=up, alias="pipework:x", group=5, master=3, mac=MAC, mtu=1300, netns=4)
+    device = rtnl.decode_device(raw)
     assert header(raw)[1:] == (19, 5)
-    assert _codec.index_of(raw) == 7
+    assert rtnl.index_of(raw) == 7
     assert device == Device(
         7, "eth9", None, MAC, 1300, up=bool(up), master=3, alias="pipework:x", group=5, ethernet=False
     )
@@ -141,26 +142,26 @@ def test_P42_a_change_of_a_link(up: bool | None) -> None:
 
 
 def test_a_change_says_nothing_of_what_stays() -> None:
-    assert len(_codec.set_link(7, up=True)) == 32
-    assert len(_codec.set_link(7, master=0)) == 40
-    assert len(_codec.set_link(7, alias="", group=0)) > 40
+    assert len(rtnl.set_link(7, up=True)) == 32
+    assert len(rtnl.set_link(7, master=0)) == 40
+    assert len(rtnl.set_link(7, alias="", group=0)) > 40
 
 
 @pytest.mark.parametrize(
     ("kind", "settings"), [("bridge", {"stp": False}), ("bridge", {"max_age": 20}), ("macvlan", {"mode": "vepa"})]
 )
 def test_P4_a_change_of_settings(kind: str, settings: dict[str, Any]) -> None:
-    raw = _codec.set_link_settings(7, kind, settings)
+    raw = rtnl.set_link_settings(7, kind, settings)
     assert header(raw)[1:] == (16, 5)
-    assert _codec.decode_device(raw).settings == settings
+    assert rtnl.decode_device(raw).settings == settings
 
 
 def test_B14_names_and_aliases_need_not_be_utf_8() -> None:
-    raw = _codec.set_link(7, name="et\udcffX", alias="pipework:\udcfe|ü")
+    raw = rtnl.set_link(7, name="et\udcffX", alias="pipework:\udcfe|ü")
     assert b"et\xffX\0" in raw
-    device = _codec.decode_device(raw)
+    device = rtnl.decode_device(raw)
     assert (device.name, device.alias) == ("et\udcffX", "pipework:\udcfe|ü")
-    assert b"et\xffX" in _codec.ask_link("et\udcffX")
+    assert b"et\xffX" in rtnl.ask_link("et\udcffX")
 
 
 @given(st.text(st.characters(exclude_characters="\0"), max_size=60))
@@ -169,38 +170,38 @@ def test_P15_an_alias_comes_back_as_it_was(alias: str) -> None:
         alias.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         return  # no bytes become such a text
-    raw = _codec.set_link(7, alias=alias)
+    raw = rtnl.set_link(7, alias=alias)
     same = alias.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
-    assert _codec.decode_device(raw).alias == same
+    assert rtnl.decode_device(raw).alias == same
 
 
 def test_what_is_asked_and_deleted() -> None:
-    assert header(_codec.dump_links())[1:] == (18, 0x301)
-    assert header(_codec.ask_link("eth1"))[1:] == (18, 5)
-    assert header(_codec.delete_link(7))[1:] == (17, 5)
-    assert _codec.index_of(_codec.delete_link(7)) == 7
-    assert _codec.index_of(_codec.delete_group()) == 0
-    assert header(_codec.dump_addresses())[1:] == (22, 0x301)
-    assert [_codec_route.dump_routes(version)[16] for version in (4, 6)] == [2, 10]
+    assert header(rtnl.dump_links())[1:] == (18, 0x301)
+    assert header(rtnl.ask_link("eth1"))[1:] == (18, 5)
+    assert header(rtnl.delete_link(7))[1:] == (17, 5)
+    assert rtnl.index_of(rtnl.delete_link(7)) == 7
+    assert rtnl.index_of(rtnl.delete_group()) == 0
+    assert header(rtnl.dump_addresses())[1:] == (22, 0x301)
+    assert [netlink_route.dump_routes(version)[16] for version in (4, 6)] == [2, 10]
 
 
 def test_the_loopback_is_told_by_its_flags() -> None:
-    raw = bytearray(_codec.set_link(1, up=True))
-    assert not _codec.is_loopback(bytes(raw))
+    raw = bytearray(rtnl.set_link(1, up=True))
+    assert not rtnl.is_loopback(bytes(raw))
     struct.pack_into("=I", raw, 24, 9)
-    assert _codec.is_loopback(bytes(raw))
+    assert rtnl.is_loopback(bytes(raw))
 
 
 def test_numbers_of_namespaces() -> None:
-    raw = _codec.ask_nsid(11)
+    raw = rtnl.ask_nsid(11)
     assert header(raw)[1] == 90
     assert struct.pack("=I", 11) in raw[-4:]
     answer = bytearray(raw)
     struct.pack_into("=HHI", answer, len(raw) - 8, 8, 1, 3)  # NETNSA_NSID
-    assert _codec.decode_nsid(bytes(answer)) == 3
+    assert rtnl.decode_nsid(bytes(answer)) == 3
     struct.pack_into("=HHi", answer, len(raw) - 8, 8, 1, -1)
-    assert _codec.decode_nsid(bytes(answer)) is None
-    assert _codec.decode_nsid(b"") is None
+    assert rtnl.decode_nsid(bytes(answer)) is None
+    assert rtnl.decode_nsid(b"") is None
 
 
 # addresses
@@ -212,23 +213,23 @@ V6 = st.integers(0x2000 << 112, (0x4000 << 112) - 1).map(lambda number: str(__im
 @given(V4, st.integers(1, 32), st.none() | V4, st.sampled_from((None, 0x200, 0x400)))
 def test_P7_P12_addresses(host: str, length: int, broadcast: str | None, flags: int | None) -> None:
     address = Address("c", "eth1", f"{host}/{length}", broadcast=broadcast, scope=0, flags=flags)
-    raw = _codec.new_address(address, 7)
+    raw = rtnl.new_address(address, 7)
     assert header(raw)[1:] == (20, 0x605)
-    assert _codec.decode_address(raw, "c", NAMES) == address
+    assert rtnl.decode_address(raw, "c", NAMES) == address
 
 
 @given(V6, st.integers(1, 128))
 def test_P7_ipv6_addresses_are_spelled_as_they_are_written(host: str, length: int) -> None:
     address = Address("c", "eth1", f"{host}/{length}", scope=0)
-    assert _codec.decode_address(_codec.new_address(address, 7), "c", NAMES) == address
+    assert rtnl.decode_address(rtnl.new_address(address, 7), "c", NAMES) == address
 
 
 def test_an_address_with_a_peer() -> None:
     address = Address("c", "eth1", "10.0.0.1/32", scope=0, peer="10.0.0.2")
-    assert _codec.decode_address(_codec.new_address(address, 7), "c", NAMES) == address
-    raw = _codec.delete_address(address, 7)
+    assert rtnl.decode_address(rtnl.new_address(address, 7), "c", NAMES) == address
+    raw = rtnl.delete_address(address, 7)
     assert header(raw)[1:] == (21, 5)
-    assert _codec.decode_address(raw, "c", NAMES).address == "10.0.0.1/32"
+    assert rtnl.decode_address(raw, "c", NAMES).address == "10.0.0.1/32"
 
 
 @pytest.mark.parametrize(
@@ -243,21 +244,21 @@ def test_an_address_with_a_peer() -> None:
     ],
 )
 def test_P7_which_addresses_somebody_gave(flags: int, scope: int, index: int, static: bool) -> None:
-    raw = bytearray(_codec.new_address(Address("c", "eth1", "10.0.0.1/24"), index))
+    raw = bytearray(rtnl.new_address(Address("c", "eth1", "10.0.0.1/24"), index))
     raw[18], raw[19] = flags, scope
-    assert _codec.is_static_address(bytes(raw), NAMES) is static
+    assert rtnl.is_static_address(bytes(raw), NAMES) is static
 
 
 # routes
 
 
 def there_and_back(route: Route) -> Route:
-    raw = _codec_route.new_route(route, INDEX.__getitem__)
+    raw = netlink_route.new_route(route, INDEX.__getitem__)
     beside = route.family == 6 and route.destination == "default"  # a router may advertise another
     assert header(raw)[1:] == (24, 0x405 if beside else 0x605)
-    assert _codec_route.replace_route(route, INDEX.__getitem__)[16:] == raw[16:]
-    assert header(_codec_route.replace_route(route, INDEX.__getitem__))[1:] == (24, 0x505)
-    return _codec_route.decode_route(raw, route.ns, NAMES)
+    assert netlink_route.replace_route(route, INDEX.__getitem__)[16:] == raw[16:]
+    assert header(netlink_route.replace_route(route, INDEX.__getitem__))[1:] == (24, 0x505)
+    return netlink_route.decode_route(raw, route.ns, NAMES)
 
 
 @pytest.mark.parametrize(
@@ -342,9 +343,9 @@ def test_P9_a_route_is_deleted_by_what_tells_it_apart_alone() -> None:
         protocol=3,
         type=1,
     )
-    raw = _codec_route.delete_route(route, INDEX.__getitem__)
+    raw = netlink_route.delete_route(route, INDEX.__getitem__)
     assert header(raw)[1:] == (25, 5)
-    found = _codec_route.decode_route(raw, "c", NAMES)
+    found = netlink_route.decode_route(raw, "c", NAMES)
     assert (found.key, found.gateway, found.device, found.protocol) == (route.key, None, None, 0)
 
 
@@ -363,10 +364,10 @@ def test_P9_a_route_is_deleted_by_what_tells_it_apart_alone() -> None:
     ],
 )
 def test_P9_which_routes_somebody_made(protocol: int, flags: int, table: int, tos: int, static: bool) -> None:
-    raw = bytearray(_codec_route.new_route(Route("c", 4, "default", device="eth1"), INDEX.__getitem__))
+    raw = bytearray(netlink_route.new_route(Route("c", 4, "default", device="eth1"), INDEX.__getitem__))
     raw[19], raw[20], raw[21] = tos, table, protocol
     struct.pack_into("=I", raw, 24, flags)
-    assert _codec_route.is_static_route(bytes(raw)) is static
+    assert netlink_route.is_static_route(bytes(raw)) is static
 
 
 # pyroute2 itself
@@ -378,17 +379,17 @@ def test_P9_which_routes_somebody_made(protocol: int, flags: int, table: int, to
 def test_a_missing_or_old_pyroute2_is_said_with_the_remedy(
     missing: str, word: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_codec, "MISSING", ImportError(missing))
+    monkeypatch.setattr(rtnl, "MISSING", ImportError(missing))
     with pytest.raises(PipeworkError) as caught:
-        _codec.require()
+        rtnl.require()
     for words in (word, sys.executable, "0.7.2", "python3-pyroute2", "Nothing was changed"):
         assert words in str(caught.value)
 
 
 def test_P16_messages_about_wireless_nics() -> None:
-    asked = _codec_nl80211.ask_family()
+    asked = nl80211.ask_family()
     assert struct.unpack_from("=HHIIBB", asked, 4) == (16, 5, 0, 0, 3, 1)
     assert asked[20:] == struct.pack("=HH8s", 12, 2, b"nl80211\0")
-    moved = _codec_nl80211.move(28, 3, 9)
+    moved = nl80211.move(28, 3, 9)
     assert struct.unpack_from("=HHIIBB", moved, 4) == (28, 5, 0, 0, 49, 1)
     assert moved[20:] == struct.pack("=HHIHHI", 8, 1, 3, 8, 219, 9)

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.pipework.containers.plugins.module_utils._attach_job import AttachJob
-from ansible_collections.pipework.containers.plugins.module_utils._commands import commands_of, translated
-from ansible_collections.pipework.containers.plugins.module_utils._commands_job import CommandsJob
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._model import Route
-from ansible_collections.pipework.containers.plugins.module_utils._plan import Absent
-from ansible_collections.pipework.containers.plugins.module_utils._routing import Ground, wanted_routes
-from ansible_collections.pipework.containers.plugins.module_utils._show import Shown
+from ansible_collections.pipework.containers.plugins.module_utils._cli.commands import commands_of, translated
+from ansible_collections.pipework.containers.plugins.module_utils._cli.show import Shown
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._core.plan import Absent
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.attach import AttachJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.commands import CommandsJob
+from ansible_collections.pipework.containers.plugins.module_utils._model.objects import Route
+from ansible_collections.pipework.containers.plugins.module_utils._routing.routes_desired import Ground, wanted_routes
 
 
 def attachments(**params: Any) -> list[Any]:

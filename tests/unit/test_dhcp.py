@@ -14,13 +14,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pipework.containers.plugins.module_utils import _dhcp_message as dhcp
-from ansible_collections.pipework.containers.plugins.module_utils._attachment import Attachment
-from ansible_collections.pipework.containers.plugins.module_utils._dhcp_clients import CLIENTS, Ask
-from ansible_collections.pipework.containers.plugins.module_utils._dhcp_clients import answer as answer_of
-from ansible_collections.pipework.containers.plugins.module_utils._dhcp_clients.words import options_of
-from ansible_collections.pipework.containers.plugins.module_utils._dhcp_keep import FROM_SERVER, Record, token
-from ansible_collections.pipework.containers.plugins.module_utils._dhcp_lease import (
+from ansible_collections.pipework.containers.plugins.module_utils._agent.dhcp4 import Client4
+from ansible_collections.pipework.containers.plugins.module_utils._agent.lease_client import (
+    BOUND,
+    REBINDING,
+    RENEWING,
+    SELECTING,
+)
+from ansible_collections.pipework.containers.plugins.module_utils._agent.record import FROM_SERVER, Record, token
+from ansible_collections.pipework.containers.plugins.module_utils._attach.options import Attachment
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._ipam import dhcp4_message as dhcp
+from ansible_collections.pipework.containers.plugins.module_utils._ipam.dhcp4_grant import (
     Grant,
     check_hostname,
     granted,
@@ -28,15 +33,10 @@ from ansible_collections.pipework.containers.plugins.module_utils._dhcp_lease im
     option_of,
     unpack,
 )
-from ansible_collections.pipework.containers.plugins.module_utils._dhcp_program import last_words
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._keeper_client import (
-    BOUND,
-    REBINDING,
-    RENEWING,
-    SELECTING,
-)
-from ansible_collections.pipework.containers.plugins.module_utils._keeper_dhcp import Client4
+from ansible_collections.pipework.containers.plugins.module_utils._ipam.external import CLIENTS, Ask
+from ansible_collections.pipework.containers.plugins.module_utils._ipam.external import answer as answer_of
+from ansible_collections.pipework.containers.plugins.module_utils._ipam.external.words import options_of
+from ansible_collections.pipework.containers.plugins.module_utils._ipam.external_client import last_words
 
 MAC = bytes.fromhex("020000000001")
 SERVER, OWN = bytes([10, 5, 0, 254]), bytes([10, 5, 0, 7])

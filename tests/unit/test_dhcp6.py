@@ -13,9 +13,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pipework.containers.plugins.module_utils import _dhcp6_message as dhcp6
-from ansible_collections.pipework.containers.plugins.module_utils._attachment import Attachment
-from ansible_collections.pipework.containers.plugins.module_utils._dhcp6_grant import (
+from ansible_collections.pipework.containers.plugins.module_utils._agent.dhcp6 import Client6
+from ansible_collections.pipework.containers.plugins.module_utils._agent.lease_client import (
+    BOUND,
+    REBINDING,
+    RENEWING,
+    SELECTING,
+)
+from ansible_collections.pipework.containers.plugins.module_utils._agent.record import FROM_SERVER, LEASE6, Record
+from ansible_collections.pipework.containers.plugins.module_utils._attach.dhcp6 import Lease6
+from ansible_collections.pipework.containers.plugins.module_utils._attach.options import Attachment
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._ipam import dhcp6_message as dhcp6
+from ansible_collections.pipework.containers.plugins.module_utils._ipam.dhcp6_grant import (
     Grant6,
     Refused,
     duid_of,
@@ -23,16 +33,6 @@ from ansible_collections.pipework.containers.plugins.module_utils._dhcp6_grant i
     moments,
     unpack,
 )
-from ansible_collections.pipework.containers.plugins.module_utils._dhcp6_lease import Lease6
-from ansible_collections.pipework.containers.plugins.module_utils._dhcp_keep import FROM_SERVER, LEASE6, Record
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._keeper_client import (
-    BOUND,
-    REBINDING,
-    RENEWING,
-    SELECTING,
-)
-from ansible_collections.pipework.containers.plugins.module_utils._keeper_dhcp6 import Client6
 from tests.unit.test_attach import WEB1, lines, simple
 
 IAID, SERVER = b"abcd", bytes.fromhex("00010001329402000000")

@@ -14,18 +14,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pipework.containers.plugins.module_utils import _dhcp6_grant, _dhcp_lease, _lease_files
-from ansible_collections.pipework.containers.plugins.module_utils import _dhcp6_message as dhcp6
-from ansible_collections.pipework.containers.plugins.module_utils import _dhcp_message as dhcp
-from ansible_collections.pipework.containers.plugins.module_utils._dhcp_keep import DUTIES, Foreign, Record
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._keeper_pace import (
+from ansible_collections.pipework.containers.plugins.module_utils._agent.pace import (
     BETWEEN_RUNS,
     RUNS_AT_ONCE,
     SELDOM,
     Pace,
     Trouble,
 )
+from ansible_collections.pipework.containers.plugins.module_utils._agent.record import DUTIES, Foreign, Record
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._ipam import dhcp4_grant, dhcp6_grant
+from ansible_collections.pipework.containers.plugins.module_utils._ipam import dhcp4_message as dhcp
+from ansible_collections.pipework.containers.plugins.module_utils._ipam import dhcp6_message as dhcp6
+from ansible_collections.pipework.containers.plugins.module_utils._ipam import store as ipam_store
 
 MAC, SERVER_MAC = bytes.fromhex("020000000001"), bytes.fromhex("0200000005fe")
 SERVER, OWN = bytes([10, 5, 0, 254]), bytes([10, 5, 0, 7])
@@ -52,10 +53,10 @@ def packet(options: dict[int, bytes], sender: bytes = SERVER_MAC) -> bytes:
     return bytes(framed)
 
 
-def granted(message: dhcp.Message) -> tuple[_dhcp_lease.Grant | None, str]:
+def granted(message: dhcp.Message) -> tuple[dhcp4_grant.Grant | None, str]:
     """A lease, or the one error that there may be."""
     try:
-        return _dhcp_lease.granted(message, 0), ""
+        return dhcp4_grant.granted(message, 0), ""
     except PipeworkError as error:
         return None, str(error)
 
@@ -73,17 +74,17 @@ def test_B17_each_option_of_dhcp_in_each_length_is_a_lease_or_one_clear_error(co
                 assert 0 < len(words) < 300 and code in (*NEEDED, dhcp.MASK)
             else:
                 asked = {"client": "builtin", "hostname": "a", "options": []}
-                assert _dhcp_lease.unpack(grant.pack(asked))[1] == grant
+                assert dhcp4_grant.unpack(grant.pack(asked))[1] == grant
                 if code in dhcp.FIXED and length not in (0, dhcp.FIXED[code]):  # it counts for nothing
                     assert code not in (*NEEDED - {dhcp.TYPE}, dhcp.MASK)
-                    assert grant == _dhcp_lease.granted(dhcp.unframe(packet(USUAL)) or message, 0)
+                    assert grant == dhcp4_grant.granted(dhcp.unframe(packet(USUAL)) or message, 0)
 
 
 def test_B17_a_lease_time_of_1786_bytes_is_told_by_its_length() -> None:
     message = dhcp.unframe(packet({**USUAL, dhcp.SECONDS: b"\x09" * 1786}))
     assert message is not None
     with pytest.raises(PipeworkError, match="option 51 in 1786 bytes, where 4 would be right"):
-        _dhcp_lease.granted(message, 0)
+        dhcp4_grant.granted(message, 0)
 
 
 @pytest.mark.parametrize("sender", ["010000000001", "333300000001", "01005e000001", "000000000000"])
@@ -91,13 +92,13 @@ def test_B17_an_answer_from_where_no_machine_is(sender: str) -> None:
     message = dhcp.unframe(packet(USUAL, bytes.fromhex(sender)))
     assert message is not None and not message.credible
     with pytest.raises(PipeworkError, match="which no machine has"):
-        _dhcp_lease.granted(message, 0)
+        dhcp4_grant.granted(message, 0)
     assert dhcp.unframe(packet(USUAL, b"\xff" * 6)) is None
 
 
 def test_B17_a_server_that_gives_its_own_address() -> None:
     with pytest.raises(PipeworkError, match="cannot be the address of an interface"):
-        _dhcp_lease.granted(dhcp.Message(1, MAC, SERVER, USUAL, SERVER_MAC), 0)
+        dhcp4_grant.granted(dhcp.Message(1, MAC, SERVER, USUAL, SERVER_MAC), 0)
 
 
 IAID = b"iaid"
@@ -116,8 +117,8 @@ def test_B17_each_option_of_dhcpv6_in_each_length_too(code: int) -> None:
             message = dhcp6.decode(dhcp6.encode(dhcp6.REPLY, 1, options))
             assert message is not None
             with contextlib.suppress(PipeworkError):  # and nothing else
-                grant = _dhcp6_grant.granted(message, IAID, 0)
-                assert _dhcp6_grant.unpack(grant.pack({"hostname": "a", "duid": "00"}))[1] == grant
+                grant = dhcp6_grant.granted(message, IAID, 0)
+                assert dhcp6_grant.unpack(grant.pack({"hostname": "a", "duid": "00"}))[1] == grant
 
 
 # -- files
@@ -125,7 +126,7 @@ def test_B17_each_option_of_dhcpv6_in_each_length_too(code: int) -> None:
 
 @pytest.mark.parametrize("text", ["[" * 60000, "9" * 6000, "NaN", '{"grant": 1e999}', "[]", "null", ""])
 def test_B17_what_is_no_file_of_a_lease(text: str) -> None:
-    for unpack in (_dhcp_lease.unpack, _dhcp6_grant.unpack, Record.unpack):
+    for unpack in (dhcp4_grant.unpack, dhcp6_grant.unpack, Record.unpack):
         with pytest.raises(ValueError, match=r".*"):
             unpack(text)
 
@@ -133,20 +134,20 @@ def test_B17_what_is_no_file_of_a_lease(text: str) -> None:
 @given(st.sampled_from(["expires", "renews", "rebinds", "mtu", "address", "dns", "routes"]), st.data())
 def test_B17_a_lease_file_with_anything_in_it_is_a_lease_or_none(name: str, data: st.DataObject) -> None:
     values = st.one_of(st.none(), st.floats(), st.integers(), st.text(), st.lists(st.text()))
-    grant = _dhcp_lease.granted(dhcp.Message(1, MAC, OWN, USUAL, SERVER_MAC), 0)
+    grant = dhcp4_grant.granted(dhcp.Message(1, MAC, OWN, USUAL, SERVER_MAC), 0)
     held = json.loads(grant.pack({"client": "builtin", "hostname": "a", "options": []}))
     held["grant"][name] = data.draw(values)
     with contextlib.suppress(ValueError):
-        _dhcp_lease.unpack(json.dumps(held))[1].left(1.0)
+        dhcp4_grant.unpack(json.dumps(held))[1].left(1.0)
 
 
 def test_B17_a_lease_of_an_earlier_start_of_the_host_is_none(tmp_path: Path) -> None:
-    grant = _dhcp_lease.granted(dhcp.Message(1, MAC, OWN, USUAL, SERVER_MAC), _lease_files.clock())
+    grant = dhcp4_grant.granted(dhcp.Message(1, MAC, OWN, USUAL, SERVER_MAC), ipam_store.clock())
     asked = {"client": "builtin", "hostname": "a", "options": []}
     path = str(tmp_path / "lease")
-    for boot, valid in ((_lease_files.boot(), True), ("", True), ("another", False)):
-        _lease_files.write(path, grant.pack(asked, "x", boot))
-        assert (_lease_files.load(path, _dhcp_lease.unpack) is not None) == valid
+    for boot, valid in ((ipam_store.boot(), True), ("", True), ("another", False)):
+        ipam_store.write(path, grant.pack(asked, "x", boot))
+        assert (ipam_store.load(path, dhcp4_grant.unpack) is not None) == valid
 
 
 def record(**more: Any) -> str:

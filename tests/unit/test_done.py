@@ -9,9 +9,7 @@ import dataclasses
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pipework.containers.plugins.module_utils._done import as_seen, merged
-from ansible_collections.pipework.containers.plugins.module_utils._model import Address, Link
-from ansible_collections.pipework.containers.plugins.module_utils._plan import (
+from ansible_collections.pipework.containers.plugins.module_utils._core.plan import (
     Absent,
     Desired,
     KernelObject,
@@ -20,6 +18,8 @@ from ansible_collections.pipework.containers.plugins.module_utils._plan import (
     reconcile,
     simulate,
 )
+from ansible_collections.pipework.containers.plugins.module_utils._engine.done import as_seen, merged
+from ansible_collections.pipework.containers.plugins.module_utils._model.objects import Address, Link
 
 ETH1 = Link("a", "eth1", type="veth", mtu=1500)
 LESS = dataclasses.replace(ETH1, mtu=1400)

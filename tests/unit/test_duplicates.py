@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._announce import advertisement
-from ansible_collections.pipework.containers.plugins.module_utils._attach import compile_wish
-from ansible_collections.pipework.containers.plugins.module_utils._attachment import attachments_from_params
-from ansible_collections.pipework.containers.plugins.module_utils._claims import claim
-from ansible_collections.pipework.containers.plugins.module_utils._plan import reconcile
-from ansible_collections.pipework.containers.plugins.module_utils._probe import holder, probe_frame
+from ansible_collections.pipework.containers.plugins.module_utils._attach.conflicts import claim
+from ansible_collections.pipework.containers.plugins.module_utils._attach.desired import compile_wish
+from ansible_collections.pipework.containers.plugins.module_utils._attach.options import attachments_from_params
+from ansible_collections.pipework.containers.plugins.module_utils._core.plan import reconcile
+from ansible_collections.pipework.containers.plugins.module_utils._neighbour.announce import advertisement
+from ansible_collections.pipework.containers.plugins.module_utils._neighbour.probe import holder, probe_frame
 from tests.unit.test_attach import WEB1, World, attached, simple, target
 
 MAC, OTHER = bytes.fromhex("020000000001"), bytes.fromhex("020000000002")

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._facts import Facts, whose
-from ansible_collections.pipework.containers.plugins.module_utils._keys import link_key, port_key
-from ansible_collections.pipework.containers.plugins.module_utils._model import (
+from ansible_collections.pipework.containers.plugins.module_utils._model.keys import link_key, port_key
+from ansible_collections.pipework.containers.plugins.module_utils._model.objects import (
     GROUP,
     HOST,
     UNFINISHED,
@@ -23,6 +22,7 @@ from ansible_collections.pipework.containers.plugins.module_utils._model import 
     Route,
     owner_of,
 )
+from ansible_collections.pipework.containers.plugins.module_utils._model.observed import Facts, whose
 
 C, D = "netns:c1", "netns:c2"
 OWNER = owner_of("netns", "c1", "1", "eth1")

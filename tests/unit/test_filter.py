@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _filter_iptables as iptables
-from ansible_collections.pipework.containers.plugins.module_utils import _filter_nft as nft
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._filter import FilterState
-from ansible_collections.pipework.containers.plugins.module_utils._filter_rules import Filter, Place, check_name
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._filter import iptables, nft
+from ansible_collections.pipework.containers.plugins.module_utils._filter.firewall import FilterState
+from ansible_collections.pipework.containers.plugins.module_utils._filter.verdict import Filter, Place, check_name
 
 BOTH = ("ipv4", "ipv6")
 ODD_NAMES = [

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
 from ansible_collections.pipework.containers.plugins.module_utils._grammar import ip_route, ip_rule
 from ansible_collections.pipework.containers.plugins.module_utils._grammar.command import Command
 from ansible_collections.pipework.containers.plugins.module_utils._grammar.words import UnknownWord

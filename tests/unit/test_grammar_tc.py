@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
 from ansible_collections.pipework.containers.plugins.module_utils._grammar import tc
 from ansible_collections.pipework.containers.plugins.module_utils._grammar.tc_words import KINDS
 from ansible_collections.pipework.containers.plugins.module_utils._grammar.words import UnknownWord

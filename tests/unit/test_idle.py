@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._attachment import (
+from ansible_collections.pipework.containers.plugins.module_utils._attach.options import (
     attachments_from_params,
     check_options,
 )
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
 from ansible_collections.pipework.containers.plugins.modules.pipework_attach import ITEM
 
 WEB = {"container": "web1", "runtime": "docker"}

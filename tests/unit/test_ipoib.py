@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _codec
-from ansible_collections.pipework.containers.plugins.module_utils._attachment import Attachment
-from ansible_collections.pipework.containers.plugins.module_utils._commands import commands_of, items_for
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._attach.options import Attachment
+from ansible_collections.pipework.containers.plugins.module_utils._cli.commands import commands_of, items_for
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._netlink import rtnl
 from ansible_collections.pipework.containers.plugins.modules.pipework_attach import ITEM
 from tests.unit.test_attach import World, created, lines, owner, plan_of
 
@@ -86,9 +86,9 @@ def test_P28_P36_what_cannot_be_is_refused(options: dict[str, Any], words: str) 
 
 
 def test_P36_what_the_kernel_shows_is_read() -> None:
-    raw = bytearray(_codec.new_link("ib0", "ipoib", settings={"pkey": 0x8001, "mode": "connected"}, parent=3))
-    struct.pack_into("=H", raw, 18, _codec.ARPHRD_INFINIBAND)
-    device = _codec.decode_device(bytes(raw))
+    raw = bytearray(rtnl.new_link("ib0", "ipoib", settings={"pkey": 0x8001, "mode": "connected"}, parent=3))
+    struct.pack_into("=H", raw, 18, rtnl.ARPHRD_INFINIBAND)
+    device = rtnl.decode_device(bytes(raw))
     assert device.settings == {"pkey": 0x8001, "mode": "connected"}
     assert (device.infiniband, device.ethernet, device.mac, device.parent_index) == (True, False, None, 3)
 

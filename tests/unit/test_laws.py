@@ -14,18 +14,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.pipework.containers.plugins.module_utils._model import (
-    HOST,
-    UNFINISHED,
-    Address,
-    Link,
-    Nic,
-    Port,
-    Route,
-)
-from ansible_collections.pipework.containers.plugins.module_utils._ovs_model import OvsBridge, OvsPort
-from ansible_collections.pipework.containers.plugins.module_utils._packet_filter import FilterRule, SpoofCheck
-from ansible_collections.pipework.containers.plugins.module_utils._plan import (
+from ansible_collections.pipework.containers.plugins.module_utils._core.plan import (
     Absent,
     Desired,
     KernelObject,
@@ -37,7 +26,18 @@ from ansible_collections.pipework.containers.plugins.module_utils._plan import (
     undo,
     view,
 )
-from ansible_collections.pipework.containers.plugins.module_utils._sysctls import Sysctl
+from ansible_collections.pipework.containers.plugins.module_utils._model.objects import (
+    HOST,
+    UNFINISHED,
+    Address,
+    Link,
+    Nic,
+    Port,
+    Route,
+)
+from ansible_collections.pipework.containers.plugins.module_utils._model.ovs import OvsBridge, OvsPort
+from ansible_collections.pipework.containers.plugins.module_utils._model.packet_filter import FilterRule, SpoofCheck
+from ansible_collections.pipework.containers.plugins.module_utils._model.sysctl import Sysctl
 
 PLACES = (HOST, "netns:a", "docker:b")
 NAMES = ("eth0", "eth1", "pw1")

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ansible_collections.pipework.containers.plugins.module_utils._codec_route import number_routes
-from ansible_collections.pipework.containers.plugins.module_utils._model import (
+from ansible_collections.pipework.containers.plugins.module_utils._core.normalize import NAME_MAX
+from ansible_collections.pipework.containers.plugins.module_utils._model.objects import (
     ALIAS_MAX,
     GROUP,
     HOST,
@@ -31,7 +31,7 @@ from ansible_collections.pipework.containers.plugins.module_utils._model import 
     owner_matches,
     owner_of,
 )
-from ansible_collections.pipework.containers.plugins.module_utils._normalize import NAME_MAX
+from ansible_collections.pipework.containers.plugins.module_utils._netlink.route import number_routes
 
 RUNTIMES = st.sampled_from(("docker", "netns", "pid", "host"))
 CONTAINERS = st.text(min_size=1, max_size=80) | st.sampled_from(

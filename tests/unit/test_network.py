@@ -8,11 +8,11 @@ import typing as t
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._attachment import Attachment
-from ansible_collections.pipework.containers.plugins.module_utils._dhcp_lease import Lease
-from ansible_collections.pipework.containers.plugins.module_utils._model import HOST, Link, Port
-from ansible_collections.pipework.containers.plugins.module_utils._network import through_of
-from ansible_collections.pipework.containers.plugins.module_utils._ovs_model import OvsPort
+from ansible_collections.pipework.containers.plugins.module_utils._attach.network import through_of
+from ansible_collections.pipework.containers.plugins.module_utils._attach.options import Attachment
+from ansible_collections.pipework.containers.plugins.module_utils._ipam.dhcp4_grant import Lease
+from ansible_collections.pipework.containers.plugins.module_utils._model.objects import HOST, Link, Port
+from ansible_collections.pipework.containers.plugins.module_utils._model.ovs import OvsPort
 
 LABEL = "docker:web1"
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._nic_vlan import link_name
+from ansible_collections.pipework.containers.plugins.module_utils._attach.vlan_links import link_name
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
 from tests.unit.test_attach import World, owner, plan_of
 
 Q = {"vlan_id": 10, "vlan_protocol": "802.1q"}

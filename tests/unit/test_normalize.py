@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pipework.containers.plugins.module_utils import _normalize as norm
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._core import normalize as norm
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
 
 # addresses
 

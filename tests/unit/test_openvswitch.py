@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pipework.containers.plugins.module_utils import _ovs_rows as rows
-from ansible_collections.pipework.containers.plugins.module_utils import _vlans
-from ansible_collections.pipework.containers.plugins.module_utils._attach import compile_wish
-from ansible_collections.pipework.containers.plugins.module_utils._attachment import attachments_from_params
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._model import HOST, OWNER_AUTO
-from ansible_collections.pipework.containers.plugins.module_utils._ovs_model import OvsBridge, OvsPort, Switch
-from ansible_collections.pipework.containers.plugins.module_utils._plan import Operation, Plan, reconcile, undo
+from ansible_collections.pipework.containers.plugins.module_utils._attach.desired import compile_wish
+from ansible_collections.pipework.containers.plugins.module_utils._attach.options import attachments_from_params
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._core.plan import Operation, Plan, reconcile, undo
+from ansible_collections.pipework.containers.plugins.module_utils._model import vlans as model_vlans
+from ansible_collections.pipework.containers.plugins.module_utils._model.objects import HOST, OWNER_AUTO
+from ansible_collections.pipework.containers.plugins.module_utils._model.ovs import OvsBridge, OvsPort, Switch
+from ansible_collections.pipework.containers.plugins.module_utils._ovs import tables as rows
 from tests.unit.test_attach import IDENT, World, owner, target
 
 WEB1 = "docker:web1"
@@ -149,7 +149,7 @@ def test_B2_B8_a_change_says_only_what_differs(change: dict[str, Any], lines: li
 
 @given(
     st.builds(
-        lambda many, pvid: _vlans.spell({**dict.fromkeys(many, 0), **({pvid: 6} if pvid else {})}),
+        lambda many, pvid: model_vlans.spell({**dict.fromkeys(many, 0), **({pvid: 6} if pvid else {})}),
         st.sets(st.integers(1, 4094), max_size=30), st.none() | st.integers(1, 4094),
     )
 )

@@ -8,18 +8,7 @@ import dataclasses
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._model import (
-    HOST,
-    PROTOCOL,
-    TABLE_KEPT,
-    UNFINISHED,
-    Address,
-    Link,
-    Port,
-    Route,
-)
-from ansible_collections.pipework.containers.plugins.module_utils._packet_filter import FilterRule
-from ansible_collections.pipework.containers.plugins.module_utils._plan import (
+from ansible_collections.pipework.containers.plugins.module_utils._core.plan import (
     ORDER,
     Absent,
     KernelObject,
@@ -32,6 +21,17 @@ from ansible_collections.pipework.containers.plugins.module_utils._plan import (
     undo,
     view,
 )
+from ansible_collections.pipework.containers.plugins.module_utils._model.objects import (
+    HOST,
+    PROTOCOL,
+    TABLE_KEPT,
+    UNFINISHED,
+    Address,
+    Link,
+    Port,
+    Route,
+)
+from ansible_collections.pipework.containers.plugins.module_utils._model.packet_filter import FilterRule
 
 C = "netns:c1"
 OURS = "pipework:netns:c1:1:eth1"

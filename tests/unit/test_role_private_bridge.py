@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._private_bridge import plan
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._topology.private_bridge import plan
 from ansible_collections.pipework.containers.plugins.modules.pipework_attach import ITEM
 
 ROLE = Path(__file__).resolve().parents[2] / "roles" / "private_bridge"

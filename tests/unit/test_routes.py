@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pipework.containers.plugins.module_utils import _encap
-from ansible_collections.pipework.containers.plugins.module_utils import _route_words as words
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._model import Hop, Route
-from ansible_collections.pipework.containers.plugins.module_utils._names import known, parse
-from ansible_collections.pipework.containers.plugins.module_utils._options import ROUTE, named
-from ansible_collections.pipework.containers.plugins.module_utils._plan import Absent, reconcile, simulate, undo
-from ansible_collections.pipework.containers.plugins.module_utils._routes import ExactRoute, RouteItem
-from ansible_collections.pipework.containers.plugins.module_utils._routing import Ground, wanted_routes
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._core.plan import Absent, reconcile, simulate, undo
+from ansible_collections.pipework.containers.plugins.module_utils._model import encap
+from ansible_collections.pipework.containers.plugins.module_utils._model import route_names as words
+from ansible_collections.pipework.containers.plugins.module_utils._model.objects import Hop, Route
+from ansible_collections.pipework.containers.plugins.module_utils._routing.options import ROUTE, named
+from ansible_collections.pipework.containers.plugins.module_utils._routing.route_options import ExactRoute, RouteItem
+from ansible_collections.pipework.containers.plugins.module_utils._routing.routes_desired import Ground, wanted_routes
+from ansible_collections.pipework.containers.plugins.module_utils._routing.rt_names import known, parse
 
 NAMES = words.Names({**words.TABLES, "uplink": 101}, words.PROTOCOLS)
 
@@ -119,7 +119,7 @@ def test_P32_aliases_of_options_that_nobody_looked_into() -> None:
     ],
 )
 def test_P32_what_packets_are_wrapped_into(option: Any, text: str | None) -> None:
-    assert _encap.from_option(option) == text
+    assert encap.from_option(option) == text
 
 
 # which routes are meant

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pipework.containers.plugins.module_utils import _codec_rule
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._model import PROTOCOL_ROUTE
-from ansible_collections.pipework.containers.plugins.module_utils._plan import Absent, reconcile, simulate, undo
-from ansible_collections.pipework.containers.plugins.module_utils._route_words import Names
-from ansible_collections.pipework.containers.plugins.module_utils._rules import Rule, RuleItem, fwmark
-from ansible_collections.pipework.containers.plugins.module_utils._ruling import places, wanted_rules
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._core.plan import Absent, reconcile, simulate, undo
+from ansible_collections.pipework.containers.plugins.module_utils._model.objects import PROTOCOL_ROUTE
+from ansible_collections.pipework.containers.plugins.module_utils._model.route_names import Names
+from ansible_collections.pipework.containers.plugins.module_utils._netlink import rule as netlink_rule
+from ansible_collections.pipework.containers.plugins.module_utils._routing.rule_options import Rule, RuleItem, fwmark
+from ansible_collections.pipework.containers.plugins.module_utils._routing.rules_desired import places, wanted_rules
 
 KERNELS = [
     Rule("c", version, priority, 2, table=table)
@@ -91,9 +91,9 @@ def test_P33_what_a_message_says_is_read_back(rule: Rule, action: str, addressed
     if addressed:
         ends = ("10.0.0.0/8", "10.1.2.3/32") if rule.family == 4 else ("fd00::/8", "fd00::1/128")
         rule = dataclasses.replace(rule, source=ends[0], destination=ends[1])
-    raw = _codec_rule.new_rule(rule)
-    assert _codec_rule.decode_rule(raw, "c") == rule
-    assert _codec_rule.delete_rule(rule)[16:] == raw[16:]
+    raw = netlink_rule.new_rule(rule)
+    assert netlink_rule.decode_rule(raw, "c") == rule
+    assert netlink_rule.delete_rule(rule)[16:] == raw[16:]
 
 
 def test_P33_priorities_are_chosen_before_all_in_the_order_of_the_list() -> None:

@@ -12,8 +12,11 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _container, _program, _runtimes
-from ansible_collections.pipework.containers.plugins.module_utils._container import (
+from ansible_collections.pipework.containers.plugins.module_utils import _runtimes
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._host import program
+from ansible_collections.pipework.containers.plugins.module_utils._model import container
+from ansible_collections.pipework.containers.plugins.module_utils._model.container import (
     Ambiguous,
     Found,
     NoContainer,
@@ -21,8 +24,7 @@ from ansible_collections.pipework.containers.plugins.module_utils._container imp
     Unavailable,
     open_namespace,
 )
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._runtime_names import NAMES
+from ansible_collections.pipework.containers.plugins.module_utils._model.runtime_names import NAMES
 from ansible_collections.pipework.containers.plugins.module_utils._runtimes import find_all, netns, pid
 
 
@@ -269,26 +271,26 @@ def test_B14_programs_are_found_on_a_fixed_path_and_get_names_as_data(
     monkeypatch.setenv("PATH", str(tmp_path))
     (tmp_path / "podman").write_text("#!/bin/false\n")
     (tmp_path / "podman").chmod(0o755)
-    assert _program.which("podman") != str(tmp_path / "podman")
-    done = _program.run(str(_program.which("printf")), "%s|", "$(id)", ";", "a b")
+    assert program.which("podman") != str(tmp_path / "podman")
+    done = program.run(str(program.which("printf")), "%s|", "$(id)", ";", "a b")
     assert (done.code, done.output) == (0, "$(id)|;|a b|")
 
 
 def test_a_program_that_does_not_end_or_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(_program, "SECONDS", 0.2)
+        patch.setattr(program, "SECONDS", 0.2)
         with pytest.raises(PipeworkError, match=r"sleep 60 did not end within 0\.2 s"):
-            _program.run(str(_program.which("sleep")), "60")
+            program.run(str(program.which("sleep")), "60")
     with pytest.raises(PipeworkError, match="cannot be run: No such file"):
-        _program.run("/nowhere/program")
-    assert _program.run(str(_program.which("ls")), "/nowhere").said.endswith("No such file or directory")
+        program.run("/nowhere/program")
+    assert program.run(str(program.which("ls")), "/nowhere").said.endswith("No such file or directory")
 
 
 def test_a_user_that_is_not_there(table: dict[str, Stand]) -> None:
     for runtime in ("docker", "podman"):
         module = importlib.import_module(f"{_runtimes.__name__}.{runtime}")
         [answer] = module.find_many([("web1", "no-such-user")])
-        if runtime == "docker" or _program.which("podman"):
+        if runtime == "docker" or program.which("podman"):
             assert str(answer) == "runtime_user: there is no user 'no-such-user' on the managed host."
         assert module.installed("no-such-user") == (runtime == "docker")
 
@@ -320,15 +322,15 @@ def test_P41_what_podman_says(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_B14_whose_namespace_it_is() -> None:
     fd = os.open("/proc/self/ns/net", os.O_RDONLY)
     try:
-        assert _container.is_own(fd)
+        assert container.is_own(fd)
         assert not pid.is_of_user(fd, 4711)
     finally:
         os.close(fd)
 
 
 def test_two_users_containers_of_one_name_have_marks_of_their_own() -> None:
-    from ansible_collections.pipework.containers.plugins.module_utils._attach import Target
-    from ansible_collections.pipework.containers.plugins.module_utils._attachment import Attachment
+    from ansible_collections.pipework.containers.plugins.module_utils._attach.desired import Target
+    from ansible_collections.pipework.containers.plugins.module_utils._attach.options import Attachment
 
     item = Attachment("web1", runtime="podman")
     owners = {Target(item, None, "podman", "web1", user=user).owner for user in (None, "me", "you")}

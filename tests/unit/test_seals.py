@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ansible_collections.pipework.containers.plugins.module_utils._believed import Kept, believe
-from ansible_collections.pipework.containers.plugins.module_utils._facts import Facts
-from ansible_collections.pipework.containers.plugins.module_utils._model import (
+from ansible_collections.pipework.containers.plugins.module_utils._bridge.uplinks import Record as UplinkRecord
+from ansible_collections.pipework.containers.plugins.module_utils._model.believed import Kept, believe
+from ansible_collections.pipework.containers.plugins.module_utils._model.objects import (
     GROUP,
     GROUP_DELETE,
     HOST,
@@ -22,7 +22,8 @@ from ansible_collections.pipework.containers.plugins.module_utils._model import 
     Device,
     Nic,
 )
-from ansible_collections.pipework.containers.plugins.module_utils._seals import (
+from ansible_collections.pipework.containers.plugins.module_utils._model.observed import Facts
+from ansible_collections.pipework.containers.plugins.module_utils._model.seals import (
     INSIDE,
     LENT,
     PORT,
@@ -33,7 +34,6 @@ from ansible_collections.pipework.containers.plugins.module_utils._seals import 
     genuine,
     seal,
 )
-from ansible_collections.pipework.containers.plugins.module_utils._uplinks import Record as UplinkRecord
 
 SECRET = b"only root knows it"
 OWNER = "pipework:docker:web1:3f2a9c41d0b7:eth1"

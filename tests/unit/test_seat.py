@@ -9,21 +9,21 @@ import dataclasses
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pipework.containers.plugins.module_utils._model import (
-    PROTOCOL_ROUTE,
-    TABLE_KEPT,
-    TABLE_MAIN,
-    Route,
-    default_route,
-)
-from ansible_collections.pipework.containers.plugins.module_utils._plan import (
+from ansible_collections.pipework.containers.plugins.module_utils._core.plan import (
     Absent,
     Desired,
     State,
     reconcile,
     simulate,
 )
-from ansible_collections.pipework.containers.plugins.module_utils._seat import (
+from ansible_collections.pipework.containers.plugins.module_utils._model.objects import (
+    PROTOCOL_ROUTE,
+    TABLE_KEPT,
+    TABLE_MAIN,
+    Route,
+    default_route,
+)
+from ansible_collections.pipework.containers.plugins.module_utils._routing.default_route_owner import (
     Claim,
     Seat,
     changes,

@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._announce import advertisement
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._facts import Facts
-from ansible_collections.pipework.containers.plugins.module_utils._model import HOST, Address, Device, Route
-from ansible_collections.pipework.containers.plugins.module_utils._moved_address import MovedAddress
-from ansible_collections.pipework.containers.plugins.module_utils._plan import reconcile, simulate, undo
-from ansible_collections.pipework.containers.plugins.module_utils._routing import Ground
-from ansible_collections.pipework.containers.plugins.module_utils._rules import Rule
-from ansible_collections.pipework.containers.plugins.module_utils._shim import Shim, default_name, site_of
-from ansible_collections.pipework.containers.plugins.module_utils._shim_move import ARP_IGNORE, Scene, wanted
-from ansible_collections.pipework.containers.plugins.module_utils._sysctls import Sysctl
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._core.plan import reconcile, simulate, undo
+from ansible_collections.pipework.containers.plugins.module_utils._model.moved_address import MovedAddress
+from ansible_collections.pipework.containers.plugins.module_utils._model.objects import HOST, Address, Device, Route
+from ansible_collections.pipework.containers.plugins.module_utils._model.observed import Facts
+from ansible_collections.pipework.containers.plugins.module_utils._model.sysctl import Sysctl
+from ansible_collections.pipework.containers.plugins.module_utils._neighbour.announce import advertisement
+from ansible_collections.pipework.containers.plugins.module_utils._routing.routes_desired import Ground
+from ansible_collections.pipework.containers.plugins.module_utils._routing.rule_options import Rule
+from ansible_collections.pipework.containers.plugins.module_utils._shim.desired import ARP_IGNORE, Scene, wanted
+from ansible_collections.pipework.containers.plugins.module_utils._shim.options import Shim, default_name, site_of
 
 NIC = Device(2, "eth0", None, "02:00:00:00:00:02", 1500, True)
 MOVED = Device(

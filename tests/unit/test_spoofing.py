@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _spoof_checks, _spoofing
-from ansible_collections.pipework.containers.plugins.module_utils._attach import Target, compile_wish
-from ansible_collections.pipework.containers.plugins.module_utils._attachment import Attachment
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._plan import Absent, Plan, reconcile
+from ansible_collections.pipework.containers.plugins.module_utils._attach import spoof_checks
+from ansible_collections.pipework.containers.plugins.module_utils._attach.desired import Target, compile_wish
+from ansible_collections.pipework.containers.plugins.module_utils._attach.options import Attachment
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._core.plan import Absent, Plan, reconcile
+from ansible_collections.pipework.containers.plugins.module_utils._filter import mac_spoof
 from tests.unit.test_attach import IDENT, World
 
 MAC, OTHER = "06:00:00:00:00:01", "06:00:00:00:00:02"
@@ -24,7 +25,7 @@ def plan(world: World, checks: dict[str, str], lacking: str | None = None, **opt
     facts.spoof_checks, facts.no_spoof_checks = checks, lacking
     item = Attachment.from_params({"container": "a", "runtime": "netns", "host_interface": "br1", **options})
     wish, state = compile_wish([Target(item, "netns:a", "netns", "a", IDENT)], facts)
-    for gone in _spoof_checks.surplus(facts, state, wish.desired):
+    for gone in spoof_checks.surplus(facts, state, wish.desired):
         assert isinstance(gone, Absent)
         wish.want(gone)
     return reconcile(wish.desired, state)
@@ -100,15 +101,15 @@ class Nft:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *entries: dict[str, Any]) -> None:
         self.told: list[Any] = []
         self.entries = list(entries)
-        monkeypatch.setattr(_spoofing, "nft_list", lambda *_words: {"nftables": self.entries})
-        monkeypatch.setattr(_spoofing, "nft_do", self.do)
+        monkeypatch.setattr(mac_spoof, "nft_list", lambda *_words: {"nftables": self.entries})
+        monkeypatch.setattr(mac_spoof, "nft_do", self.do)
 
     def do(self, commands: list[Any], *_options: str) -> None:
         self.told += commands
 
 
 def listed(name: str, mac: str, **more: Any) -> list[dict[str, Any]]:
-    rules = [{"chain": f"from-{name}", "comment": f"pipework:{name}", "expr": e, **more} for e in _spoofing._rules(mac)]
+    rules = [{"chain": f"from-{name}", "comment": f"pipework:{name}", "expr": e, **more} for e in mac_spoof._rules(mac)]
     return [{"chain": {"name": f"from-{name}"}}, *({"rule": rule} for rule in rules)]
 
 
@@ -117,24 +118,24 @@ def test_B8_what_nft_lists_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     damaged = listed("c", MAC)[:2]
     empty = {"chain": {"name": "from-d"}}
     Nft(monkeypatch, *listed("a", MAC), {"chain": {"name": "from-b"}}, theirs, *damaged, empty)
-    assert _spoofing.observe(wanted=True) == ({"a": MAC, "c": "", "d": ""}, None)
+    assert mac_spoof.observe(wanted=True) == ({"a": MAC, "c": "", "d": ""}, None)
 
 
 def test_B8_the_table_goes_with_the_last_check(monkeypatch: pytest.MonkeyPatch) -> None:
     nft = Nft(monkeypatch, *listed("a", MAC), *listed("b", MAC))
-    _spoofing.change({}, ["a"])
+    mac_spoof.change({}, ["a"])
     assert "table" not in json.dumps([list(command["delete"]) for command in nft.told if "delete" in command])
     nft.told.clear()
-    _spoofing.change({}, ["a", "b", "c"])
+    mac_spoof.change({}, ["a", "b", "c"])
     assert list(nft.told[-1]["delete"]) == ["table"]
     nft.told.clear()
     nft.entries.append({"set": {"name": "theirs"}})
-    _spoofing.change({}, ["a", "b"])
+    mac_spoof.change({}, ["a", "b"])
     assert list(nft.told[-1]["delete"]) == ["chain"]
     nft.told.clear()
-    _spoofing.change({}, ["c"])
+    mac_spoof.change({}, ["c"])
     assert nft.told == []
     nft.entries = [{"metainfo": {}}, {"table": {"name": "pipework"}}]
-    assert _spoofing.observe(wanted=False) == ({_spoofing.EMPTY: ""}, None)
-    _spoofing.change({}, [_spoofing.EMPTY])
+    assert mac_spoof.observe(wanted=False) == ({mac_spoof.EMPTY: ""}, None)
+    mac_spoof.change({}, [mac_spoof.EMPTY])
     assert [list(command["delete"]) for command in nft.told] == [["table"]]

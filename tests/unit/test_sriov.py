@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils import _codec, _codec_vf
-from ansible_collections.pipework.containers.plugins.module_utils._attachment import Attachment
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._model import HOST, Nic
-from ansible_collections.pipework.containers.plugins.module_utils._vf_record import VirtualFunction
-from ansible_collections.pipework.containers.plugins.module_utils._vfs import Card, Function, Vf
+from ansible_collections.pipework.containers.plugins.module_utils._attach.options import Attachment
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._model.objects import HOST, Nic
+from ansible_collections.pipework.containers.plugins.module_utils._model.sriov import Card, Function, Vf
+from ansible_collections.pipework.containers.plugins.module_utils._model.sriov_record import VirtualFunction
+from ansible_collections.pipework.containers.plugins.module_utils._netlink import rtnl, sriov
 from tests.unit.test_attach import World, lines, owner
 
 OWN = "52:54:00:00:00:07"
@@ -131,17 +131,17 @@ def test_what_is_said_about_functions_is_read() -> None:
             ("IFLA_VF_SPOOFCHK", {"vf": 3, "spoofchk": 1}),
         ]}),
         ("IFLA_VF_INFO", {"attrs": [
-            ("IFLA_VF_MAC", {"vf": 4, "mac": _codec_vf.NO_MAC}),
+            ("IFLA_VF_MAC", {"vf": 4, "mac": sriov.NO_MAC}),
             ("IFLA_VF_SPOOFCHK", {"vf": 4, "spoofchk": 0xFFFFFFFF}),
         ]}),
     ]
-    raw = _codec.about_link(_codec.RTM_NEWLINK, 0, 2, [("IFLA_VFINFO_LIST", {"attrs": infos})])
-    assert _codec_vf.decode_vfs(raw, "eth0") == [FULL, VirtualFunction("eth0", 4)]
-    assert _codec_vf.decode_vfs(_codec.about_link(_codec.RTM_NEWLINK, 0, 2, []), "eth0") == []
+    raw = rtnl.about_link(rtnl.RTM_NEWLINK, 0, 2, [("IFLA_VFINFO_LIST", {"attrs": infos})])
+    assert sriov.decode_vfs(raw, "eth0") == [FULL, VirtualFunction("eth0", 4)]
+    assert sriov.decode_vfs(rtnl.about_link(rtnl.RTM_NEWLINK, 0, 2, []), "eth0") == []
 
 
 def test_what_is_set_is_what_the_kernel_expects() -> None:
-    raw = _codec_vf.set_vf(2, 3, vlan=(10, 2))
+    raw = sriov.set_vf(2, 3, vlan=(10, 2))
     body = struct.pack("=HHHHHHIII", 24, 22, 20, 1, 16, 2, 3, 10, 2)
     assert raw[32:] == body
     assert Vf(HOST, "eth0", 3).name == "eth0 vf 3"

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pipework.containers.plugins.module_utils import _codec_tc, _tc
-from ansible_collections.pipework.containers.plugins.module_utils import _tc_units as units
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._facts import Facts
-from ansible_collections.pipework.containers.plugins.module_utils._keys import link_key
-from ansible_collections.pipework.containers.plugins.module_utils._model import Device
-from ansible_collections.pipework.containers.plugins.module_utils._plan import State, reconcile, simulate
-from ansible_collections.pipework.containers.plugins.module_utils._tc_model import OURS, Qdisc, TcClass
-from ansible_collections.pipework.containers.plugins.module_utils._tc_options import TcItem, items_from_params
-from ansible_collections.pipework.containers.plugins.module_utils._tc_wish import wanted
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._core.plan import State, reconcile, simulate
+from ansible_collections.pipework.containers.plugins.module_utils._model.keys import link_key
+from ansible_collections.pipework.containers.plugins.module_utils._model.objects import Device
+from ansible_collections.pipework.containers.plugins.module_utils._model.observed import Facts
+from ansible_collections.pipework.containers.plugins.module_utils._tc import netlink as tc_netlink
+from ansible_collections.pipework.containers.plugins.module_utils._tc import qdiscs, units
+from ansible_collections.pipework.containers.plugins.module_utils._tc.desired import wanted
+from ansible_collections.pipework.containers.plugins.module_utils._tc.model import OURS, Qdisc, TcClass
+from ansible_collections.pipework.containers.plugins.module_utils._tc.options import TcItem, items_from_params
 
 
 @pytest.mark.parametrize(
@@ -108,17 +108,17 @@ REQUESTS: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("kind", "options"), REQUESTS)
 def test_P34_every_kind_comes_back_as_it_went(kind: str, options: dict[str, Any]) -> None:
-    spec = _tc.QDISCS[kind]
+    spec = qdiscs.QDISCS[kind]
     given_ = spec.read(options, kind)
     wish = Qdisc("host", "eth1", kind, spec.canonical(given_), given=given_, handle=OURS << 16)
-    back = _codec_tc.decode_qdisc(_codec_tc.new_qdisc(wish, 3), "host", {3: "eth1"})
+    back = tc_netlink.decode_qdisc(tc_netlink.new_qdisc(wish, 3), "host", {3: "eth1"})
     assert back is not None
     rounded = {name for name, unit in spec.options.items() if unit is units.CODEL_TIME}  # which only a kernel does
     differs = {name for name, value in (wish.settings or {}).items() if (back.settings or {}).get(name) != value}
     assert differs <= rounded, (wish.settings, back.settings)
     if not rounded:
         again = dataclasses.replace(back, raw=None)  # so it comes back when it has been deleted
-        twin = _codec_tc.decode_qdisc(_codec_tc.new_qdisc(again, 3), "host", {3: "eth1"})
+        twin = tc_netlink.decode_qdisc(tc_netlink.new_qdisc(again, 3), "host", {3: "eth1"})
         assert twin is not None and twin.settings == back.settings
 
 
@@ -131,10 +131,10 @@ def test_P34_every_kind_comes_back_as_it_went(kind: str, options: dict[str, Any]
     ],
 )
 def test_P34_every_kind_of_class_comes_back_as_it_went(kind: str, options: dict[str, Any]) -> None:
-    spec = _tc.CLASSES[kind]
+    spec = qdiscs.CLASSES[kind]
     given_ = spec.read(options, kind)
     wish = TcClass("host", "eth1", kind, spec.canonical(given_), given=given_, classid=0x10010, parent=0x10000)
-    back = _codec_tc.decode_class(_codec_tc.new_class(wish, 3), "host", {3: "eth1"})
+    back = tc_netlink.decode_class(tc_netlink.new_class(wish, 3), "host", {3: "eth1"})
     assert back is not None and not wish.differences(back), (wish.settings, back.settings)
 
 
@@ -195,7 +195,7 @@ def plan_of(there: State, **options: Any) -> list[tuple[str, str]]:
 
 
 def seen(kind: str, handle: int, options: dict[str, Any] | None = None) -> State:
-    spec = _tc.QDISCS[kind]
+    spec = qdiscs.QDISCS[kind]
     found = Qdisc(
         "netns:a",
         "eth1",

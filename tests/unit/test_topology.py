@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.pipework.containers.plugins.filter.topology import FilterModule
-from ansible_collections.pipework.containers.plugins.module_utils import _schema, _topology, _topology_report
+from ansible_collections.pipework.containers.plugins.module_utils._topology import fleet, schema
+from ansible_collections.pipework.containers.plugins.module_utils._topology import report as topology_report
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA_FILE = ROOT / "roles/topology/files/topology.schema.json"
@@ -95,7 +96,7 @@ def test_the_schema_is_one_and_says_nothing_that_is_not_looked_at() -> None:
                 look(each)
 
     look(SCHEMA)
-    assert words - {"string", "number"} <= _schema.KNOWN
+    assert words - {"string", "number"} <= schema.KNOWN
 
 
 def values() -> Any:
@@ -114,7 +115,7 @@ def values() -> Any:
 @settings(max_examples=60)
 @given(st.dictionaries(st.sampled_from(sorted(SCHEMA["properties"])), values(), max_size=3))
 def test_the_verdicts_are_those_of_a_library(document: dict[str, Any]) -> None:
-    assert bool(_schema.violations(SCHEMA, document)) == (not jsonschema.Draft7Validator(SCHEMA).is_valid(document))
+    assert bool(schema.violations(SCHEMA, document)) == (not jsonschema.Draft7Validator(SCHEMA).is_valid(document))
 
 
 @settings(max_examples=60)
@@ -123,7 +124,7 @@ def test_the_verdicts_on_items_are_those_of_a_library(section: str, data: Any) -
     names = [*SCHEMA["definitions"][section]["properties"], "oops"]
     item = data.draw(st.dictionaries(st.sampled_from(names), values(), max_size=3))
     document = {section: [item]}
-    assert bool(_schema.violations(SCHEMA, document)) == (not jsonschema.Draft7Validator(SCHEMA).is_valid(document))
+    assert bool(schema.violations(SCHEMA, document)) == (not jsonschema.Draft7Validator(SCHEMA).is_valid(document))
 
 
 # what is wrong, and where
@@ -339,12 +340,12 @@ def test_B9_frr_is_told_of_all_segments_of_a_host_at_once() -> None:
 def test_a_host_that_is_not_in_it_has_nothing_to_do() -> None:
     found = topology(FLEET, "h3", INVENTORY, purge=True)
     assert found["member"] is False
-    assert not any(found[name] for name in (*_topology.MODULES, "errors"))
+    assert not any(found[name] for name in (*fleet.MODULES, "errors"))
 
 
 def test_absent_is_the_same_lists_with_all_absent() -> None:
     present, absent = topology(FLEET, "h1"), topology(FLEET, "h1", state="absent")
-    for name in _topology.MODULES:
+    for name in fleet.MODULES:
         assert len(present[name]) == len(absent[name])
         assert {each["state"] for each in absent[name]} <= {"absent"}
     assert "duration" not in absent["impairments"][0]
@@ -418,10 +419,10 @@ def test_a_check_run_leaves_for_later_what_stands_on_new_interfaces() -> None:
             operation("update", "port", "netns:old/eth1"), operation("create", "link", "netns:far/eth2"),
         ],
     }
-    assert _topology_report.new_containers(items, {}, attached) == {None, "new", "far"}
+    assert topology_report.new_containers(items, {}, attached) == {None, "new", "far"}
     quiet = {**attached, "operations": attached["operations"][:1]}
-    assert _topology_report.new_containers(items, {}, quiet) == {"new"}
-    assert None in _topology_report.new_containers(items, {"operations": [operation("create", "link", "br1")]}, quiet)
+    assert topology_report.new_containers(items, {}, quiet) == {"new"}
+    assert None in topology_report.new_containers(items, {"operations": [operation("create", "link", "br1")]}, quiet)
     later = FilterModule().filters()["topology_later"]
     routes: list[Any] = [{"container": "old"}, {"container": "new", "destination": "default"}, {"runtime": "host"}]
     found = later(routes, {"attachments": items}, {"skipped": True}, quiet)

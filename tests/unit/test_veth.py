@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._attachment import (
+from ansible_collections.pipework.containers.plugins.module_utils._attach.options import (
     Attachment,
     attachments_from_params,
 )
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._model import Address, Link, pair_end
-from ansible_collections.pipework.containers.plugins.module_utils._plan import (
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._core.plan import (
     Absent,
     Desired,
     State,
@@ -22,6 +21,7 @@ from ansible_collections.pipework.containers.plugins.module_utils._plan import (
     simulate,
     undo,
 )
+from ansible_collections.pipework.containers.plugins.module_utils._model.objects import Address, Link, pair_end
 
 
 def ends(**params: Any) -> list[Attachment]:

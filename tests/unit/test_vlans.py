@@ -13,17 +13,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
-from ansible_collections.pipework.containers.plugins.module_utils import _codec, _codec_port, _vlans, _wire
-from ansible_collections.pipework.containers.plugins.module_utils._attachment import Attachment, attachments_from_params
-from ansible_collections.pipework.containers.plugins.module_utils._bridge import Bridge
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._model import HOST, Port
-from ansible_collections.pipework.containers.plugins.module_utils._requests import REQUESTS
+from ansible_collections.pipework.containers.plugins.module_utils._attach.options import (
+    Attachment,
+    attachments_from_params,
+)
+from ansible_collections.pipework.containers.plugins.module_utils._bridge.desired import Bridge
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._engine.requests import REQUESTS
+from ansible_collections.pipework.containers.plugins.module_utils._model import vlans as model_vlans
+from ansible_collections.pipework.containers.plugins.module_utils._model.objects import HOST, Port
+from ansible_collections.pipework.containers.plugins.module_utils._netlink import bridge_port, rtnl, wire
 
 NO_TRUNK = "is not a VLAN ID; 1 to 4094, or a range such as 200-210, would be right."
-FLAGS = st.sampled_from((0, _vlans.UNTAGGED))
+FLAGS = st.sampled_from((0, model_vlans.UNTAGGED))
 PORTS = st.builds(
-    lambda many, pvid: {**many, **({pvid: _vlans.PVID | _vlans.UNTAGGED} if pvid else {})},
+    lambda many, pvid: {**many, **({pvid: model_vlans.PVID | model_vlans.UNTAGGED} if pvid else {})},
     st.dictionaries(st.integers(1, 4094), FLAGS, max_size=40),
     st.none() | st.integers(1, 4094),
 )
@@ -114,52 +118,52 @@ def _attribute(kind: int, value: bytes) -> bytes:
 
 @given(PORTS)
 def test_what_is_spelt_can_be_read(flags: dict[int, int]) -> None:
-    vlans = _vlans.spell(flags)
-    assert {n: f for first, last, f in _vlans.read(vlans) for n in range(first, last + 1)} == flags
-    others = {n for first, last, _flags in _vlans.others(vlans) for n in range(first, last + 1)}
+    vlans = model_vlans.spell(flags)
+    assert {n: f for first, last, f in model_vlans.read(vlans) for n in range(first, last + 1)} == flags
+    others = {n for first, last, _flags in model_vlans.others(vlans) for n in range(first, last + 1)}
     assert others == set(range(1, 4095)) - set(flags)
-    assert _vlans.native(vlans) == next((n for n, flag in flags.items() if flag & _vlans.PVID), None)
+    assert model_vlans.native(vlans) == next((n for n, flag in flags.items() if flag & model_vlans.PVID), None)
 
 
 @given(PORTS)
 def test_what_is_sent_is_what_is_read_back(flags: dict[int, int]) -> None:
     """The kernel, played by a dictionary: whatever was there, the port has these VLANs afterwards."""
     have = dict.fromkeys(range(1, 60), 0)
-    for raw in _codec_port.set_vlans(7, _vlans.spell(flags)):
+    for raw in bridge_port.set_vlans(7, model_vlans.spell(flags)):
         message = ifinfmsg(raw)
         message.decode()
         assert (message["family"], message["index"], message["header"]["flags"]) == (7, 7, 5)
         first = None
         for entry in message.get_attr("IFLA_AF_SPEC").get_attrs("IFLA_BRIDGE_VLAN_INFO"):
-            if entry["flags"] & _codec_port.RANGE_BEGIN:
+            if entry["flags"] & bridge_port.RANGE_BEGIN:
                 first = entry["vid"]
                 continue
-            begin = first if entry["flags"] & _codec_port.RANGE_END else entry["vid"]
+            begin = first if entry["flags"] & bridge_port.RANGE_END else entry["vid"]
             for number in range(begin, entry["vid"] + 1):
-                if message["header"]["type"] == _codec.RTM_DELLINK:
+                if message["header"]["type"] == rtnl.RTM_DELLINK:
                     have.pop(number, None)
                 else:
-                    have[number] = entry["flags"] & (_vlans.PVID | _vlans.UNTAGGED)
+                    have[number] = entry["flags"] & (model_vlans.PVID | model_vlans.UNTAGGED)
     assert have == flags
     entries = b"".join(
         _attribute(1 | 0x8000, _attribute(1, struct.pack("=HH", flag | 1, number)))
         for number, flag in have.items()
     )
     dump = [struct.pack("=IHHIIBxHI", 24 + len(entries), 112, 2, 0, 0, 7, 0, 7) + entries] if have else []
-    assert _wire.decode_vlans(dump).get(7, ()) == _vlans.spell(flags)
+    assert wire.decode_vlans(dump).get(7, ()) == model_vlans.spell(flags)
 
 
 def test_a_range_of_a_dump() -> None:
     entry = _attribute(1, struct.pack("=HH", 0, 200)) + _attribute(2, struct.pack("=H", 210))
     entries = _attribute(1, entry)
     header = struct.pack("=IHHIIBxHI", 24 + len(entries), 112, 2, 0, 0, 7, 0, 9)
-    assert _wire.decode_vlans([header + entries]) == {9: ("200-210",)}
+    assert wire.decode_vlans([header + entries]) == {9: ("200-210",)}
 
 
-@given(st.dictionaries(st.sampled_from(sorted(_wire.BRPORT)), st.booleans(), min_size=1))
+@given(st.dictionaries(st.sampled_from(sorted(wire.BRPORT)), st.booleans(), min_size=1))
 def test_B8_options_that_are_sent_are_read_back(options: dict[str, bool]) -> None:
-    raw = _codec_port.set_options(7, options)
-    assert _wire.decode_options(raw) == options
+    raw = bridge_port.set_options(7, options)
+    assert wire.decode_options(raw) == options
     message = ifinfmsg(raw)
     message.decode()
     info = message.get_attr("IFLA_LINKINFO")
@@ -171,8 +175,8 @@ def test_B8_options_that_are_sent_are_read_back(options: dict[str, bool]) -> Non
 
 def test_B8_what_is_no_port_of_a_bridge_has_no_options() -> None:
     bond = _attribute(4, b"bond\0") + _attribute(5, _attribute(33, b"\1"))
-    assert _wire.decode_options(bytes(32) + _attribute(18, bond)) is None
-    assert _wire.decode_options(bytes(32)) is None
+    assert wire.decode_options(bytes(32) + _attribute(18, bond)) is None
+    assert wire.decode_options(bytes(32)) is None
 
 
 class Names(dict[str, int]):
@@ -196,4 +200,4 @@ def test_P31_a_live_change_is_about_the_vlans_alone() -> None:
     old = Port(HOST, "netns:a/eth1", "pw1", "br1", 1500, True, "pipework:x", {"isolated": True}, ("10 pvid untagged",))
     new = dataclasses.replace(old, vlans=("20 pvid untagged",))
     requests = REQUESTS["port", "update"](old, new, {HOST: Names(pw1=7, br1=3)})  # type: ignore[arg-type]
-    assert [message for _ns, message in requests] == _codec_port.set_vlans(7, ("20 pvid untagged",))
+    assert [message for _ns, message in requests] == bridge_port.set_vlans(7, ("20 pvid untagged",))

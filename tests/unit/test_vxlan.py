@@ -10,12 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pipework.containers.plugins.module_utils import _codec, _codec_fdb
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._fdb import ALL, LEARNED_ELSEWHERE, SELF, FdbEntry
-from ansible_collections.pipework.containers.plugins.module_utils._model import HOST, Link
-from ansible_collections.pipework.containers.plugins.module_utils._plan import Absent, reconcile, simulate
-from ansible_collections.pipework.containers.plugins.module_utils._vxlan import Segment, segments_from_params
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._core.plan import Absent, reconcile, simulate
+from ansible_collections.pipework.containers.plugins.module_utils._model.fdb import (
+    ALL,
+    LEARNED_ELSEWHERE,
+    SELF,
+    FdbEntry,
+)
+from ansible_collections.pipework.containers.plugins.module_utils._model.objects import HOST, Link
+from ansible_collections.pipework.containers.plugins.module_utils._netlink import fdb as netlink_fdb
+from ansible_collections.pipework.containers.plugins.module_utils._netlink import rtnl
+from ansible_collections.pipework.containers.plugins.module_utils._vxlan.options import Segment, segments_from_params
 
 PLAIN = {"vni": 100, "bridge": "br1", "local": "10.0.0.1"}
 
@@ -28,19 +34,19 @@ PLAIN = {"vni": 100, "bridge": "br1", "local": "10.0.0.1"}
 )
 def test_what_is_encoded_and_decoded_keeps_all(mac: str, dst: str, odd: tuple[int, int, int], flags: int) -> None:
     entry = FdbEntry(HOST, "vxlan1", mac, dst, odd, flags=flags)
-    for raw in (_codec_fdb.new_entry(entry, 7), _codec_fdb.delete_entry(entry, 7)):
-        assert _codec_fdb.decode_entry(raw, HOST, "vxlan1", 7) == entry
-        assert _codec_fdb.decode_entry(raw, HOST, "vxlan1", 8) is None
-    learnt = bytearray(_codec_fdb.new_entry(entry, 7))
+    for raw in (netlink_fdb.new_entry(entry, 7), netlink_fdb.delete_entry(entry, 7)):
+        assert netlink_fdb.decode_entry(raw, HOST, "vxlan1", 7) == entry
+        assert netlink_fdb.decode_entry(raw, HOST, "vxlan1", 8) is None
+    learnt = bytearray(netlink_fdb.new_entry(entry, 7))
     struct.pack_into("=H", learnt, 24, 0x02)  # reachable, not permanent
-    assert _codec_fdb.decode_entry(bytes(learnt), HOST, "vxlan1", 7) is None
+    assert netlink_fdb.decode_entry(bytes(learnt), HOST, "vxlan1", 7) is None
 
 
 @pytest.mark.parametrize("local", ["10.0.0.1", "fd00::1"])
 def test_a_link_is_read_as_it_was_written(local: str) -> None:
     settings = {"vni": 100, "port": 4789, "local": local, "learning": False, "link": 3}
-    raw = bytearray(_codec.new_link("vxlan100", "vxlan", mtu=1450, settings=settings))
-    found = _codec.decode_device(bytes(raw)).settings
+    raw = bytearray(rtnl.new_link("vxlan100", "vxlan", mtu=1450, settings=settings))
+    found = rtnl.decode_device(bytes(raw)).settings
     assert found == {**settings, "family": 6 if ":" in local else 4}
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._errors import PipeworkError
-from ansible_collections.pipework.containers.plugins.module_utils._model import TABLE_KEPT, Device, Route
-from ansible_collections.pipework.containers.plugins.module_utils._wait import (
+from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._model.objects import TABLE_KEPT, Device, Route
+from ansible_collections.pipework.containers.plugins.module_utils._wait.conditions import (
     UNTIL,
     Seen,
     Sight,

@@ -35,53 +35,67 @@ HARMLESS = {
     "ipaddress", "itertools", "json", "math", "re", "shlex", "string", "struct", "types", "typing",
 }
 PURE = {
-    "_attach", "_attachment", "_bridge", "_bridge_options", "_bridge_ovs", "_commands", "_errors", "_ovs_settings",
-    "_masquerade", "_tunnels", "_uplinks", "_facts", "_filter_rules", "_forwarding", "_items",
-    "_encap", "_options", "_route_words", "_routes", "_routing",
-    "_command_line", "_routing_options", "_rules", "_ruling", "_source_routing",
-    "_shim", "_shim_files", "_shim_move", "_moved_address", "_moved_rule", "_uplink_rules",
-    "_nic_users", "_layer3", "_model", "_nic_vlan", "_normalize", "_ovs_rows", "_ovs_wish", "_plan", "_rooms",
-    "_spoof_checks", "_sysctls", "_vf_record", "_vfs", "_vlans",
-    "_wait", "_dhcp_keep", "_dhcp_lease", "_dhcp_message", "_dhcp_options", "_leases", "_defaults", "_network", "_arp",
-    "_published", "_seat",
-    "_fdb", "_vxlan", "_vxlan_wish",
-    "_blocks", "_hosts", "_private_bridge", "_resolver",
-    "_believed", "_packet_filter", "_remains", "_seals", "_strict_json",
-    "_attach_limits", "_host_interface", "_domain_name", "_keys", "_order", "_new_bridge", "_ovs_model", "_own_tables",
-    "_dhcp_identity", "_runtime_names", "_seen", "_uplink_options",
-    "_done", "_idle", "_claims", "_autoconf", "_dhcp6_grant", "_dhcp6_lease", "_dhcp6_message",
+    "_agent/record", "_attach/bridge_use", "_attach/conflicts", "_attach/default_route", "_attach/desired",
+    "_attach/dhcp4", "_attach/dhcp6", "_attach/host_interface", "_attach/ip_config", "_attach/limits",
+    "_attach/network", "_attach/nic_users", "_attach/options", "_attach/ovs_cleanup", "_attach/published",
+    "_attach/remains", "_attach/resolv_conf", "_attach/routing_options", "_attach/slaac", "_attach/source_routing",
+    "_attach/spoof_checks", "_attach/vlan_links", "_bridge/desired", "_bridge/desired_ovs", "_bridge/options",
+    "_bridge/uplink_options", "_bridge/uplink_rules", "_bridge/uplinks", "_cli/commands", "_core/errors",
+    "_core/ineffective", "_core/items", "_core/normalize", "_core/order", "_core/plan", "_core/strict_json",
+    "_engine/done", "_files/blocks", "_files/hosts", "_filter/forwarding", "_filter/masquerade", "_filter/verdict",
+    "_grammar/cmd_option", "_ipam/dhcp4_grant", "_ipam/dhcp4_message", "_ipam/dhcp6_grant", "_ipam/dhcp6_message",
+    "_ipam/identity", "_ipam/options", "_model/believed", "_model/domain_name", "_model/encap", "_model/fdb",
+    "_model/keys", "_model/moved_address", "_model/new_bridge", "_model/objects", "_model/observed", "_model/ovs",
+    "_model/own_tables", "_model/packet_filter", "_model/route_names", "_model/runtime_names", "_model/seals",
+    "_model/seen", "_model/sriov", "_model/sriov_record", "_model/sysctl", "_model/vlans", "_neighbour/arp",
+    "_ovs/settings", "_ovs/tables", "_ovs/tunnels", "_routing/default_route_owner", "_routing/moved_rules",
+    "_routing/options", "_routing/route_options", "_routing/routes_desired", "_routing/rule_options",
+    "_routing/rules_desired", "_shim/desired", "_shim/options", "_shim/persistence", "_topology/private_bridge",
+    "_vxlan/desired", "_vxlan/options", "_wait/conditions",
 }
 # fmt: on
-PURE_FOLDERS = ("_dhcp_clients", "_grammar", "_kinds")
+PURE_FOLDERS = ("_ipam/external", "_grammar", "_attach/kinds")
 # Pure code may look at what is read there, but the reading and writing is done elsewhere.
-PURE_MAY_IMPORT = PURE | {"_filter", "_grammar", "_filter_iptables", "_filter_nft", "_kinds", "_dhcp_clients"}
-PURE |= {  # of traffic control
-    "_bandwidth", "_tc_actions", "_tc_filters", "_tc_flower", "_tc_mirror", "_tc_model", "_tc_options", "_tc_spec",
-    "_tc_limits", "_tc_purge", "_tc_tree", "_tc_units", "_tc_wish",
+PURE_MAY_IMPORT = PURE | {
+    "_attach/kinds", "_filter/firewall", "_filter/iptables", "_filter/nft", "_grammar", "_ipam/external",
 }
-PURE_FOLDERS += ("_tc",)
-PURE |= {"_fold", "_fold_tc", "_route_seat"}
-PURE |= {"_neighbor", "_nic_record", "_luggage", "_homecoming", "_carried", "_confirm"}
-PURE |= {"_containerlab", "_schema", "_topology", "_topology_check", "_topology_evpn", "_topology_report"}
-PURE_MAY_IMPORT |= PURE | {"_tc"}
+PURE |= {  # of traffic control
+    "_tc/actions", "_tc/bandwidth", "_tc/desired", "_tc/filters", "_tc/flower", "_tc/limits", "_tc/mirror", "_tc/model",
+    "_tc/options", "_tc/purge", "_tc/spec", "_tc/tree", "_tc/units",
+}
+PURE_FOLDERS += ("_tc/qdiscs",)
+PURE |= {"_cli/fold", "_cli/fold_tc", "_routing/displaced_default"}
+PURE |= {
+    "_attach/carried", "_attach/homecoming", "_delayed/confirm", "_model/luggage", "_model/neighbor",
+    "_model/nic_record",
+}
+PURE |= {
+    "_topology/check", "_topology/containerlab", "_topology/evpn", "_topology/fleet", "_topology/report",
+    "_topology/schema",
+}
+PURE_MAY_IMPORT |= PURE | {"_tc/qdiscs"}
 ONLY_IN = {
     "ansible": {"_module.py"},
     "pyroute2": {
-        "_codec.py", "_codec_fdb.py", "_codec_nl80211.py", "_codec_route.py", "_codec_rule.py", "_codec_tc.py",
-        "_codec_watch.py",
+        "_netlink/fdb.py", "_netlink/neighbour.py", "_netlink/nl80211.py", "_netlink/route.py", "_netlink/rtnl.py",
+        "_netlink/rule.py", "_tc/netlink.py",
     },
     "docker": {"_runtimes/docker.py"},
     "podman": {"_runtimes/podman.py"},
-    "subprocess": {"_dhcp_program.py", "_program.py"},
+    "subprocess": {"_ipam/external_client.py", "_host/program.py"},
     "ctypes": {
-        "_guest_place.py", "_in_container.py", "_inotify.py", "_keeper_io.py", "_starts.py", "_netlink.py",
-        "_sandbox.py", "_timer.py",
+        "_agent/host.py", "_delayed/process.py", "_host/guest_place.py", "_host/in_container.py", "_host/inotify.py",
+        "_ipam/sandbox.py", "_lookup/process_events.py", "_netlink/namespaces.py",
     },
 }
 
 
 def name_of(path: Path) -> str:
     return str(path.relative_to(UTILS if UTILS in path.parents else PLUGINS))
+
+
+def place_of(path: Path) -> str:
+    return name_of(path).removesuffix(".py")
 
 
 def tree_of(path: Path) -> ast.Module:
@@ -97,6 +111,16 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
             yield node.level, node.module or ""
             if not node.module:
                 yield from ((node.level, alias.name) for alias in node.names)
+
+
+def ours(path: Path) -> Iterator[Path]:
+    """The shared files that a shared file imports, wherever in the file."""
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+            for alias in node.names:
+                places = (base / f"{alias.name}.py", base / alias.name / "__init__.py", base.with_suffix(".py"))
+                yield next((place for place in places if place.is_file()), base / "__init__.py")
 
 
 def code_lines(path: Path) -> int:
@@ -129,7 +153,7 @@ def test_libraries_are_imported_in_one_place(path: Path) -> None:
 
 
 def pure_files() -> list[Path]:
-    return [path for path in FILES if path.stem in PURE or path.parent.name in PURE_FOLDERS]
+    return [path for path in FILES if place_of(path) in PURE or name_of(path.parent) in PURE_FOLDERS]
 
 
 @pytest.mark.parametrize("path", pure_files(), ids=name_of)
@@ -138,8 +162,9 @@ def test_pure_files_import_nothing_that_acts(path: Path) -> None:
         first = name.split(".")[0]
         if level == 0:
             assert first in HARMLESS, f"{name_of(path)} imports {name}"
-        elif path.parent.name not in PURE_FOLDERS or level > 1:
-            assert not first or first in PURE_MAY_IMPORT, f"{name_of(path)} imports {name}"
+    for other in ours(path):
+        fine = PURE_MAY_IMPORT & {place_of(other), place_of(other).removesuffix("/__init__")}
+        assert fine or name_of(other.parent) in PURE_FOLDERS, f"{name_of(path)} imports {name_of(other)}"
 
 
 @pytest.mark.parametrize("path", pure_files(), ids=name_of)
@@ -153,12 +178,12 @@ def test_pure_files_open_nothing(path: Path) -> None:
 
 
 def test_the_pure_files_are_there() -> None:
-    assert {path.stem for path in FILES} >= PURE
+    assert {place_of(path) for path in FILES} >= PURE
 
 
 @pytest.mark.parametrize("path", FILES + MODULES, ids=name_of)
 def test_slow_imports_wait_until_they_are_needed(path: Path) -> None:
-    if path.name.startswith("_codec"):
+    if name_of(path) in ONLY_IN["pyroute2"]:
         return
     for node in tree_of(path).body:
         names = [a.name for a in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", None) or ""]
@@ -237,12 +262,12 @@ def test_a_module_is_documentation_a_specification_and_a_call(path: Path) -> Non
 
 
 def test_P21_the_process_that_stays_knows_when_it_is_another_one() -> None:
-    made_of, todo = set(importlib.import_module(f"{PACKAGE}.module_utils._keeping").MADE_OF), ["_keeper_start"]
+    made_of, todo = set(importlib.import_module(f"{PACKAGE}.module_utils._agent.install").MADE_OF), ["_agent/main"]
     for name in todo:
-        near = {word for level, word in imports(UTILS / f"{name}.py") if level == 1 and word}
-        todo += sorted({word for word in near if (UTILS / f"{word}.py").exists()} - set(todo))
+        near = {place_of(each) for each in ours(UTILS / f"{name}.py") if each.stem != "__init__"}
+        todo += sorted(near - set(todo))
     assert made_of >= set(todo)
-    assert not set(todo) & {"_codec", "_netlink", "_run"}  # it is small
+    assert not set(todo) & {"_engine/run", "_netlink/namespaces", "_netlink/rtnl"}  # it is small
 
 
 def stems(folder: str) -> set[str]:
@@ -250,24 +275,24 @@ def stems(folder: str) -> set[str]:
 
 
 def test_every_kind_is_in_the_table_and_has_its_file() -> None:
-    kinds = importlib.import_module(f"{PACKAGE}.module_utils._kinds")
-    assert set(kinds.KINDS) == stems("_kinds")
+    kinds = importlib.import_module(f"{PACKAGE}.module_utils._attach.kinds")
+    assert set(kinds.KINDS) == stems("_attach/kinds")
     for name, module in kinds.KINDS.items():
-        assert module.__name__.endswith(f"._kinds.{name}")
+        assert module.__name__.endswith(f"._attach.kinds.{name}")
         assert callable(module.wanted)
 
 
 def test_every_qdisc_is_in_the_table_and_has_its_file_and_its_option() -> None:
-    qdiscs = importlib.import_module(f"{PACKAGE}.module_utils._tc")
-    assert set(qdiscs.MODULES) == stems("_tc")
+    qdiscs = importlib.import_module(f"{PACKAGE}.module_utils._tc.qdiscs")
+    assert set(qdiscs.MODULES) == stems("_tc/qdiscs")
     assert set(qdiscs.MODULES) <= set(importlib.import_module(f"{PACKAGE}.modules.pipework_tc").ITEM)
     for name, module in qdiscs.MODULES.items():
-        assert module.__name__.endswith(f"._tc.{name}")
+        assert module.__name__.endswith(f"._tc.qdiscs.{name}")
 
 
 def test_every_runtime_is_in_the_table_and_has_its_file() -> None:
     runtimes = importlib.import_module(f"{PACKAGE}.module_utils._runtimes")
-    names = importlib.import_module(f"{PACKAGE}.module_utils._runtime_names")
+    names = importlib.import_module(f"{PACKAGE}.module_utils._model.runtime_names")
     assert tuple(runtimes.runtimes()) == names.NAMES
     assert set(names.NAMES) == stems("_runtimes")
     assert set(names.AUTO) <= set(names.NAMES) - {"pid", "host"}
@@ -353,10 +378,10 @@ def test_a_module_is_named_after_its_file_and_belongs_to_the_action_group(path: 
 
 
 def test_choices_are_those_of_the_tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    attachment = importlib.import_module(f"{PACKAGE}.module_utils._attachment")
-    forwarding = importlib.import_module(f"{PACKAGE}.module_utils._forwarding")
-    kinds = importlib.import_module(f"{PACKAGE}.module_utils._kinds")
-    names = importlib.import_module(f"{PACKAGE}.module_utils._runtime_names")
+    attachment = importlib.import_module(f"{PACKAGE}.module_utils._attach.options")
+    forwarding = importlib.import_module(f"{PACKAGE}.module_utils._filter.forwarding")
+    kinds = importlib.import_module(f"{PACKAGE}.module_utils._attach.kinds")
+    names = importlib.import_module(f"{PACKAGE}.module_utils._model.runtime_names")
     spec = specification(PLUGINS / "modules" / "pipework_attach.py", monkeypatch)
     modes = [mode for listed in attachment.KINDS_WITH_MODE.values() for mode in listed]
     assert set(spec["kind"]["choices"]) == {"auto", *kinds.KINDS}
@@ -384,7 +409,7 @@ def test_items_take_what_the_top_level_takes(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_every_option_of_an_attachment_is_read() -> None:
-    attachment = importlib.import_module(f"{PACKAGE}.module_utils._attachment")
+    attachment = importlib.import_module(f"{PACKAGE}.module_utils._attach.options")
     attach = importlib.import_module(f"{PACKAGE}.modules.pipework_attach")
     fields = set(attachment.Attachment.__dataclass_fields__) - {"far", "where", "forwarding_said", "gateway_dhcp"}
     assert set(attach.ITEM) == fields

@@ -15,8 +15,8 @@ import re
 import shlex
 import typing as t
 
-from .. import _normalize as norm
-from .._errors import PipeworkError
+from .._core import normalize as norm
+from .._core.errors import PipeworkError
 from . import ip_route, ip_rule, tc
 from .words import Words, address_of, meaning
 

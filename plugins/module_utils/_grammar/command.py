@@ -8,8 +8,8 @@ import dataclasses
 import re
 import typing as t
 
-from .. import _normalize as norm
-from .._errors import PipeworkError
+from .._core import normalize as norm
+from .._core.errors import PipeworkError
 from .words import Words, meaning
 
 Read = t.Callable[[Words, str], t.Any]

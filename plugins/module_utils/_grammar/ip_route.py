@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .._errors import PipeworkError
+from .._core.errors import PipeworkError
 from .command import (
     Command,
     Field,

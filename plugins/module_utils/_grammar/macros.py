@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 import typing as t
 
-from .._errors import PipeworkError
+from .._core.errors import PipeworkError
 
 MACROS = ("CONTAINER_NAME", "CONTAINER_ID", "HOSTNAME", "INSTANCE", "COMPOSE_PROJECT_NAME")
 PATTERN = re.compile(f"@({'|'.join(MACROS)})@")

@@ -12,7 +12,7 @@ import re
 import shlex
 import typing as t
 
-from .._errors import PipeworkError
+from .._core.errors import PipeworkError
 
 SHELL = r"\$\(|[;&|<>()$`]"  # outside of quotes these would be a shell's
 QUOTED = re.compile(r"\\.|'[^']*'|\"((?:\\.|[^\"\\])*)\"", re.DOTALL)

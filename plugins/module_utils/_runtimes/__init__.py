@@ -16,22 +16,12 @@ import os
 import types
 import typing as t
 
-from .. import _answers, _trust
-from .._container import (
-    GONE,
-    Ambiguous,
-    Answer,
-    Found,
-    NoContainer,
-    NotRunning,
-    Unavailable,
-    Who,
-    is_own,
-    unread,
-)
-from .._errors import ODD, PipeworkError
-from .._items import shortened
-from .._runtime_names import AUTO
+from .._core.errors import ODD, PipeworkError
+from .._core.items import shortened
+from .._host import answers as host_answers
+from .._host import trust
+from .._model.container import GONE, Ambiguous, Answer, Found, NoContainer, NotRunning, Unavailable, Who, is_own, unread
+from .._model.runtime_names import AUTO
 
 
 def runtime_of(name: str) -> types.ModuleType:
@@ -84,7 +74,7 @@ def at_once() -> None:
 def _ask(name: str, runtime: types.ModuleType, whos: list[Who]) -> list[Answer]:
     """What a runtime says of containers; it has a time for all of them, and nothing that it says is a traceback."""
     try:
-        with _answers.within(SECONDS + EACH_SECONDS * len(whos)):
+        with host_answers.within(SECONDS + EACH_SECONDS * len(whos)):
             return [_plausible(name, answer) for answer in _asked(runtime, whos)]
     except PipeworkError as error:
         return [error] * len(whos)
@@ -95,7 +85,7 @@ def _ask(name: str, runtime: types.ModuleType, whos: list[Who]) -> list[Answer]:
 def running(runtime: str, user: str | None) -> list[str]:
     """All containers of a runtime that run, by names of which each finds one."""
     try:
-        with _answers.within(SECONDS):
+        with host_answers.within(SECONDS):
             return [str(name) for name in runtime_of(runtime).running(user)]
     except PipeworkError:
         raise
@@ -104,7 +94,7 @@ def running(runtime: str, user: str | None) -> list[str]:
 
 
 def _not_understood(runtime: str, error: BaseException) -> Unavailable:
-    return Unavailable(f"{runtime} gives an answer that is not understood ({_answers.odd(error)}).")
+    return Unavailable(f"{runtime} gives an answer that is not understood ({host_answers.odd(error)}).")
 
 
 def _plausible(runtime: str, answer: Answer) -> Answer:
@@ -136,9 +126,9 @@ def proved(answer: Answer) -> Answer:
     if not isinstance(answer, Found) or is_own(answer.fd):
         return answer
     try:
-        theirs = _trust.belongs_to(answer.fd, answer.whose)
+        theirs = trust.belongs_to(answer.fd, answer.whose)
         if theirs and answer.whose and answer.pid is not None:
-            theirs = _trust.is_users_process(answer.pid, answer.whose)
+            theirs = trust.is_users_process(answer.pid, answer.whose)
         if theirs:
             return answer
         is_not = "is not one"
@@ -148,7 +138,7 @@ def proved(answer: Answer) -> Answer:
         is_not = f"cannot be shown to be one ({error.strerror})"
     os.close(answer.fd)
     process = f" of process {answer.pid}" if answer.pid is not None else ""
-    whom = _trust.user_words(answer.whose) if answer.whose else "root"
+    whom = trust.user_words(answer.whose) if answer.whose else "root"
     return PipeworkError(
         f"container: {answer.name!r} has the network namespace{process}, says {answer.runtime} of {whom}, "
         f"but that {is_not} of {whom}'s; it is left alone."

@@ -12,9 +12,11 @@ import os
 import re
 import typing as t
 
-from .. import _answers, _program, _trust
-from .._container import Ambiguous, Answer, Found, Unavailable, Who, resolve, stopped
-from .._errors import PipeworkError
+from .._core.errors import PipeworkError
+from .._host import answers as host_answers
+from .._host import program as host_program
+from .._host import trust
+from .._model.container import Ambiguous, Answer, Found, Unavailable, Who, resolve, stopped
 from .pid import command, enter, in_group, status
 
 SOCKETS = ("/run/containerd/containerd.sock", "/run/k3s/containerd/containerd.sock")
@@ -33,7 +35,7 @@ class _Space(t.NamedTuple):
 
 
 def installed(user: str | None) -> bool:
-    return user is None and os.path.exists(socket()) and _program.which("ctr") is not None
+    return user is None and os.path.exists(socket()) and host_program.which("ctr") is not None
 
 
 def find_many(wanted: list[Who], _patience: float = 0.0) -> list[Answer]:
@@ -69,14 +71,14 @@ def socket() -> str:
 
 def ctr(*argv: str) -> str:
     """What the program ctr says. Raises Unavailable."""
-    program = _program.which("ctr")
+    program = host_program.which("ctr")
     if program is None:
         raise Unavailable("containerd cannot be asked: there is no program ctr on the managed host.")
     if not os.path.exists(socket()):
         raise Unavailable(f"containerd cannot be asked: there is no socket {socket()}; is it running?")
     _check_engine(socket())
     try:
-        done = _program.run(program, f"--address={socket()}", "--connect-timeout=3s", *argv)
+        done = host_program.run(program, f"--address={socket()}", "--connect-timeout=3s", *argv)
     except PipeworkError as error:
         raise Unavailable(f"containerd does not answer: {error}") from None
     if done.code != 0:
@@ -87,9 +89,9 @@ def ctr(*argv: str) -> str:
 def _check_engine(path: str) -> None:
     """That it is root's own daemon which ctr will ask."""
     try:
-        if _trust.engine_at(path, SECONDS) != 0:
-            raise _trust.Untrusted(f"what listens at {path} is not believed, because it is not root's")
-    except _trust.Untrusted as error:
+        if trust.engine_at(path, SECONDS) != 0:
+            raise trust.Untrusted(f"what listens at {path} is not believed, because it is not root's")
+    except trust.Untrusted as error:
         raise Unavailable(f"containerd cannot be asked: {error}.") from None
     except (OSError, ValueError) as error:
         said = getattr(error, "strerror", None) or error
@@ -153,7 +155,7 @@ def _known(name: str, space: str, held: _Space) -> list[tuple[str, bool]]:
 def _labelled(space: str, ident: str) -> str | None:
     """The name that nerdctl gave it."""
     try:
-        return (_answers.parse(ctr(f"--namespace={space}", "containers", "info", ident))["Labels"] or {}).get(LABEL)
+        return (host_answers.parse(ctr(f"--namespace={space}", "containers", "info", ident))["Labels"] or {}).get(LABEL)
     except (ValueError, KeyError, TypeError):
         return None
 

@@ -12,9 +12,21 @@ import os
 import re
 import typing as t
 
-from .. import _answers, _program
-from .._container import GONE, Ambiguous, Answer, Found, NotRunning, Unavailable, Who, open_namespace, resolve, unread
-from .._errors import PipeworkError
+from .._core.errors import PipeworkError
+from .._host import answers as host_answers
+from .._host import program
+from .._model.container import (
+    GONE,
+    Ambiguous,
+    Answer,
+    Found,
+    NotRunning,
+    Unavailable,
+    Who,
+    open_namespace,
+    resolve,
+    unread,
+)
 from . import containerd, netns
 
 SPACE = "k8s.io"
@@ -30,7 +42,7 @@ Container = dict[str, t.Any]
 def installed(user: str | None) -> bool:
     """Worth asking where Kubernetes has been used since the host started."""
     tasks = os.path.join(os.path.dirname(containerd.socket()), "io.containerd.runtime.v2.task", SPACE)
-    return user is None and os.path.isdir(tasks) and _program.which("ctr") is not None
+    return user is None and os.path.isdir(tasks) and program.which("ctr") is not None
 
 
 def find_many(wanted: list[Who], _patience: float = 0.0) -> list[Answer]:
@@ -62,7 +74,7 @@ def _list(*filters: str) -> list[str]:
 
 def _info(ident: str) -> Container | None:
     try:
-        found = _answers.parse(containerd.ctr(f"--namespace={SPACE}", "containers", "info", ident))
+        found = host_answers.parse(containerd.ctr(f"--namespace={SPACE}", "containers", "info", ident))
     except ValueError:
         found = None
     return found if isinstance(found, dict) and isinstance(found.get("Labels"), dict) else None

@@ -12,9 +12,10 @@ import sys
 import time
 import typing as t
 
-from .. import _answers, _program, _trust
-from .._container import Answer, Found, NotRunning, Unavailable, Who, resolve
-from .._errors import PipeworkError
+from .._core.errors import PipeworkError
+from .._host import answers as host_answers
+from .._host import program, trust
+from .._model.container import Answer, Found, NotRunning, Unavailable, Who, resolve
 from . import podman
 from .pid import enter, in_group, status
 
@@ -85,7 +86,7 @@ def watch(_names: t.Sequence[str], user: str | None, tell: t.Callable[[], None])
 # -- the engine
 
 def _path(user: str) -> str:
-    return f"/run/user/{_program.uid_of(user)}/docker.sock"
+    return f"/run/user/{program.uid_of(user)}/docker.sock"
 
 
 def _socket(user: str | None) -> str:
@@ -119,7 +120,7 @@ def _connect(user: str | None) -> t.Any:
     try:
         if user is None:
             where.update(docker.utils.kwargs_from_env())
-        client = _answers.call(SECONDS, _client_class(docker.APIClient), **where, version="auto", timeout=SECONDS)
+        client = host_answers.call(SECONDS, _client_class(docker.APIClient), **where, version="auto", timeout=SECONDS)
     except Exception as error:  # pylint: disable=broad-except  # the SDK raises what its HTTP library raises
         hint = "is it running, and DOCKER_HOST right?" if given else "is it running?"
         raise Unavailable(f"Docker does not answer at {url}: {_reason(error)}; {hint}") from None
@@ -133,7 +134,7 @@ def _connect(user: str | None) -> t.Any:
 
 
 def _client_class(base: t.Any) -> t.Any:
-    return type("Client", (_answers.Sized, base), {})
+    return type("Client", (host_answers.Sized, base), {})
 
 
 def _owner(user: str | None, url: str) -> int | None:
@@ -143,15 +144,15 @@ def _owner(user: str | None, url: str) -> int | None:
         return _owner_on_network(url)
     path = "/" + url.partition("://")[2].lstrip("/")
     try:
-        uid = _trust.engine_at(path, SECONDS)
+        uid = trust.engine_at(path, SECONDS)
     except (OSError, ValueError):
         return None  # the SDK will say so in its own words
-    except _trust.Untrusted as error:
+    except trust.Untrusted as error:
         raise Unavailable(f"Docker cannot be asked: {error}.") from None
-    if user is not None and uid != _program.uid_of(user):
+    if user is not None and uid != program.uid_of(user):
         raise Unavailable(
             f"Docker of the user {user!r} cannot be asked: what listens at {path} is not the user's, "
-            f"but {_trust.user_words(uid) if uid else 'root'}'s."
+            f"but {trust.user_words(uid) if uid else 'root'}'s."
         )
     return uid
 
@@ -167,7 +168,7 @@ def _owner_on_network(url: str) -> int | None:
         return None  # the SDK will say so in its own words
     if parts.scheme not in ("tcp", "http") or os.environ.get("DOCKER_TLS_VERIFY"):
         return 0
-    uids = _trust.engine_on(port)
+    uids = trust.engine_on(port)
     if len(uids) > 1 or (not uids and host not in ("localhost", "127.0.0.1", "::1")):
         raise Unavailable(
             f"Docker cannot be asked: DOCKER_HOST is {url}, where anybody on the way could answer; "
@@ -185,7 +186,7 @@ def _call(function: t.Callable[..., t.Any], *args: t.Any, **kwargs: t.Any) -> t.
     import docker.errors
 
     try:
-        return _answers.call(SECONDS, function, *args, **kwargs)
+        return host_answers.call(SECONDS, function, *args, **kwargs)
     except docker.errors.NotFound:
         return None
     except Exception as error:  # pylint: disable=broad-except
@@ -201,7 +202,7 @@ def _reason(error: BaseException) -> str:
         if isinstance(seen, OSError) and seen.strerror:
             return seen.strerror
         seen = seen.__cause__ or seen.__context__
-    return _answers.shortened_words(str(getattr(error, "explanation", None) or error).rstrip("."))
+    return host_answers.shortened_words(str(getattr(error, "explanation", None) or error).rstrip("."))
 
 
 # -- a helper beside a container
@@ -215,8 +216,8 @@ def _pieces(stream: t.Iterator[t.Any], seconds: float) -> t.Iterator[tuple[bytes
     end, length = time.monotonic() + seconds, 0
     while length < SAID_BYTES:
         try:
-            piece = _answers.call(end - time.monotonic(), next, stream, None)
-        except _answers.Late:
+            piece = host_answers.call(end - time.monotonic(), next, stream, None)
+        except host_answers.Late:
             return
         except Exception as error:  # pylint: disable=broad-except
             raise Unavailable(f"Docker does not answer: {_reason(error)}.") from None
@@ -271,13 +272,13 @@ class _Listing:
 def _list(client: t.Any, every: bool = True) -> _Listing:
     listing = _Listing({}, {})
     try:
-        for container in _answers.listed(_call(client.containers, all=every)):
+        for container in host_answers.listed(_call(client.containers, all=every)):
             ident = container["Id"]
             if not IDENT.fullmatch(ident):
                 raise _odd("no container's ID, which has 64 hexadecimal digits")
             for name in container["Names"] or [ident]:
                 if not all(NAME.fullmatch(part) for part in name.lstrip("/").split("/")):
-                    raise _odd(f"{_answers.shortened_words(name)!r} is no container's name")
+                    raise _odd(f"{host_answers.shortened_words(name)!r} is no container's name")
                 listing.idents[name.lstrip("/")] = ident
                 if "/" not in name.lstrip("/"):  # else it is what a linked container calls it
                     listing.names[ident] = name.lstrip("/")
@@ -301,7 +302,7 @@ def _find(client: t.Any, listing: _Listing, name: str, user: str | None, deadlin
         state, shown = _checked(info, ident)
         fd = _enter(info) if state.get("Pid") else None
         if fd is not None:
-            whose = _owners.get(user, 0 if user is None else _program.uid_of(user))
+            whose = _owners.get(user, 0 if user is None else program.uid_of(user))
             return Found("docker", shown, ident, fd, user, exact, state["Pid"], whose, _publishes(info))
         changing = state.get("Pid") or state.get("Status") in ("created", "restarting")
         if not changing or time.monotonic() > deadline:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 
-from .._container import Found, open_namespace
+from .._model.container import Found, open_namespace
 
 
 def installed(_user: str | None) -> bool:

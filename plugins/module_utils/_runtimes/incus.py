@@ -11,9 +11,10 @@ import re
 import time
 import typing as t
 
-from .. import _answers, _trust
-from .._container import Ambiguous, Answer, Found, NotRunning, Unavailable, Who, stopped, without_id
-from .._errors import ODD, PipeworkError
+from .._core.errors import ODD, PipeworkError
+from .._host import answers as host_answers
+from .._host import trust
+from .._model.container import Ambiguous, Answer, Found, NotRunning, Unavailable, Who, stopped, without_id
 from .pid import command, enter, status
 
 SECONDS = 10.0  # for one answer
@@ -88,7 +89,7 @@ def _daemons() -> list[_Daemon]:
 def _instances(socket: str) -> dict[Key, Instance]:
     listed = _get(socket, "/1.0/instances?recursion=1&all-projects=true")
     try:
-        return {(each.get("project") or DEFAULT, each["name"]): each for each in _answers.listed(listed)}
+        return {(each.get("project") or DEFAULT, each["name"]): each for each in host_answers.listed(listed)}
     except (KeyError, TypeError, AttributeError):
         raise Unavailable(f"Incus gives an answer at {socket} that is no list of instances.") from None
 
@@ -103,30 +104,30 @@ def _get(socket: str, path: str) -> t.Any:
             self.sock = sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM)
             self.sock.settimeout(SECONDS)
             self.sock.connect(socket)
-            if _trust.speaker(self.sock, socket) != 0:
-                raise _trust.Untrusted(f"what listens at {socket} is not believed, because it is not root's")
+            if trust.speaker(self.sock, socket) != 0:
+                raise trust.Untrusted(f"what listens at {socket} is not believed, because it is not root's")
 
     connection = Connection("localhost")
 
     def ask() -> tuple[int, t.Any]:
         connection.request("GET", path)
         answer = connection.getresponse()
-        return answer.status, _answers.parse(_answers.read(answer))
+        return answer.status, host_answers.parse(host_answers.read(answer))
 
     try:
-        status, said = _answers.call(SECONDS, ask)
+        status, said = host_answers.call(SECONDS, ask)
         if status == 404:
             return None
         if status != 200:
             raise Unavailable(f"Incus refuses to answer at {socket}: {said.get('error')}.")
         return said["metadata"]
-    except _trust.Untrusted as error:
+    except trust.Untrusted as error:
         raise Unavailable(f"Incus cannot be asked: {error}.") from None
-    except (_answers.Late, TimeoutError):
+    except (host_answers.Late, TimeoutError):
         raise Unavailable(f"Incus does not answer at {socket} within {SECONDS:g} s.") from None
     except OSError as error:
         raise Unavailable(f"Incus does not answer at {socket}: {error.strerror or error}; is it running?") from None
-    except _answers.TooLong as error:
+    except host_answers.TooLong as error:
         raise Unavailable(f"Incus does not answer at {socket} as it should: {error}.") from None
     except (http.client.HTTPException, *ODD):
         raise Unavailable(f"What answers at {socket} is not Incus.") from None

@@ -14,9 +14,10 @@ import os
 import time
 import typing as t
 
-from .. import _program, _trust
-from .._container import GONE, Answer, Found, NotRunning, Unavailable, Who, stopped, unread, without_id
-from .._errors import PipeworkError
+from .._core.errors import PipeworkError
+from .._host import program as host_program
+from .._host import trust
+from .._model.container import GONE, Answer, Found, NotRunning, Unavailable, Who, stopped, unread, without_id
 from .pid import command, enter, status
 
 FOLDER = "/run/lxc"  # where all of its programs keep their locks
@@ -34,10 +35,10 @@ def installed(user: str | None) -> bool:
     folder = FOLDER
     if user is not None:
         try:
-            folder = f"/run/user/{_program.uid_of(user)}/lxc"
+            folder = f"/run/user/{host_program.uid_of(user)}/lxc"
         except PipeworkError:
             return False
-    return os.path.isdir(folder) and _program.which("lxc-info") is not None
+    return os.path.isdir(folder) and host_program.which("lxc-info") is not None
 
 
 def find_many(wanted: list[Who], patience: float = 0.0) -> list[Answer]:
@@ -53,7 +54,7 @@ def find_many(wanted: list[Who], patience: float = 0.0) -> list[Answer]:
 
 def running(user: str | None) -> list[str]:
     """lxc-ls lists what has a socket of such a name, whose ever it is."""
-    done = _program.run(_tool("lxc-ls"), "-1", "--active", user=user)
+    done = host_program.run(_tool("lxc-ls"), "-1", "--active", user=user)
     if done.code != 0:
         raise Unavailable(f"runtime: LXC does not answer: {done.said}.")
     return [name for name in (line.strip() for line in done.output.splitlines()) if name and _runs(name, user)]
@@ -68,7 +69,7 @@ def _runs(name: str, user: str | None) -> bool:
 
 
 def _tool(name: str) -> str:
-    program = _program.which(name)
+    program = host_program.which(name)
     if program is None:
         raise Unavailable(f"LXC cannot be asked: there is no program {name} on the managed host.")
     return program
@@ -85,20 +86,20 @@ class _Place(t.NamedTuple):
         """Those besides root and the user who own the container's folder: the first user of its user namespace, where
         LXC has mapped the users. None where it is not defined."""
         try:
-            found = _trust.writers(f"{self.folder}/{self.name}/config")
-            around = found if os.path.islink(f"{self.folder}/{self.name}") else _trust.writers(self.folder)
+            found = trust.writers(f"{self.folder}/{self.name}/config")
+            around = found if os.path.islink(f"{self.folder}/{self.name}") else trust.writers(self.folder)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise unread(f"{self.folder}/{self.name}/config", error) from None
         for uid, place in found.items():
-            if uid == self.uid or (uid != _trust.ANYBODY and uid not in around):
+            if uid == self.uid or (uid != trust.ANYBODY and uid not in around):
                 continue
-            whose = "root" if self.uid == 0 else _trust.user_words(self.uid)
-            hint = "" if uid == _trust.ANYBODY or self.uid else " (runtime_user says whose container it is)"
+            whose = "root" if self.uid == 0 else trust.user_words(self.uid)
+            hint = "" if uid == trust.ANYBODY or self.uid else " (runtime_user says whose container it is)"
             raise PipeworkError(
                 f"container: {self.name!r} of LXC is not believed to be {whose}'s, because {place} can be changed by "
-                f"{_trust.user_words(uid)}{hint}."
+                f"{trust.user_words(uid)}{hint}."
             )
         return set(found) - {self.uid}
 
@@ -108,17 +109,17 @@ class _Place(t.NamedTuple):
         import socket
 
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(_program.SECONDS)
+            connection.settimeout(host_program.SECONDS)
             try:
                 connection.connect(self.socket_name())
             except ConnectionRefusedError:
                 return False
             except OSError as error:
                 raise Unavailable(f"LXC does not answer: {error.strerror or error}.") from None
-            pid, uid = _trust.peer_of(connection)
-        if uid == self.uid and pid and (_trust.is_of_host(pid) or not self._listens(pid)):
+            pid, uid = trust.peer_of(connection)
+        if uid == self.uid and pid and (trust.is_of_host(pid) or not self._listens(pid)):
             return True
-        whose = "root in a container" if uid == self.uid == 0 else _trust.user_words(uid) if uid else "root"
+        whose = "root in a container" if uid == self.uid == 0 else trust.user_words(uid) if uid else "root"
         refused = NotRunning(
             f"container: {self.name!r} is not running: what listens as its monitor is process {pid} of {whose}, "
             "which is not LXC's; it is not asked."
@@ -128,7 +129,7 @@ class _Place(t.NamedTuple):
 
     def is_monitor(self, pid: int) -> bool:
         """Whether a process is LXC's own program, run by root on this host, or by the user, and has that socket."""
-        program = _trust.program_of(pid, self.uid)
+        program = trust.program_of(pid, self.uid)
         titled = command(pid)[0] == f"{TITLE}{self.folder} {self.name}"
         if program is None or not (program.startswith(PROGRAMS) or titled):
             return False
@@ -181,15 +182,15 @@ def _home(uid: int) -> str:
 
 @functools.cache
 def _configured(user: str | None) -> str:
-    program = _program.which("lxc-config")
-    done = _program.run(program, "lxc.lxcpath", user=user) if program else None
+    program = host_program.which("lxc-config")
+    done = host_program.run(program, "lxc.lxcpath", user=user) if program else None
     path = done.output.strip().rstrip("/") if done and done.code == 0 else ""
     return path if path.startswith("/") and "\0" not in path and "\n" not in path else HOME
 
 
 def _placed(name: str, user: str | None) -> _Place | None:
     """None for what can be no container's name."""
-    uid = 0 if user is None else _program.uid_of(user)
+    uid = 0 if user is None else host_program.uid_of(user)
     folder, base = os.path.split(name) if name.startswith("/") else ("", name)
     if "/" in base or base in ("", ".", "..") or "\0" in name or len(os.fsencode(base)) > NAME_BYTES:
         return None
@@ -244,8 +245,8 @@ def _ask(name: str, user: str | None = None) -> tuple[str | None, int | None]:
     where = [f"--lxcpath={place.folder}"] if name.startswith("/") else []
     words = (*where, f"--name={place.name}", "--state", "--pid", "--no-humanize")
     try:
-        done = _program.run(_tool("lxc-info"), *words, user=user)
-    except _program.NoEnd as error:
+        done = host_program.run(_tool("lxc-info"), *words, user=user)
+    except host_program.NoEnd as error:
         raise Unavailable(f"LXC does not answer: {error}") from None
     said = dict(line.replace(":", " ").split()[:2] for line in done.output.splitlines() if ":" in line)
     if "State" in said:

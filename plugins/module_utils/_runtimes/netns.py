@@ -7,10 +7,10 @@ import errno
 import os
 import typing as t
 
-from .. import _trust
-from .._container import GONE, Found, Held, NotRunning, is_own, open_namespace, unread
-from .._errors import PipeworkError
-from .._inotify import changes
+from .._core.errors import PipeworkError
+from .._host import trust
+from .._host.inotify import changes
+from .._model.container import GONE, Found, Held, NotRunning, is_own, open_namespace, unread
 
 FOLDER = "/run/netns"
 NO_NAMESPACE = (errno.EINVAL, errno.ENXIO, errno.ELOOP, errno.ENOTDIR)  # such a path leads to none
@@ -49,8 +49,8 @@ def _check_hands(path: str, fd: int) -> None:
     if is_own(fd):
         return  # which is said by those who know what it is for
     try:
-        hands = _trust.writers(path)
-        found = next(((uid, place) for uid, place in hands.items() if not _trust.belongs_to(fd, uid)), None)
+        hands = trust.writers(path)
+        found = next(((uid, place) for uid, place in hands.items() if not trust.belongs_to(fd, uid)), None)
     except GONE:
         raise NotRunning(f"container: {path} went while it was looked up.") from None
     except OSError as error:
@@ -58,7 +58,7 @@ def _check_hands(path: str, fd: int) -> None:
     if found is not None:
         raise PipeworkError(
             f"container: {path} leads to a network namespace that is not of those who can change {found[1]} "
-            f"({_trust.user_words(found[0])}); it is left alone. A path that root alone can change would be right."
+            f"({trust.user_words(found[0])}); it is left alone. A path that root alone can change would be right."
         )
 
 

@@ -13,9 +13,9 @@ import os
 import time
 import typing as t
 
-from .. import _trust
-from .._container import GONE, Answer, Found, Who, stopped, unread, without_id
-from .._errors import PipeworkError
+from .._core.errors import PipeworkError
+from .._host import trust
+from .._model.container import GONE, Answer, Found, Who, stopped, unread, without_id
 from .pid import enter, status
 
 FOLDER = "/run/systemd/nspawn/propagate"
@@ -75,7 +75,7 @@ def _processes() -> dict[str, int]:
 def _children(number: str) -> list[str]:
     """The children of a process that is systemd-nspawn, run by root on this host: anybody may call himself so."""
     try:
-        if _text(f"/proc/{number}/comm") != f"{PROGRAM}\n" or _trust.program_of(int(number), 0) != PROGRAM:
+        if _text(f"/proc/{number}/comm") != f"{PROGRAM}\n" or trust.program_of(int(number), 0) != PROGRAM:
             return []
         return _text(f"/proc/{number}/task/{number}/children").split()
     except GONE:

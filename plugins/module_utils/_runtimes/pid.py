@@ -7,9 +7,9 @@ import os
 import re
 import typing as t
 
-from .. import _answers, _trust
-from .._container import GONE, Found, Held, NoContainer, open_namespace, unread
-from .._errors import PipeworkError
+from .._core.errors import PipeworkError
+from .._host import answers, trust
+from .._model.container import GONE, Found, Held, NoContainer, open_namespace, unread
 
 COMMAND_MAX, COMMAND_SECONDS = 1 << 16, 3.0
 
@@ -137,12 +137,12 @@ def command(pid: int) -> list[str]:
         with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="surrogateescape") as handle:
             return handle.read(COMMAND_MAX)
 
-    return _answers.call(COMMAND_SECONDS, read).rstrip("\0").split("\0")
+    return answers.call(COMMAND_SECONDS, read).rstrip("\0").split("\0")
 
 
 def is_of_user(fd: int, uid: int) -> bool:
     """Whether a network namespace belongs to a user namespace of a user, or to one inside such."""
-    return _trust.belongs_to(fd, uid)
+    return trust.belongs_to(fd, uid)
 
 
 def running(_user: str | None) -> list[str]:

@@ -12,9 +12,10 @@ import re
 import time
 import typing as t
 
-from .. import _answers, _program
-from .._container import Answer, Found, Unavailable, Who, is_own, resolve, stopped
-from .._errors import PipeworkError
+from .._core.errors import PipeworkError
+from .._host import answers as host_answers
+from .._host import program as host_program
+from .._model.container import Answer, Found, Unavailable, Who, is_own, resolve, stopped
 from .pid import command, enter, in_group, is_of_user, status
 
 POLL_SECONDS = 0.1
@@ -29,10 +30,10 @@ def installed(user: str | None) -> bool:
     folder = FOLDER
     if user is not None:
         try:
-            folder = f"/run/user/{_program.uid_of(user)}/libpod"
+            folder = f"/run/user/{host_program.uid_of(user)}/libpod"
         except PipeworkError:
             return False
-    return os.path.exists(folder) and _program.which("podman") is not None
+    return os.path.exists(folder) and host_program.which("podman") is not None
 
 
 def find_many(wanted: list[Who], patience: float = 0.0) -> list[Answer]:
@@ -76,16 +77,18 @@ def _whose(user: str | None) -> str:
 
 def _list(user: str | None) -> dict[str, Container]:
     """All containers by ID."""
-    program = _program.which("podman")
+    program = host_program.which("podman")
     if program is None:
         raise Unavailable("Podman cannot be asked: there is no program podman on the managed host.")
     if user is not None:
-        _program.uid_of(user)
+        host_program.uid_of(user)
     try:
-        done = _program.run(program, "container", "list", "--all", "--no-trunc", "--format", "json", user=user)
+        done = host_program.run(program, "container", "list", "--all", "--no-trunc", "--format", "json", user=user)
         if done.code != 0:
             raise PipeworkError(f"{done.said}.")
-        return {each["Id"]: _checked(each) for each in _answers.listed(_answers.parse(done.output or "[]") or [])}
+        return {
+            each["Id"]: _checked(each) for each in host_answers.listed(host_answers.parse(done.output or "[]") or [])
+        }
     except PipeworkError as error:
         raise Unavailable(f"Podman{_whose(user)} does not answer: {error}") from None
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -115,7 +118,7 @@ def _find(listing: dict[str, Container], name: str, user: str | None, late: bool
     exact, shown, container = name in idents or name == ident, names[ident], listing[ident]
     fd = _enter(container, user) if container.get("Pid") else None
     if fd is not None:
-        whose = _program.uid_of(user) if user else 0
+        whose = host_program.uid_of(user) if user else 0
         return Found("podman", shown, ident, fd, user, exact, container["Pid"], whose, bool(container.get("Ports")))
     state = container.get("State") or "not running"
     if not late and (container.get("Pid") or state in ("created", "initialized")):
@@ -132,7 +135,7 @@ def _find(listing: dict[str, Container], name: str, user: str | None, late: bool
 def _enter(container: Container, user: str | None) -> int | None:
     """Opens the namespace of the container's process; None where that is another process, or of another user."""
     fd = enter(container["Pid"], lambda pid, _born: _belongs(pid, container["Id"]))
-    if fd is not None and user is not None and not is_of_user(fd, _program.uid_of(user)) and not is_own(fd):
+    if fd is not None and user is not None and not is_of_user(fd, host_program.uid_of(user)) and not is_own(fd):
         os.close(fd)
         return None
     return fd

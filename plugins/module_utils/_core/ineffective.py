@@ -1,0 +1,70 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""Options that would have no effect, which is most likely not what somebody meant. Pure.
+
+A task's defaults for a list may be of use to some of its items only, so that just what an item says itself counts.
+"""
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .errors import PipeworkError
+from .items import Item, Params
+
+Need = tuple[t.Callable[[t.Any], t.Any], str]  # whether an item has what an option needs; what to do where it has not
+
+OF_BRIDGED = ("bridge", "openvswitch")
+OF_MOVING = ("phys", "sriov")
+OF_ATTACHMENTS: dict[str, Need] = {
+    "dhcp_options": (lambda item: item.dhcp, "without 'dhcp' nobody is asked; say who asks ('dhcp: builtin')"),
+    "dhcp_hostname": (
+        lambda item: item.dhcp or item.dhcp6, "without 'dhcp' or 'dhcp6' nobody is told; say who asks ('dhcp: builtin')"
+    ),
+    "dhcp_timeout": (
+        lambda item: item.dhcp or item.dhcp6 or item.accept_ra,
+        "without 'dhcp', 'dhcp6' or 'accept_ra' nobody is waited for; say who asks",
+    ),
+    "dhcp_image": (lambda item: item.dhcp == "docker", "only 'dhcp: docker' starts a container to ask; leave it out"),
+    "append": (lambda item: item.addresses is not None, "needs 'addresses', which are added to those that are there"),
+    "host_interface": (
+        lambda item: item.peer is None, "beside 'peer' nothing of the host is attached to; leave one of them out"
+    ),
+    "forwarding": (
+        lambda item: item.kind in ("auto", *OF_BRIDGED), f"only kinds {' and '.join(OF_BRIDGED)} have it; leave it out"
+    ),
+}
+OF_ATTACHMENTS.update({
+    option: (lambda item: item.kind in OF_MOVING or item.vf is not None, "only kinds phys and sriov have it, which "
+             "move a NIC of the host; leave it out")
+    for option in ("force", "confirm_timeout")
+})
+OF_BRIDGES: dict[str, Need] = {
+    "move_addresses": (lambda item: item.ports, "needs 'ports', the NICs whose addresses the bridge takes over"),
+}
+
+
+def refuse_idle(params: Params, many: str, items: t.Sequence[Item], needs: t.Mapping[str, Need]) -> None:
+    """``items``: what the list, or the one that the top-level options describe, was read as."""
+    listed = params.get(many)
+    for own, item in zip([params] if listed is None else listed, items):
+        for option, (has, words) in needs.items():
+            value = (own or {}).get(option)
+            if value in (None, "", [], False) or getattr(item, "state", "present") != "present" or has(item):
+                continue
+            raise _refusal(item, option, value, words)
+
+
+def said_alone(params: Params, items: t.Sequence[t.Any]) -> list[t.Any]:
+    """Attachments, of which none says what has no effect, and which know what they say themselves."""
+    refuse_idle(params, "attachments", items, OF_ATTACHMENTS)
+    if params.get("purge_on") and not params.get("purge"):
+        raise PipeworkError("purge_on: without 'purge: true' nothing is removed; leave it out.")
+    own = [params] if params.get("attachments") is None else params["attachments"]
+    said = [(each or {}).get("forwarding") for each in own]
+    return [dataclasses.replace(item, forwarding_said=True) if each else item for each, item in zip(said, items)]
+
+
+def _refusal(item: Item, option: str, value: t.Any, words: str) -> PipeworkError:
+    shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value).lower() if value is True else value
+    return item.refuse(f"{option}: {shown}: {words}.")

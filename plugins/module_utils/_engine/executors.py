@@ -1,0 +1,55 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""What carries out the operations of a kind that is no plain request to rtnetlink: a job names those that it needs.
+
+So a module ships the code of what it can change alone. Each executor does operations of one sort, adds those that are
+done to ``done``, and returns one that failed, and why; OperationFailed and KernelError may be raised too.
+"""
+from __future__ import annotations
+
+import typing as t
+
+from .._core.errors import PipeworkError
+from .._core.plan import Failure, Plan
+from .._model.sysctl import Sysctl, path_of
+from .._netlink.namespaces import Namespaces
+
+Executor = t.Callable[[Plan, Namespaces, Plan], Failure]
+Executors = t.Mapping[str, Executor]  # by the kind of the objects, or their row in ORDER where that is another one
+
+
+def sysctls(work: Plan, namespaces: Namespaces, done: Plan) -> Failure:
+    """A parameter without a value cannot be given back that it has none; nor can one go without its interface."""
+    for operation in work:
+        want = operation.after
+        if isinstance(want, Sysctl) and want.value:
+            try:
+                namespaces[want.ns].write_sysctl(path_of(want.parameter, want.device), want.value)
+            except OSError as error:
+                return operation, want.refused(str(error.strerror))
+        done.append(operation)
+    return None
+
+
+def as_one(work: Plan, done: Plan, change: t.Callable[[], None]) -> Failure:
+    """What is done or not done as a whole."""
+    try:
+        change()
+    except PipeworkError as error:
+        return work[0], error
+    done.extend(work)
+    return None
+
+
+def one_by_one(change: t.Callable[[t.Any, Namespaces], None]) -> Executor:
+    """An executor of what does one operation. OSError and PipeworkError of it are failures."""
+    def execute(work: Plan, namespaces: Namespaces, done: Plan) -> Failure:
+        for operation in work:
+            try:
+                change(operation, namespaces)
+            except (OSError, PipeworkError) as error:
+                return operation, error
+            done.append(operation)
+        return None
+
+    return execute

@@ -1,0 +1,43 @@
+# Copyright: pipework.containers contributors
+# GNU General Public License v3.0+ (see LICENSE)
+"""What may be behind an error number of the kernel, in words."""
+
+from __future__ import annotations
+
+import errno
+
+from .._core.plan import Operation
+from .._model.objects import HOST, Link
+from .._model.sriov import Vf, VfAddress
+from .._model.vlans import KERNEL_OPTION
+
+
+def moves_radio(operation: Operation) -> bool:
+    """Whether an operation moves a wireless NIC, between the host and a container."""
+    link = operation.subject
+    if not isinstance(link, Link) or link.type != "phys" or link.ns == HOST or operation.action == "update":
+        return False
+    return link.nic is not None and link.nic.wireless
+
+
+def lacking(operation: Operation, number: int | None) -> str:
+    """What to do where the kernel does not know a type of interface."""
+    link = operation.subject
+    if isinstance(link, Link) and operation.action == "create" and (link.type, number) == ("vlan", errno.EEXIST):
+        return f" The link of this VLAN of {link.parent} is in another network namespace."
+    if isinstance(link, (Vf, VfAddress)) and number in (errno.EOPNOTSUPP, errno.EPROTONOSUPPORT):
+        return f" The driver of {link.pf} does not set this for its virtual functions."
+    if moves_radio(operation):
+        return " The driver of this wireless NIC does not let it move." if number == errno.EOPNOTSUPP else ""
+    if operation.action == "create" and number == errno.ENOENT:
+        return link.unsupported()
+    if operation.action != "create" or number != errno.EOPNOTSUPP or not isinstance(link, Link):
+        return ""
+    if (link.settings or {}).get("vlan_filtering"):
+        return f" With VLANs it needs {KERNEL_OPTION}."
+    odd = {"vlan": ("VLAN_8021Q", "8021q"), "ipoib": ("INFINIBAND_IPOIB", "ib_ipoib")}
+    option, module = odd.get(str(link.type), (str(link.type).upper(), link.type))
+    return (
+        f" This kernel has no interfaces of type {link.type}: it needs CONFIG_{option}, "
+        f"built in or as a module ('modprobe {module}')."
+    )
