@@ -325,7 +325,8 @@ options:
       - Kinds V(phys) and V(sriov). Move the card although it carries the host's default route, the SSH session that
         runs the task, or interfaces of others (macvlan, ipvlan, VLAN), or is a port of a bridge. Without it, such a
         card is refused, and what it carries is named.
-      - Interfaces that stand on the card stay where they are, and work over the card in the container.
+      - Interfaces that stand on the card stay where they are, and work over the card in the container. The kernel gives
+        a VLAN interface the smaller MTU that the card has there, which that interface keeps.
     type: bool
   confirm_timeout:
     description:

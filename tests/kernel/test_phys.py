@@ -192,7 +192,8 @@ def test_B2_after_the_container_died_routes_and_neighbors_come_home_with_it(
         command("ip", *(["-6"] if "fd44" in words else []), *words.format(nic.name).split(), *device)
     request.addfinalizer(functools.partial(command, "ip", "rule", "del", "lookup", "77"))
     request.addfinalizer(functools.partial(command, "ip", "link", "del", "upper7"))
-    command("ip", "link", "add", "link", nic.name, "name", "upper7", "type", "vlan", "id", "7")
+    command("ip", "link", "add", "link", nic.name, "name", "upper7", "mtu", "1200", "type", "vlan", "id", "7")
+    command("ip", "link", "set", "dev", "upper7", "up")
 
     def shown() -> list[str]:
         """What belongs to the NIC, without what is otherwise each time that it comes."""
