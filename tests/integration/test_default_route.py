@@ -194,6 +194,46 @@ def test_P9_in_one_list_it_is_refused(host: Host) -> None:
         task(host, routed(1), routed(2))
 
 
+def by_route(host: Host, *gateways: str, **more: Any) -> dict[str, Any]:
+    """A task of pipework_route about default routes."""
+    routes = [{"destination": "default", "gateway": gateway} for gateway in gateways]
+    return steady(host, {"container": "a", "runtime": "netns", "routes": routes, **more}, job=RouteJob)
+
+
+def test_P9_an_engines_default_route_comes_back_when_that_of_pipework_route_goes(host: Host) -> None:
+    host.batch("route replace default via 172.17.0.1 dev eth0 src 172.17.0.2 mtu 1400", ns="a")
+    before = seen(host)
+    assert not by_route(host, "fd17::1")["changed"], "the engine's own, named by a task"
+    for gateway in ("172.17.0.9", "172.17.0.8"):
+        by_route(host, gateway)
+        assert (defaults(host), kept(host)) == ([gateway, "fd17::1"], ["172.17.0.1"])
+    by_route(host, "172.17.0.7", state="absent")
+    assert (defaults(host), kept(host)) == (["172.17.0.8", "fd17::1"], ["172.17.0.1"]), "another one is meant"
+    by_route(host, "172.17.0.8", state="absent")
+    assert seen(host) == before
+    by_route(host, "fd17::9")
+    assert (defaults(host), kept(host)) == (["172.17.0.1", "fd17::9"], ["fd17::1"])
+    by_route(host, purge=True)
+    assert seen(host) == before
+
+
+def test_P9_without_a_gateway_absent_means_no_default_route_at_all(host: Host) -> None:
+    by_route(host, "172.17.0.9")
+    plain = {"container": "a", "runtime": "netns", "destination": "default", "state": "absent"}
+    steady(host, plain, job=RouteJob)
+    assert (defaults(host), kept(host)) == (FROM_ENGINE[1:], [])
+
+
+def test_P9_one_of_pipework_route_that_waits_can_go(host: Host) -> None:
+    by_route(host, "172.17.0.9")
+    task(host, routed(1))
+    assert (defaults(host), kept(host)[:2]) == (through(1), ["172.17.0.1", "172.17.0.9"])
+    by_route(host, "172.17.0.9", state="absent")
+    assert kept(host) == FROM_ENGINE
+    task(host, *gone(1))
+    assert_as_the_engine_left_it(host)
+
+
 PLACES: list[Params] = [
     {"host_interface": "n1", "kind": "macvlan"},
     {"host_interface": "n2", "kind": "macvtap"},

@@ -33,14 +33,24 @@ def _both(first: Operation, then: Operation) -> Operation | None:
 
 def as_seen(planned: State, seen: State) -> State:
     """Objects as they were seen in the end, as far as something was said about them."""
-    return {key: _seen(planned[key], each) if key in planned else each for key, each in seen.items()}
+    found = {key: _seen(planned[key], each) if key in planned else each for key, each in seen.items()}
+    # One among its like (the routes of one place) is counted anew by whoever looks, and has another key then.
+    found.update((key, each) for key, each in planned.items() if key not in seen and getattr(each, "nth", 0) < 0)
+    return found
 
 
 def _seen(planned: KernelObject, seen: KernelObject) -> KernelObject:
-    values: dict[str, t.Any] = {}
-    for field, value in planned.__dict__.items():
-        there = seen.__dict__.get(field)
-        if isinstance(value, dict) and isinstance(there, dict):
-            there = {name: each for name, each in there.items() if name in value}
-        values[field] = None if value is None else there
+    values = {field: _said(value, seen.__dict__.get(field)) for field, value in planned.__dict__.items()}
     return dataclasses.replace(planned, **values)
+
+
+def _said(value: t.Any, there: t.Any) -> t.Any:
+    """What is there, without what the plan said nothing about; also in parts of a value, as the next hops of a route."""
+    if value is None:
+        return None
+    if isinstance(value, dict) and isinstance(there, dict):
+        return {name: each for name, each in there.items() if name in value}
+    if isinstance(value, tuple) and isinstance(there, tuple) and len(value) == len(there):
+        parts = [_said(*pair) for pair in zip(value, there)]
+        return value._make(parts) if hasattr(value, "_make") else tuple(parts)
+    return there
