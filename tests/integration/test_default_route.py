@@ -386,7 +386,8 @@ class Sequences(RuleBasedStateMachine):
             return
         done = self.host.run(**params, **more)
         if "dhcp" in str(params):  # what comes of a lease is known when it is there
-            assert done["operations"][: len(planned["operations"])] == planned["operations"]
+            said, did = ([(each["action"], each["name"]) for each in x["operations"]] for x in (planned, done))
+            assert did[: len(said)] == said
         else:
             assert (planned["operations"], planned["after"]) == (done["operations"], done["after"])
         again = self.host.run(**params, **more)
