@@ -66,6 +66,15 @@ def card(host: Host, stack: contextlib.ExitStack) -> None:
     """)
 
 
+def card_with_neighbors(host: Host, stack: contextlib.ExitStack) -> None:
+    """The same with what the kernel never learns by itself."""
+    card(host, stack)
+    host.batch("""
+        neigh add 203.0.113.77 lladdr 06:00:00:00:00:77 nud permanent dev nic0
+        neigh add proxy 203.0.113.78 dev nic0
+    """)
+
+
 def own_etc_and_card(host: Host, stack: contextlib.ExitStack) -> None:
     private_etc(host)
     card(host, stack)
@@ -230,14 +239,12 @@ HERE_AND_NOW = [
         prepare=idle_card,
         attaches=("phys",),
     ),
-    Story(  # the routes through it do not come home with a NIC, but they do when its leaving is taken back
+    Story(  # the routes through it come home with a NIC
         "phys_with_routes",
-        in_a(host_interface="nic0", kind="phys", addresses=["203.0.113.3/24"]),
+        in_a(host_interface="nic0", kind="phys", addresses=["203.0.113.3/24"], force=True),
         not_in_a(),
-        "link cu, address cd, route d",
-        prepare=card,
-        kills=False,
-        phases=("new",),
+        "link cu, address cd, route cd, neighbor c, nic_record d",
+        prepare=card_with_neighbors,
     ),
     Story(
         "veth",
@@ -532,13 +539,14 @@ ELSEWHERE = [
 ]  # fmt: skip
 
 # What only the taking back of a run does.
-NEVER = frozenset({("create", "lease_files")})
+NEVER = frozenset({("create", "lease_files"), ("delete", "neighbor")})
 # What is not disturbed yet: it takes somebody else, or a container that ends, in the middle of a story. Tests
 # of their own are in test_dhcp_left.py, test_autoconf.py, test_dhcp_dns.py, test_shim.py, test_bridge_ports.py and
 # test_tc_mirror.py.
 MISSING = frozenset({
     ("delete", "lease_files"), ("update", "link_local"), ("update", "resolver"), ("update", "watchdog"),
     ("update", "tc_filter"), ("update", "address"), ("delete", "watchdog"), ("delete", "link_local"),
+    ("update", "neighbor"),
 })  # fmt: skip
 NO_RUN = ("wait", "agent")  # waits; runs by itself, with the plan of attachments that it knows
 # There is none of software: what the kernel is told is compared in tests/kernel/test_ipoib.py.
