@@ -16,9 +16,7 @@ from .._model.keys import link_key
 from .._model.objects import HOST, Device, Link, owner_fields
 from .._model.observed import Facts
 from .carried import burdens, sentence
-
-if t.TYPE_CHECKING:
-    from .desired import Target
+from .context import Target
 
 FAMILIES = {"macvlan": "macvlan", "macvtap": "macvlan", "ipvlan": "ipvlan", "ipvtap": "ipvlan"}  # one a NIC
 UPPERS = (*FAMILIES, "vlan", "macsec")

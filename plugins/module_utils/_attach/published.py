@@ -16,9 +16,7 @@ from .._model.objects import HOST, PROTOCOL, PROTOCOL_ROUTE, TABLE_PUBLISHED, Li
 from .._model.observed import Facts
 from .._routing.default_route_owner import Seat
 from .._routing.rule_options import Rule
-
-if t.TYPE_CHECKING:
-    from .desired import Target, Wish
+from .context import Target, Wish
 
 KEEP, IGNORE = "keep", "ignore"
 

@@ -25,13 +25,11 @@ from .._routing.routes_desired import reaches
 from .._routing.rule_options import Rule, RuleItem
 from .._routing.rules_desired import made_by_kernel, places
 from . import dhcp6
+from .context import Target, Wish
 from .default_route import host_route
 from .dhcp4 import grant_of, routes_of
 from .options import Attachment
 from .slaac import led_by_routers
-
-if t.TYPE_CHECKING:
-    from .desired import Target, Wish
 
 LINK = words.SCOPES["link"]
 
