@@ -17,6 +17,7 @@ from .._attach.context import Target, Wish
 from .._attach.desired import compile_wish
 from .._attach.host_interface import purge_scope
 from .._attach.kinds import wants_switch
+from .._attach.newcomers import newcomers
 from .._attach.options import Attachment, Params, attachments_from_params
 from .._attach.results import OF_A_PEER, result_of
 from .._attach.source_routing import wish_routing
@@ -197,7 +198,7 @@ class AttachJob:
 
     def _check_nics(self, facts: Facts, state: State, wish: Wish, namespaces: Namespaces) -> None:
         """What comes to NICs goes with what stands there already, in all namespaces of the host."""
-        coming = nic_users.newcomers(self.targets, state, wish.desired)
+        coming = newcomers(self.targets, state, wish.desired)
         if coming:
             standing = nic_users.known(facts, state, wish.desired)
             nics = {facts.host[new.nic].index: new.nic for new in coming if new.nic in facts.host}
