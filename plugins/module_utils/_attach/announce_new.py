@@ -19,7 +19,7 @@ from .._neighbour import dad
 from .._neighbour.announce import News, announce, notifies, solicit
 from .._netlink.namespaces import Namespaces
 from . import dhcp6, slaac
-from .desired import Target
+from .context import Target
 from .dhcp4 import grant_of
 from .options import Attachment
 

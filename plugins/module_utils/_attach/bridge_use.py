@@ -10,10 +10,8 @@ from .._core.plan import Absent, State
 from .._model.keys import link_key
 from .._model.objects import BRIDGE_PORTS_MAX, HOST, OWNER_AUTO, UNFINISHED, Device, Port
 from .._model.observed import Facts
+from .context import Scene, Target, Wish
 from .kinds.bridge import check_room
-
-if t.TYPE_CHECKING:
-    from .desired import Scene, Target, Wish
 
 
 def _goes(port: Port, wish: Wish) -> bool:

@@ -17,9 +17,7 @@ from .._model.keys import link_key, port_key
 from .._model.objects import HOST, ON_A_NIC, PAIR_TYPES, Address, Link, Port, Route
 from .._model.observed import Facts
 from .._model.ovs import OvsPort, port_row_key
-
-if t.TYPE_CHECKING:
-    from .desired import Target
+from .context import Target
 
 NOWHERE = ("dummy", "ipoib", *PAIR_TYPES)  # an IPoIB interface asks otherwise than with Ethernet's frames
 

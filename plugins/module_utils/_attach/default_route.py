@@ -16,11 +16,9 @@ from .._core.plan import Absent, Key
 from .._model.keys import link_key
 from .._model.objects import PROTOCOL, TABLE_MAIN, TABLE_WAITING, Address, Link, Route, default_metric, default_route
 from .._routing.default_route_owner import Claim, Seat, changes, is_ours, settle
+from .context import Scene, Target, Wish
 from .dhcp4 import drops, grant_of, held
 from .options import Attachment
-
-if t.TYPE_CHECKING:
-    from .desired import Scene, Target, Wish
 
 SEATED = (TABLE_MAIN, TABLE_WAITING)
 Listed = t.Sequence[tuple[str, Attachment]]  # with the labels of their containers

@@ -4,108 +4,33 @@
 
 from __future__ import annotations
 
-import collections
-import dataclasses
 import typing as t
 
-from .._core.plan import Absent, Desired, KernelObject, Key, State
-from .._model.keys import link_key, port_key
+from .._core.plan import Absent, Key, State
+from .._model.keys import link_key
 from .._model.objects import (
     HOST,
     PAIR_TYPES,
     UNFINISHED,
-    Device,
     Link,
-    Nic,
     Port,
     end_key,
     owner_fields,
     owner_matches,
-    owner_of,
 )
 from .._model.observed import Facts, whose
 from .._model.ovs import OvsBridge, OvsPort
 from .._model.sysctl import Sysctl
 from . import default_route, kinds, ovs_cleanup, slaac, vlan_links
 from .bridge_use import check_rooms, collect_bridges
+from .context import Scene, Target, Wish
 from .dhcp4 import wanted_dhcp
 from .ip_config import check_ipv6, layer3
 from .kinds.phys import home
 from .network import comes_elsewhere
 from .options import KINDS_WITH_MODE, Attachment, check_options
 from .remains import by_right, collect_unfinished
-
-
-@dataclasses.dataclass(frozen=True)
-class Target:
-    """An attachment and the container that was found for it; ``label`` is None where there is none (any more)."""
-
-    item: Attachment
-    label: str | None
-    runtime: str = ""
-    name: str = ""
-    ident: str = ""
-    user: str | None = None  # whose rootless engine knows it
-    other: tuple[str, str] | None = None  # kind veth: label and interface of the other end
-    holder: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)  # what its namespace is found by again
-    published: bool = False  # whether its engine publishes ports of it
-
-    @property
-    def known_as(self) -> str:
-        """Its name in marks: two users' engines may know the same one."""
-        return f"{self.name}@{self.user}" if self.user else self.name
-
-    @property
-    def owner(self) -> str:
-        return owner_of(self.runtime, self.known_as, self.ident, self.item.interface)
-
-
-@dataclasses.dataclass
-class Wish:
-    """What a run wants, and which keys belong to the attachments themselves rather than to what they stand on."""
-
-    desired: Desired = dataclasses.field(default_factory=dict)
-    own: set[Key] = dataclasses.field(default_factory=set)
-    bridges: set[str] = dataclasses.field(default_factory=set)  # that attachments use
-    left: set[str] = dataclasses.field(default_factory=set)  # that attachments leave, and that go if we made them
-    users: dict[str, Attachment] = dataclasses.field(default_factory=dict)  # of NICs
-    standing: set[str] = dataclasses.field(default_factory=set)  # what attachments stand on,
-    vacated: set[str] = dataclasses.field(default_factory=set)  # and did until now
-    parted: set[Key] = dataclasses.field(default_factory=set)  # other ends of pairs that are no more
-    told: list[str] = dataclasses.field(default_factory=list)  # warnings
-    news: list[str] = dataclasses.field(default_factory=list)  # those about what the run itself changes
-
-    def want(self, item: KernelObject | Absent, own: bool = True) -> None:
-        key = item.key
-        self.desired[key] = item
-        if own:
-            self.own.add(key)
-
-    def want_all(self, items: t.Iterable[KernelObject | Absent], own: bool = True) -> None:
-        for item in items:
-            self.want(item, own)
-
-
-class Scene:
-    """What the kernel shows, with the look-ups that a run of a thousand attachments needs to be quick."""
-
-    def __init__(self, facts: Facts, state: State) -> None:
-        self.facts, self.state = facts, state
-        self.carried: dict[Key, list[KernelObject]] = collections.defaultdict(list)
-        self.marked: dict[str, list[Device]] = collections.defaultdict(list)  # the host's interfaces by their mark
-        for item in state.values():
-            if item.carrier is not None:
-                self.carried[item.carrier].append(item)
-        for device in facts.host.values():
-            if device.owner:
-                self.marked[device.owner].append(device)
-        self.lent = [owner for owner in self.marked if Nic.unpack(owner)]  # of NICs that came back by themselves
-
-    def link(self, label: str, name: str) -> Link | None:
-        return t.cast("Link | None", self.state.get(link_key(label, name)))
-
-    def port(self, label: str, name: str) -> Port | None:
-        return t.cast("Port | None", self.state.get(port_key(label, name)))
+from .site import Site
 
 
 def compile_wish(
@@ -176,7 +101,7 @@ def _given_mtus(targets: t.Sequence[Target]) -> dict[str, int]:
 
 def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> None:
     item, label, facts = target.item, str(target.label), scene.facts
-    site = kinds.Site(item, label, target.owner, target.ident, facts, scene.state, target.other, mtus)
+    site = Site(item, label, target.owner, target.ident, facts, scene.state, target.other, mtus)
     device = facts.devices[label].get(item.interface)
     if device is not None and not _is_ours(site.link, label):
         raise item.refuse(

@@ -14,11 +14,9 @@ from .._ipam.external import DOCKER
 from .._model.keys import link_key
 from .._model.objects import PROTOCOL, Link, Route
 from .._model.observed import Facts
+from .context import Target
 from .network import through_of
 from .options import Attachment
-
-if t.TYPE_CHECKING:
-    from .desired import Target
 
 
 def lease_key(label: str, interface: str) -> Key:

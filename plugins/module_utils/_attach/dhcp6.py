@@ -11,11 +11,9 @@ from .._ipam.dhcp4_grant import hostname_of
 from .._ipam.dhcp6_grant import Grant6, duid_of
 from .._model.keys import link_key
 from .._model.objects import Address
+from .context import Scene
 from .network import through_of
 from .options import Attachment
-
-if t.TYPE_CHECKING:
-    from .desired import Scene
 
 
 @dataclasses.dataclass(frozen=True)

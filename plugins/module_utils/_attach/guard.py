@@ -20,10 +20,8 @@ from .._host import own_code
 from .._ipam import store as ipam_store
 from .._model.objects import HOST
 from .._netlink.namespaces import Namespaces
+from .context import Target
 from .unconfirmed import confirmed, guards, title
-
-if t.TYPE_CHECKING:
-    from .desired import Target
 
 ABOUT = "pipework_attach: brings a NIC home when nobody confirms that it moved"
 
@@ -46,7 +44,7 @@ def change(operation: Operation, namespaces: Namespaces) -> None:
             os.unlink(program)
         return
     os.makedirs(delayed_records.FOLDER, mode=0o700, exist_ok=True)
-    ipam_store.write(program, own_code.archive("_attach.guard"))
+    ipam_store.write(program, own_code.archive("_jobs.attach"))
     delayed_records.start(path, record, "watchdog", ABOUT)
 
 
@@ -82,11 +80,3 @@ def wish_guards(
 
 
 EXECUTORS: Executors = {"watchdog": one_by_one(change)}
-
-
-def main() -> None:
-    """The run of that process."""
-    from .._engine.run import run
-    from .._jobs.attach import AttachJob
-
-    run(AttachJob(json.loads(sys.argv[1])))

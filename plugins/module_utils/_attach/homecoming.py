@@ -18,7 +18,7 @@ from .._model.moved_address import MovedAddress
 from .._model.nic_record import NicRecord, PartedRoute
 from .._model.objects import HOST, Address, Device, Hop, Nic, Route
 from .._model.observed import Facts
-from .._routing.route_options import ExactRoute
+from .._model.route import ExactRoute
 from .carried import leads_through
 
 if t.TYPE_CHECKING:

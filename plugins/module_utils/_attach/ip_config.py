@@ -11,12 +11,10 @@ from .._core.normalize import MTU_MIN_IPV6, broadcast, family, on_link
 from .._core.plan import Absent, KernelObject
 from .._model.keys import link_key
 from .._model.objects import Address
+from .context import Scene
 from .default_route import host_route
 from .dhcp4 import drops, grant_of, held, routes_of
 from .options import Attachment, check_gateways
-
-if t.TYPE_CHECKING:
-    from .desired import Scene
 
 
 def layer3(item: Attachment, label: str, scene: Scene, moved: bool = False) -> t.Iterator[KernelObject | Absent]:

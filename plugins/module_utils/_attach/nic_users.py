@@ -17,9 +17,6 @@ from .._model.objects import HOST, Device, Link, owner_fields
 from .._model.observed import Facts
 from .carried import burdens, sentence
 
-if t.TYPE_CHECKING:
-    from .desired import Target
-
 FAMILIES = {"macvlan": "macvlan", "macvtap": "macvlan", "ipvlan": "ipvlan", "ipvtap": "ipvlan"}  # one a NIC
 UPPERS = (*FAMILIES, "vlan", "macsec")
 HOLDING = (*FAMILIES, "macsec")  # what takes the frames of its NIC, so that no bridge can have them
@@ -52,24 +49,6 @@ class Newcomer:
     force: bool = False  # whatever it carries
 
 
-def newcomers(targets: t.Iterable[Target], state: State, desired: Desired) -> list[Newcomer]:
-    """The interfaces that come to a NIC or change there, and NICs that move into a container. Empty in a run that
-    changes none of these: nobody has to look into other namespaces for it."""
-    found = []
-    for target in targets:
-        key = link_key(str(target.label), target.item.interface)
-        link, have = desired.get(key), state.get(key)
-        if not isinstance(link, Link) or not link.parent:
-            continue
-        upper = _upper(f"{target.label}/{link.ifname}", link)
-        if link.type == "phys":
-            if have is None or link.must_replace(have):
-                found.append(Newcomer(target.item, link.parent, upper, moves=True, force=bool(target.item.force)))
-        elif link.type in FAMILIES and (have is None or link.differences(have) & {"type", "parent", "settings", "mac"}):
-            found.append(Newcomer(target.item, link.parent, upper))
-    return found
-
-
 def known(facts: Facts, state: State, desired: Desired) -> dict[str, list[Upper]]:
     """What stands on NICs, and what will when all is done, in the namespaces that are open, by the NIC's name."""
     found: dict[str, list[Upper]] = {}
@@ -79,7 +58,7 @@ def known(facts: Facts, state: State, desired: Desired) -> dict[str, list[Upper]
         leaves = isinstance(want, Absent)
         link = have if leaves else link
         if isinstance(link, Link) and link.type in UPPERS and link.parent:
-            upper = _upper(f"{link.ns}/{link.ifname}", link)
+            upper = upper_of(f"{link.ns}/{link.ifname}", link)
             found.setdefault(link.parent, []).append(upper._replace(leaves=leaves))
     for device in facts.host.values():
         key = link_key(HOST, device.name)
@@ -99,7 +78,7 @@ def elsewhere(where: str, device: Device) -> Upper:
     return Upper(title, device.type, (device.settings or {}).get("mode"), device.mac)
 
 
-def _upper(title: str, link: Link) -> Upper:
+def upper_of(title: str, link: Link) -> Upper:
     return Upper(title.removeprefix(f"{HOST}/"), link.type, (link.settings or {}).get("mode"), link.mac)
 
 

@@ -10,7 +10,7 @@ from .._files import container_file
 from .._files.blocks import RESOLVER, OwnBlock, Resolver, Where
 from .._model.observed import Facts
 from . import resolv_conf
-from .desired import Target
+from .context import Target
 
 
 def probe(targets: t.Iterable[Target], others: t.Iterable[tuple[str, t.Any]]) -> None:

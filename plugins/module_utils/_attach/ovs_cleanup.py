@@ -9,9 +9,7 @@ import typing as t
 from .._core.plan import Absent, KernelObject
 from .._model.objects import HOST, OWNER_AUTO, OWNER_BRIDGE, Port, owner_matches
 from .._model.ovs import MISSING, OvsPort, Switch, bridge_key
-
-if t.TYPE_CHECKING:
-    from .desired import Scene, Target, Wish
+from .context import Scene, Target, Wish
 
 Scope = t.Optional[t.Callable[[str], bool]]
 

@@ -14,11 +14,9 @@ import typing as t
 from .._core.plan import Absent, KernelObject, Key, State
 from .._model.objects import HOST, PROTOCOL, PROTOCOL_ROUTE, TABLE_PUBLISHED, Link, Route, default_metric
 from .._model.observed import Facts
+from .._model.rule import Rule
 from .._routing.default_route_owner import Seat
-from .._routing.rule_options import Rule
-
-if t.TYPE_CHECKING:
-    from .desired import Target, Wish
+from .context import Target, Wish
 
 KEEP, IGNORE = "keep", "ignore"
 

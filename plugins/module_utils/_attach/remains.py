@@ -4,14 +4,11 @@
 from __future__ import annotations
 
 import dataclasses
-import typing as t
 
 from .._core.plan import Absent
 from .._model.keys import link_key
 from .._model.objects import HOST, OWNER_AUTO, STAND_IN, UNFINISHED, Link, Port
-
-if t.TYPE_CHECKING:
-    from .desired import Scene, Wish
+from .context import Scene, Wish
 
 
 def by_right(wanted: Link, have: Link | None) -> Link:

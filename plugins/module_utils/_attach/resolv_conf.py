@@ -12,10 +12,8 @@ from .._model.keys import link_key
 from .._model.objects import Link
 from .._model.observed import Facts
 from . import dhcp4, dhcp6
-
-if t.TYPE_CHECKING:
-    from .desired import Target, Wish
-    from .options import Attachment
+from .context import Target, Wish
+from .options import Attachment
 
 SERVERS_MAX = 3  # more are not asked by any C library
 

@@ -16,7 +16,7 @@ from .._model.observed import Facts, named
 from .._model.sriov import Vf
 from . import dhcp6, slaac
 from .announce_new import addresses_of, on_switch
-from .desired import Target
+from .context import Target
 from .dhcp4 import grant_of
 from .dhcp6 import Lease6
 from .options import Attachment

@@ -11,11 +11,9 @@ from .._core.normalize import family
 from .._core.plan import Absent, Desired, KernelObject, Key
 from .._model.keys import link_key
 from .._model.objects import Address
+from .context import Scene, Target
 from .dhcp6 import wanted_lease
 from .options import Attachment
-
-if t.TYPE_CHECKING:
-    from .desired import Scene, Target
 
 IPV6 = "net.ipv6.conf.IFNAME."
 LISTENING = (  # 2: also where the container forwards packets

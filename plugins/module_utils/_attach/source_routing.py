@@ -20,18 +20,18 @@ from .._model import route_names as words
 from .._model.objects import PROTOCOL, PROTOCOL_LISTED, TABLE_KEPT, TABLE_MAIN, TABLE_WAITING, Route, default_metric
 from .._model.observed import Facts
 from .._model.own_tables import MARKS, is_marked
-from .._routing.route_options import NO_WAY, ExactRoute, ours
+from .._model.route import ExactRoute
+from .._model.rule import Rule
+from .._routing.route_options import NO_WAY, ours
 from .._routing.routes_desired import reaches
-from .._routing.rule_options import Rule, RuleItem
+from .._routing.rule_options import RuleItem
 from .._routing.rules_desired import made_by_kernel, places
 from . import dhcp6
+from .context import Target, Wish
 from .default_route import host_route
 from .dhcp4 import grant_of, routes_of
 from .options import Attachment
 from .slaac import led_by_routers
-
-if t.TYPE_CHECKING:
-    from .desired import Target, Wish
 
 LINK = words.SCOPES["link"]
 

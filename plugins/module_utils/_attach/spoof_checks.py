@@ -15,9 +15,7 @@ from .._model.keys import link_key
 from .._model.objects import HOST, Link, Port
 from .._model.observed import Facts
 from .._model.packet_filter import SpoofCheck
-
-if t.TYPE_CHECKING:
-    from .kinds import Site
+from .site import Site
 
 OPTION = "mac_spoof_check"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # what every version of nft takes and gives back

@@ -12,9 +12,7 @@ from .._core.plan import Absent, Desired, State
 from .._delayed.confirm import Watchdog
 from .._model.keys import link_key
 from .._model.objects import HOST, Link
-
-if t.TYPE_CHECKING:
-    from .desired import Target
+from .context import Target
 
 CONTAINER = ("container", "runtime", "runtime_user")
 

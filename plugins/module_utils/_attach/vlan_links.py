@@ -11,10 +11,8 @@ from .._core.plan import Absent, State
 from .._model.keys import link_key
 from .._model.objects import HOST, OWNER_AUTO, UNFINISHED, Device, Link
 from .._model.observed import Facts, whose
+from .context import Scene, Wish
 from .options import Attachment
-
-if t.TYPE_CHECKING:
-    from .desired import Scene, Wish
 
 PROTOCOL = "802.1q"
 

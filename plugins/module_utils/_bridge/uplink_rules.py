@@ -12,8 +12,8 @@ import dataclasses
 import typing as t
 
 from .._core.plan import Absent
+from .._model.rule import Rule
 from .._routing.moved_rules import MovedRule
-from .._routing.rule_options import Rule
 from .._routing.rules_desired import made_by_kernel
 
 FIELDS = {"i": "iif", "o": "oif"}

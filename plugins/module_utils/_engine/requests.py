@@ -13,14 +13,14 @@ from .._model.fdb import FdbEntry
 from .._model.moved_address import MovedAddress
 from .._model.neighbor import Neighbor
 from .._model.objects import GROUP, HOST, UNFINISHED, Address, Link, Nic, Port, Route, end_key
+from .._model.route import ExactRoute
+from .._model.rule import Rule
 from .._model.sriov import Vf, VfAddress
 from .._netlink import bridge_port, neighbor, rtnl, sriov
 from .._netlink import fdb as netlink_fdb
 from .._netlink import route as netlink_route
 from .._netlink import rule as netlink_rule
 from .._netlink.namespaces import Namespaces
-from .._routing.route_options import ExactRoute
-from .._routing.rule_options import Rule
 from . import marks
 
 Request = tuple[str, bytes]  # the namespace that it goes to, the message

@@ -11,7 +11,7 @@ import typing as t
 from .._agent import host as io
 from .._agent.record import DUTIES, FROM_SERVER, LEASE, LEASE6, LINK_LOCAL, Record
 from .._attach import default_route, observe_resolv_conf, resolv_conf
-from .._attach.desired import Scene, Target, Wish
+from .._attach.context import Scene, Target, Wish
 from .._attach.dhcp4 import grant_of
 from .._attach.dhcp6 import Lease6, leased
 from .._attach.ip_config import layer3, without_lease

@@ -5,15 +5,19 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
+import sys
 import typing as t
 
 from .. import _runtimes
 from .._attach import conflicts, nic_users, observe_resolv_conf, published, resolv_conf, slaac, spoof_checks, vlan_links
 from .._attach.announce_new import arrive, await_routers
 from .._attach.bridge_use import staying_ports
-from .._attach.desired import Target, Wish, compile_wish
+from .._attach.context import Target, Wish
+from .._attach.desired import compile_wish
 from .._attach.host_interface import purge_scope
 from .._attach.kinds import wants_switch
+from .._attach.newcomers import newcomers
 from .._attach.options import Attachment, Params, attachments_from_params
 from .._attach.results import OF_A_PEER, result_of
 from .._attach.source_routing import wish_routing
@@ -24,7 +28,7 @@ from .._delayed.confirm import Watchdog
 from .._engine.executors import Executors
 from .._engine.observe import observe, observe_own_sysctls, observe_sysctls
 from .._engine.observe_sriov import observe_cards
-from .._engine.run import Picture
+from .._engine.run import Picture, run
 from .._filter import firewall, forwarding, mac_spoof
 from .._host import other_netns
 from .._ipam import stale as ipam_stale
@@ -194,7 +198,7 @@ class AttachJob:
 
     def _check_nics(self, facts: Facts, state: State, wish: Wish, namespaces: Namespaces) -> None:
         """What comes to NICs goes with what stands there already, in all namespaces of the host."""
-        coming = nic_users.newcomers(self.targets, state, wish.desired)
+        coming = newcomers(self.targets, state, wish.desired)
         if coming:
             standing = nic_users.known(facts, state, wish.desired)
             nics = {facts.host[new.nic].index: new.nic for new in coming if new.nic in facts.host}
@@ -325,3 +329,8 @@ class AttachJob:
         led, told = await_routers(self.targets, facts, namespaces)
         self.arrived += told
         return led
+
+
+def main() -> None:
+    """The run of the process that brings a NIC home, which _attach/guard starts."""
+    run(AttachJob(json.loads(sys.argv[1])))

@@ -17,9 +17,10 @@ from .._core.plan import Absent, Plan, State, title
 from .._engine.executors import Executors
 from .._engine.run import Job, Picture, run
 from .._model.objects import PROTOCOL, PROTOCOL_LISTED, Route
+from .._model.route import ExactRoute
 from .._model.route_names import Names
 from .._netlink.namespaces import Namespaces
-from .._routing.route_options import ExactRoute, RouteItem
+from .._routing.route_options import RouteItem
 from .._routing.rt_names import read_names
 from .._routing.rule_options import RuleItem
 from .._tc.options import items_from_params

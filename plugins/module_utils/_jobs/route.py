@@ -13,10 +13,11 @@ from .._engine.executors import Executors
 from .._engine.run import Picture
 from .._lookup.containers import Place, Whole, in_reach, open_guests
 from .._model.objects import PROTOCOL_ROUTE, TABLE_MAIN
+from .._model.route import ExactRoute
 from .._netlink.namespaces import Namespaces
 from .._routing.default_route_owner import Seat
 from .._routing.displaced_default import around
-from .._routing.route_options import ExactRoute, RouteItem
+from .._routing.route_options import RouteItem
 from .._routing.routes_desired import Ground, place, purged, wanted_routes
 from .._routing.rt_names import read_names
 

@@ -13,9 +13,10 @@ from .._engine.run import Picture
 from .._lookup.containers import Place, Whole, in_reach, open_guests
 from .._model.objects import PROTOCOL_ROUTE
 from .._model.route_names import FAMILIES
+from .._model.rule import Rule
 from .._netlink.namespaces import Namespaces
 from .._routing.rt_names import read_names
-from .._routing.rule_options import Rule, RuleItem
+from .._routing.rule_options import RuleItem
 from .._routing.rules_desired import made_by_kernel, places, wanted_rules
 
 

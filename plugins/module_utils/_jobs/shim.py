@@ -18,10 +18,10 @@ from .._model.keys import link_key
 from .._model.moved_address import MovedAddress
 from .._model.objects import HOST, OWNER_SHIM, Address, Link, Route
 from .._model.observed import Facts
+from .._model.route import ExactRoute
 from .._neighbour.announce import News, announce, frames_of
 from .._netlink.namespaces import Namespaces
 from .._routing.moved_rules import overtaken, ranked
-from .._routing.route_options import ExactRoute
 from .._routing.routes_desired import Ground
 from .._shim import host_files
 from .._shim import watchdog as shim_watchdog

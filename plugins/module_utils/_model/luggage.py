@@ -12,8 +12,8 @@ import dataclasses
 import json
 import typing as t
 
+from .layer3 import HOST, Address, Hop, Route
 from .neighbor import Neighbor
-from .objects import HOST, Address, Hop, Route
 
 MOST = 4096  # routes and neighbors of one NIC
 

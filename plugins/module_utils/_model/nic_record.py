@@ -6,8 +6,8 @@ from __future__ import annotations
 import dataclasses
 
 from .._core.plan import KernelObject
-from .._routing.route_options import ExactRoute
 from .objects import Route
+from .route import ExactRoute
 
 
 @dataclasses.dataclass(frozen=True)

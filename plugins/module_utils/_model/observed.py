@@ -9,13 +9,13 @@ import typing as t
 
 from .._core.errors import PipeworkError
 from .._core.plan import KernelObject, State
-from .._routing.rule_options import Rule
 from .luggage import Luggage
 from .neighbor import Neighbor
 from .nic_record import NicRecord
 from .objects import HOST, ON_A_NIC, UNFINISHED, Address, Device, Link, Mark, Nic, Port, Route, owner_fields, pair_end
 from .ovs import Switch
 from .packet_filter import SpoofCheck
+from .rule import Rule
 from .sriov import Card, objects
 from .sysctl import Sysctl
 

@@ -18,8 +18,8 @@ import typing as t
 
 from .._core.errors import PipeworkError
 from .._model.objects import HOST, Address, Device, Route
+from .._model.rule import Rule
 from .._model.sriov_record import VirtualFunction
-from .._routing.rule_options import Rule
 from . import route, rtnl, rule, sriov, wire
 from .kernel_error import KernelError, error_of
 

@@ -8,7 +8,7 @@ import functools
 import typing as t
 
 from .._model.route_names import NUMBER_MAX, named
-from .._routing.rule_options import ACTIONS, Rule, mark_text
+from .._model.rule import ACTIONS, Rule, mark_text
 from .rtnl import ACK, AF_INET, AF_INET6, CREATE, DUMP, EXCL, REQUEST, compose
 
 try:

@@ -13,7 +13,7 @@ import typing as t
 
 from .._core.order import RULE_RANKS
 from .._core.plan import Absent
-from .rule_options import Rule
+from .._model.rule import Rule
 from .rules_desired import made_by_kernel
 
 

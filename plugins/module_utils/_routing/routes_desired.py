@@ -24,8 +24,9 @@ from .._model.objects import (
     Route,
     default_metric,
 )
+from .._model.route import ExactRoute
 from .default_route_owner import Seat
-from .route_options import NO_WAY, ExactRoute, RouteItem, ours
+from .route_options import NO_WAY, RouteItem, ours
 
 ATTACHED = (PROTOCOL, PROTOCOL_LISTED)
 LOCAL, BROADCAST = words.TYPES["local"], words.TYPES["broadcast"]

@@ -11,7 +11,8 @@ from .._core.errors import PipeworkError
 from .._core.plan import Absent
 from .._model import route_names as words
 from .._model.objects import PROTOCOL, PROTOCOL_LISTED, PROTOCOL_ROUTE
-from .rule_options import CONTENT, SELECTORS, Rule, RuleItem, check_goto
+from .._model.rule import CONTENT, SELECTORS, Rule
+from .rule_options import RuleItem, check_goto
 
 MAIN = 32766  # the priority of the rule that leads to the main table
 ATTACHED = (PROTOCOL, PROTOCOL_LISTED)

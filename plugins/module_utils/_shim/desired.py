@@ -18,9 +18,9 @@ from .._core.plan import Absent, Desired, KernelObject, State
 from .._model.keys import link_key
 from .._model.objects import HOST, OWNER_SHIM, PROTOCOL, Address, Device, Link, Route, default_metric
 from .._model.observed import Facts
+from .._model.route import ExactRoute
 from .._model.sysctl import Sysctl
 from .._routing.moved_rules import MovedRule, moved
-from .._routing.route_options import ExactRoute
 from .._routing.routes_desired import Ground
 from .options import MOVED, Site
 

@@ -15,10 +15,8 @@ from ..._model.objects import BRIDGE_PORTS_MAX, HOST, OWNER_AUTO, UNFINISHED, De
 from ..._model.observed import whose
 from ..._model.vlans import NO_KERNEL
 from ..options import Attachment
+from ..site import Site
 from ..spoof_checks import OPTION, checked_mac, spoof_check
-
-if t.TYPE_CHECKING:
-    from . import Site
 
 
 def wanted(site: Site) -> t.Iterator[KernelObject | Absent]:

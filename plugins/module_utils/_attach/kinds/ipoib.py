@@ -8,9 +8,7 @@ import typing as t
 from ..._core.plan import Absent, KernelObject
 from ..._model.keys import port_key
 from ..._model.objects import HOST, Link
-
-if t.TYPE_CHECKING:
-    from . import Site
+from ..site import Site
 
 
 def wanted(site: Site) -> t.Iterator[KernelObject | Absent]:

@@ -8,11 +8,9 @@ import typing as t
 from ..._core.plan import Absent, KernelObject
 from ..._model.keys import port_key
 from ..._model.objects import HOST, ON_A_NIC, Link
+from ..site import Site
 from ..vlan_links import underneath
 from ..vlan_links import wanted as vlan_link
-
-if t.TYPE_CHECKING:
-    from . import Site
 
 
 def wanted(site: Site) -> t.Iterator[KernelObject | Absent]:

@@ -6,10 +6,8 @@ from __future__ import annotations
 import typing as t
 
 from ..._core.plan import Absent, KernelObject
+from ..site import Site
 from .macvlan import upon_nic
-
-if t.TYPE_CHECKING:
-    from . import Site
 
 
 def wanted(site: Site) -> t.Iterator[KernelObject | Absent]:

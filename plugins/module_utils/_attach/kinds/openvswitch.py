@@ -10,12 +10,10 @@ from ..._core.plan import Absent, KernelObject
 from ..._model.objects import HOST, OWNER_AUTO, Port, owner_fields
 from ..._model.ovs import OvsBridge, OvsPort, Switch, no_datapath
 from ..._ovs.tables import check_name
+from ..site import Site
 from ..spoof_checks import OPTION as MAC_SPOOF_CHECK
 from ..spoof_checks import checked_mac
 from .bridge import pair
-
-if t.TYPE_CHECKING:
-    from . import Site
 
 OPTIONS = ("isolated",)  # of a port; Open vSwitch has no others of these
 

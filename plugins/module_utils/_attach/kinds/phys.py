@@ -19,9 +19,7 @@ from ..._model.seals import SEAL
 from ..._model.sriov import Vf, VfAddress
 from ..._model.sriov_record import VirtualFunction
 from ..homecoming import departs, packed, unpacked
-
-if t.TYPE_CHECKING:
-    from . import Site
+from ..site import Site
 
 
 def wanted(site: Site) -> t.Iterator[KernelObject | Absent]:

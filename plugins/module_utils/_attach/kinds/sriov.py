@@ -9,10 +9,8 @@ from ..._core.plan import Absent, KernelObject
 from ..._model.objects import HOST, Device, Link, Nic
 from ..._model.sriov import Card, Function, Vf, VfAddress
 from ..._model.sriov_record import VirtualFunction
+from ..site import Site
 from . import phys
-
-if t.TYPE_CHECKING:
-    from . import Site
 
 
 def wanted(site: Site) -> t.Iterator[KernelObject | Absent]:
