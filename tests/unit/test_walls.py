@@ -65,6 +65,7 @@ PURE |= {  # of traffic control
 }
 PURE_FOLDERS += ("_tc/qdiscs",)
 PURE |= {"_cli/fold", "_cli/fold_tc", "_routing/displaced_default"}
+PURE |= {"_attach/cautions", "_attach/segments"}
 PURE |= {
     "_attach/carried", "_attach/homecoming", "_delayed/confirm", "_model/luggage", "_model/neighbor",
     "_model/nic_record",
@@ -412,6 +413,7 @@ def test_every_option_of_an_attachment_is_read() -> None:
     attachment = importlib.import_module(f"{PACKAGE}.module_utils._attach.options")
     attach = importlib.import_module(f"{PACKAGE}.modules.pipework_attach")
     fields = set(attachment.Attachment.__dataclass_fields__) - {"far", "where", "forwarding_said", "gateway_dhcp"}
+    fields -= {"interface_said"}
     assert set(attach.ITEM) == fields
 
 

@@ -8,7 +8,17 @@ import functools
 import typing as t
 
 from .. import _runtimes
-from .._attach import conflicts, nic_users, observe_resolv_conf, published, resolv_conf, slaac, spoof_checks, vlan_links
+from .._attach import (
+    cautions,
+    conflicts,
+    nic_users,
+    observe_resolv_conf,
+    published,
+    resolv_conf,
+    slaac,
+    spoof_checks,
+    vlan_links,
+)
 from .._attach.announce_new import arrive, await_routers
 from .._attach.bridge_use import staying_ports
 from .._attach.desired import Target, Wish, compile_wish
@@ -180,7 +190,8 @@ class AttachJob:
         for device in spare:
             wish.want(Absent(link_key(HOST, device.name)), own=False)
         self.renamed += facts.renamed if not self.renamed else []
-        told_once = (*wish.news, *facts.left_behind)
+        warned = cautions.of_attachments(self.targets, facts, state, wish.desired)
+        told_once = (*wish.news, *facts.left_behind, *warned)
         self.renamed += [each for each in told_once if each not in self.renamed]
         self.warnings += [*self.renamed, *facts.refused.values(), *wish.told, *told]
         conflicts.claim(self.targets, facts, state, wish.desired)
