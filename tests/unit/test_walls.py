@@ -65,7 +65,7 @@ PURE |= {  # of traffic control
 }
 PURE_FOLDERS += ("_tc/qdiscs",)
 PURE |= {"_cli/fold", "_cli/fold_tc", "_routing/displaced_default"}
-PURE |= {"_attach/cautions", "_attach/segments"}
+PURE |= {"_attach/cautions", "_attach/segments", "_attach/taken"}
 PURE |= {
     "_attach/carried", "_attach/homecoming", "_delayed/confirm", "_model/luggage", "_model/neighbor",
     "_model/nic_record",

@@ -13,37 +13,24 @@ import typing as t
 
 from .._core.normalize import family
 from .._core.plan import Absent, Desired, State
-from .._model.keys import link_key, port_key
-from .._model.objects import HOST, PAIR_TYPES, Address, Link, Port, Route
+from .._model.keys import link_key
+from .._model.objects import HOST, Address, Route
 from .._model.observed import Facts
-from .._model.ovs import OvsPort, port_row_key
-from .._model.vlans import native
-from .segments import Segments
+from .segments import Segments, after, coming, place
 
 if t.TYPE_CHECKING:
     from .desired import Target
-
-DEFAULT_VLAN = 1  # of a bridge's ports of which nothing else is said
-
-
-class Place(t.NamedTuple):
-    """What an interface is attached to: a bridge or NIC of the host, or the other end of a pair."""
-
-    name: str
-    vlan: int | None = None  # of a bridge's port
-    bridged: bool = True  # rather than on a NIC, behind which there is more than the host knows
-    paired: bool = False
 
 
 def of_attachments(targets: t.Sequence[Target], facts: Facts, state: State, desired: Desired) -> t.Iterator[str]:
     """All of them for the attachments of a run. ``desired``: all that the run wants."""
     present = [each for each in targets if each.item.state == "present" and each.label is not None]
     yield from _moved(present, state, desired)
-    coming = [(target, new) for target, new in ((each, _new(each, state, desired)) for each in present) if new]
-    if coming:
+    fresh = [(target, new) for target, new in ((each, coming(each, state, desired)) for each in present) if new]
+    if fresh:
         segments = Segments(facts)
-        yield from _host_elsewhere(coming, segments, state, desired)
-        yield from _other_lengths(coming, segments, state, desired)
+        yield from _host_elsewhere(fresh, segments, state, desired)
+        yield from _other_lengths(fresh, segments, state, desired)
     yield from _out_of_reach(present, state, desired)
 
 
@@ -60,56 +47,8 @@ def of_bridges(bridges: t.Iterable[t.Any], facts: Facts, state: State, desired: 
                 yield _words(f"{address} of {bridge.name}", *found)
 
 
-# -- where an interface is attached
-
-def _place(label: str, interface: str, look: t.Callable[[t.Any], t.Any]) -> Place | None:
-    """``look``: what is there of a key, or will be."""
-    link, port = look(link_key(label, interface)), look(port_key(label, interface))
-    row = look(port_row_key(str(port.local_interface))) if isinstance(port, Port) else None
-    for each in (row, port):
-        if isinstance(each, (OvsPort, Port)) and each.bridge:
-            vlan = native(each.vlans)
-            return Place(each.bridge, None if vlan == DEFAULT_VLAN else vlan)
-    if not isinstance(link, Link) or not link.parent:
-        return None
-    if link.type in PAIR_TYPES:
-        return Place(" and ".join(sorted((f"{label}/{interface}", link.parent))), paired=True)
-    vf = link.nic.vf if link.nic else None
-    return Place(vf.pf if vf else link.parent, bridged=False)
-
-
-def _before(state: State) -> t.Callable[[t.Any], t.Any]:
-    return state.get
-
-
-def _after(state: State, desired: Desired) -> t.Callable[[t.Any], t.Any]:
-    """What will be there."""
-    def look(key: t.Any) -> t.Any:
-        want, have = desired.get(key), state.get(key)
-        if want is None or isinstance(want, Absent):
-            return have if want is None else None
-        return want.over(have) if have is not None else want
-
-    return look
-
-
 def _titles(targets: t.Iterable[Target]) -> dict[tuple[str, str], str]:
     return {(str(each.label), each.item.interface): each.item.title for each in targets}
-
-
-def _new(target: Target, state: State, desired: Desired) -> list[str]:
-    """The addresses that come to a network in this run."""
-    item, label = target.item, str(target.label)
-    listed = [each for each in item.addresses or () if _wanted(Address(label, item.interface, each), desired)]
-    if not listed:
-        return []
-    if _place(label, item.interface, _before(state)) != _place(label, item.interface, _after(state, desired)):
-        return listed
-    return [each for each in listed if Address(label, item.interface, each).key not in state]
-
-
-def _wanted(address: Address, desired: Desired) -> bool:
-    return isinstance(desired.get(address.key), Address)
 
 
 # -- the cautions
@@ -120,26 +59,25 @@ def _moved(targets: t.Iterable[Target], state: State, desired: Desired) -> t.Ite
         item, label = target.item, str(target.label)
         if item.interface_said or link_key(label, item.interface) not in state:
             continue
-        before = _place(label, item.interface, _before(state))
-        after = _place(label, item.interface, _after(state, desired))
-        if before is not None and after is not None and before.name != after.name:
-            yield f"{item.title} moved from {before.name} to {after.name}; a second network needs another interface"
+        old, new = (place(label, item.interface, look) for look in (state.get, after(state, desired)))
+        if old is not None and new is not None and old.name != new.name:
+            yield f"{item.title} moved from {old.name} to {new.name}; a second network needs another interface"
 
 
 def _host_elsewhere(
-    coming: t.Iterable[tuple[Target, list[str]]], segments: Segments, state: State, desired: Desired,
+    fresh: t.Iterable[tuple[Target, list[str]]], segments: Segments, state: State, desired: Desired,
 ) -> t.Iterator[str]:
     """The host has a network on one interface, and an address of it comes to another one."""
-    for target, new in coming:
+    for target, new in fresh:
         item, label = target.item, str(target.label)
-        place = _place(label, item.interface, _after(state, desired))
+        where = place(label, item.interface, after(state, desired))
         own = item.interface if label == HOST else None
-        if place is not None and place.paired:
-            place = None
-        if place is None and own is None:
+        if where is not None and where.paired:
+            where = None
+        if where is None and own is None:
             continue  # the host has nothing to do with it
-        name, tagged = (place.name, place.vlan is not None) if place is not None else (None, False)
-        wider = place is not None and own is None and segments.is_wider(place.name, place.bridged)
+        name, tagged = (where.name, where.vlan is not None) if where is not None else (None, False)
+        wider = where is not None and own is None and segments.is_wider(where.name, where.bridged)
         for address in new:
             if wider and not segments.has(str(name), family(address), desired):
                 continue  # two NICs may well lead to one LAN
@@ -162,24 +100,21 @@ class _Holder(t.NamedTuple):
 
 
 def _other_lengths(
-    coming: t.Sequence[tuple[Target, list[str]]], segments: Segments, state: State, desired: Desired,
+    fresh: t.Sequence[tuple[Target, list[str]]], segments: Segments, state: State, desired: Desired,
 ) -> t.Iterator[str]:
     """One network has one prefix length, or some there ask routers for their neighbors."""
-    look = _after(state, desired)
-    place_of = functools.lru_cache(maxsize=None)(lambda label, interface: _place(label, interface, look))
-    titles = _titles(target for target, _new in coming)
+    look = after(state, desired)
+    place_of = functools.lru_cache(maxsize=None)(lambda label, interface: place(label, interface, look))
+    titles = _titles(target for target, _new in fresh)
 
     def segment_of(label: str, interface: str) -> t.Any:
-        place = place_of(label, interface)
-        if place is not None:
-            return (place.name if place.paired else segments.of(place.name), place.vlan)
+        where = place_of(label, interface)
+        if where is not None:
+            return (where.name if where.paired else segments.of(where.name), where.vlan)
         return (segments.of(interface), None) if label == HOST else None
 
-    fresh = {
-        (str(target.label), target.item.interface, address): segment_of(str(target.label), target.item.interface)
-        for target, new in coming for address in new
-    }
-    wanted = {segment for segment in fresh.values() if segment is not None}
+    new_ones = {_Holder(str(each.label), each.item.interface, address) for each, new in fresh for address in new}
+    wanted = {segment_of(each.label, each.interface) for each in new_ones} - {None}
     held: dict[t.Any, list[_Holder]] = collections.defaultdict(list)
     for key in dict.fromkeys((*state, *desired)) if wanted else ():
         address = look(key) if key[0] == Address.KIND else None
@@ -191,13 +126,10 @@ def _other_lengths(
     for holders in held.values():
         by_network = _index(holders)
         for holder in holders:
-            if fresh.get(holder, False) is False:
+            other = _disagrees(holder, by_network) if holder in new_ones else None
+            if other is None or frozenset((holder, other)) in told:
                 continue
-            other = _disagrees(holder, by_network)
-            pair = frozenset((holder, other)) if other is not None else None
-            if other is None or pair in told:
-                continue
-            told.add(pair)
+            told.add(frozenset((holder, other)))
             where = place_of(holder.label, holder.interface)
             names = [f"{each.address} of {_title(each, titles)}" for each in (holder, other)]
             on = f" on {where.name}" if where is not None and not where.paired else ""
@@ -261,15 +193,16 @@ def _out_of_reach(targets: t.Iterable[Target], state: State, desired: Desired) -
                 routes[want.ns, want.device].append(want)
     addressed: set[tuple[str, str, int]] = set()
     for key in dict.fromkeys((*state, *desired)) if routes else ():
-        address = _after(state, desired)(key) if key[0] == Address.KIND else None
+        address = after(state, desired)(key) if key[0] == Address.KIND else None
         if isinstance(address, Address) and _lasts(address, desired):
             addressed.add((address.ns, address.device, family(address.address)))
     for target in asking:
         item, label = target.item, str(target.label)
         for route in routes.get((label, item.interface), ()):
             version = route.family
-            given = _by_others(item, version) or version == 6 and ipaddress.ip_address(str(route.gateway)).is_link_local
-            if route.gateway in (item.gateway or ()) and not given and (label, item.interface, version) not in addressed:
+            local = version == 6 and ipaddress.ip_address(str(route.gateway)).is_link_local
+            given = local or _by_others(item, version) or (label, item.interface, version) in addressed
+            if route.gateway in (item.gateway or ()) and not given:
                 yield (
                     f"gateway: {route.gateway} of {item.title}: the interface has no IPv{version} address to reach it "
                     "from; add one to 'addresses'."

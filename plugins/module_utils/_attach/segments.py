@@ -1,17 +1,76 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
-"""Which of the host's interfaces are on one network, as far as the host can know. Pure."""
+"""Which interfaces are on one network, as far as the host can know, and which addresses come there. Pure."""
 from __future__ import annotations
 
 import ipaddress
 import typing as t
 
-from .._core.plan import Absent, Desired
-from .._model.objects import HOST, ON_A_NIC, Address, Device
+from .._core.plan import Absent, Desired, State
+from .._model.keys import link_key, port_key
+from .._model.objects import HOST, ON_A_NIC, PAIR_TYPES, Address, Device, Link, Port
 from .._model.observed import Facts
+from .._model.ovs import OvsPort, port_row_key
+from .._model.vlans import native
+
+if t.TYPE_CHECKING:
+    from .desired import Target
 
 APART = ("vrf", "openvswitch")  # masters that are no network: routing tables, and all bridges of Open vSwitch at once
 INSIDE = ("bridge", "veth", "dummy", "tun", "openvswitch")  # what leads to no other machine
+DEFAULT_VLAN = 1  # of a bridge's ports of which nothing else is said
+TRUNK = 0  # a port on which all frames have tags
+
+
+class Place(t.NamedTuple):
+    """What an interface is attached to: a bridge or NIC of the host, or the other end of a pair."""
+
+    name: str
+    vlan: int | None = None  # of a bridge's port; None: that of all others
+    bridged: bool = True  # rather than on a NIC, behind which there is more than the host knows
+    paired: bool = False
+
+
+def place(label: str, interface: str, look: t.Callable[[t.Any], t.Any]) -> Place | None:
+    """``look``: what is there of a key, or will be."""
+    link, port = look(link_key(label, interface)), look(port_key(label, interface))
+    row = look(port_row_key(str(port.local_interface))) if isinstance(port, Port) else None
+    for each in (row, port):
+        if isinstance(each, (OvsPort, Port)) and each.bridge:
+            return Place(each.bridge, vlan_of(each.vlans))
+    if not isinstance(link, Link) or not link.parent:
+        return None
+    if link.type in PAIR_TYPES:
+        return Place(" and ".join(sorted((f"{label}/{interface}", link.parent))), paired=True)
+    vf = link.nic.vf if link.nic else None
+    return Place(vf.pf if vf else link.parent, bridged=False)
+
+
+def vlan_of(vlans: t.Collection[str] | None) -> int | None:
+    """That of a port's frames without a tag."""
+    found = native(vlans)
+    return TRUNK if found is None and vlans else None if found == DEFAULT_VLAN else found
+
+
+def after(state: State, desired: Desired) -> t.Callable[[t.Any], t.Any]:
+    """What will be there of a key."""
+    def look(key: t.Any) -> t.Any:
+        want, have = desired.get(key), state.get(key)
+        if want is None or isinstance(want, Absent):
+            return have if want is None else None
+        return want.over(have) if have is not None else want
+
+    return look
+
+
+def coming(target: Target, state: State, desired: Desired) -> list[str]:
+    """The listed addresses of an attachment that come to a network in this run."""
+    item, label = target.item, str(target.label)
+    keys = {each: Address(label, item.interface, each).key for each in item.addresses or ()}
+    listed = [each for each, key in keys.items() if isinstance(desired.get(key), Address)]
+    if listed and place(label, item.interface, state.get) != place(label, item.interface, after(state, desired)):
+        return listed
+    return [each for each in listed if keys[each] not in state]
 
 
 class Segments:

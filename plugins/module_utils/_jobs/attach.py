@@ -11,7 +11,7 @@ from .. import _runtimes
 from .._attach import (
     cautions,
     conflicts,
-    nic_users,
+    observe_beside,
     observe_resolv_conf,
     published,
     resolv_conf,
@@ -174,7 +174,7 @@ class AttachJob:
         in_scope = (lambda name: scope is None or name in scope) if self.purge else None
         wish, state = compile_wish(self.targets, facts, in_scope)
         shared_netns.refuse_others(self.targets, state, namespaces)
-        self._check_nics(facts, state, wish, namespaces)
+        observe_beside.check(self.targets, facts, state, wish.desired, namespaces)
         conflicts.refuse_the_hosts(self.targets, facts, state, wish.desired)
         conflicts.refuse_names_twice(self.targets, wish.desired)
         for gone in spoof_checks.surplus(facts, state, wish.desired):
@@ -202,16 +202,6 @@ class AttachJob:
         from .._attach import guard as _guard
 
         self.guards = _guard.wish_guards(self.targets, namespaces, state, desired, self.guards, self.confirm)
-
-    def _check_nics(self, facts: Facts, state: State, wish: Wish, namespaces: Namespaces) -> None:
-        """What comes to NICs goes with what stands there already, in all namespaces of the host."""
-        coming = nic_users.newcomers(self.targets, state, wish.desired)
-        if coming:
-            standing = nic_users.known(facts, state, wish.desired)
-            nics = {facts.host[new.nic].index: new.nic for new in coming if new.nic in facts.host}
-            for where, device in other_netns.standing(nics, nic_users.UPPERS, namespaces):
-                standing.setdefault(nics[int(device.parent_index or 0)], []).append(nic_users.elsewhere(where, device))
-            nic_users.check(coming, standing, facts)
 
     def _observe_keep(self, namespaces: Namespaces, facts: Facts, target: Target) -> None:
         if target.item.dhcp_keep or target.item.link_local or files.is_kept(target.owner):

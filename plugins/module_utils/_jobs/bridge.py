@@ -95,7 +95,7 @@ class BridgeJob:
         if coming:
             standing = nic_users.known(facts, state, {})
             nics = {facts.host[name].index: name for name in coming}
-            for where, device in other_netns.standing(nics, nic_users.UPPERS, namespaces):
+            for where, device, _addresses in other_netns.standing(nics, nic_users.UPPERS, namespaces):
                 standing.setdefault(nics[int(device.parent_index or 0)], []).append(nic_users.elsewhere(where, device))
             for name, bridge in coming.items():
                 why = nic_users.holds(name, standing.get(name, ()))
