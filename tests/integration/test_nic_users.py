@@ -131,3 +131,35 @@ def test_B19_a_name_on_the_host_is_of_one_interface(host: Host, items: list[dict
         assert "local_interface: " in said
         assert "File exists" not in said
     host.assert_as(before)
+
+
+def test_B19_one_mac_address_once_on_a_bridge(host: Host) -> None:
+    """Also where the other one is in a container that this run is not about."""
+    port = {"host_interface": "br1", "mac_address": MAC}
+    host.attach("a", mac_address=MAC)
+    assert f"mac_address: {MAC} is the address of netns:a/eth1 already" in refused(host, "b", **port)
+    own = (host.link("br1") or {})["address"]
+    assert f"{own} is the address of br1" in refused(host, "b", host_interface="br1", mac_address=own)
+    assert not host.attach("a", mac_address=MAC)["changed"]
+    assert host.attach("b", host_interface="br2", mac_address=MAC)["changed"]
+    assert "netns:a/eth1" in refused(host, "b", **port)  # it moves there
+    swap = [{"container": "a", "state": "absent"}, {"container": "b", **port}]
+    assert host.run(runtime="netns", attachments=swap)["changed"]
+
+
+@pytest.mark.parametrize("mode", ["private", "bridge"])
+def test_D6_an_address_that_no_probe_finds_on_a_nic(wired: Host, mode: str) -> None:
+    shared = {"host_interface": NIC, "kind": "macvlan", "mode": mode, "addresses": ["10.1.0.1/24", "fd01::1/64"]}
+    wired.attach("a", **shared)
+    assert "10.1.0.1 is in use already, by netns:a/eth1, which is on nic0 too" in refused(wired, "b", **shared)
+    assert "fd01::1 is in use already" in refused(wired, "b", **{**shared, "addresses": ["fd01::1/64"]})
+    wired.attach("b", **{**shared, "addresses": ["10.1.0.2/24"]})
+    assert "by netns:a/eth1" in refused(wired, "b", **{**shared, "addresses": ["10.1.0.1/16"]})  # later, too
+    assert wired.attach("b", announce=False, **{**shared, "addresses": ["10.1.0.1/24"]})["changed"]
+
+
+def test_D6_an_address_that_no_probe_finds_on_isolated_ports(host: Host) -> None:
+    port: dict[str, Any] = {"host_interface": "br1", "port": {"isolated": True}, "addresses": ["10.1.0.1/24"]}
+    host.attach("a", **port)
+    assert "10.1.0.1 is in use already, by netns:a/eth1, which is on br1 too" in refused(host, "b", **port)
+    assert host.attach("b", **{**port, "addresses": ["10.1.0.2/24"]})["changed"]

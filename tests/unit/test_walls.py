@@ -66,6 +66,7 @@ PURE |= {  # of traffic control
 PURE_FOLDERS += ("_tc/qdiscs",)
 PURE |= {"_cli/fold", "_cli/fold_tc", "_routing/displaced_default"}
 PURE |= {"_attach/context", "_attach/newcomers", "_attach/site", "_model/layer3", "_model/route", "_model/rule"}
+PURE |= {"_attach/cautions", "_attach/segments", "_attach/taken"}
 PURE |= {
     "_attach/carried", "_attach/homecoming", "_delayed/confirm", "_model/luggage", "_model/neighbor",
     "_model/nic_record",
@@ -413,6 +414,7 @@ def test_every_option_of_an_attachment_is_read() -> None:
     attachment = importlib.import_module(f"{PACKAGE}.module_utils._attach.options")
     attach = importlib.import_module(f"{PACKAGE}.modules.pipework_attach")
     fields = set(attachment.Attachment.__dataclass_fields__) - {"far", "where", "forwarding_said", "gateway_dhcp"}
+    fields -= {"interface_said"}
     assert set(attach.ITEM) == fields
 
 

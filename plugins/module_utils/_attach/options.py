@@ -90,6 +90,7 @@ class Attachment(Item):
     peer: Attachment | None = None  # kind veth: the other end, which is an attachment too
     far: bool = False  # it is such a peer
     forwarding_said: bool = False  # by the item itself, not as the task's default
+    interface_said: bool = True  # rather than left at its default
     where: str = ""  # how an error names the item: "attachments[2]: "
 
     @property

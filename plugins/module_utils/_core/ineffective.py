@@ -56,13 +56,17 @@ def refuse_idle(params: Params, many: str, items: t.Sequence[Item], needs: t.Map
 
 
 def said_alone(params: Params, items: t.Sequence[t.Any]) -> list[t.Any]:
-    """Attachments, of which none says what has no effect, and which know what they say themselves."""
+    """Attachments, of which none says what has no effect, and which know what they and the task say."""
     refuse_idle(params, "attachments", items, OF_ATTACHMENTS)
     if params.get("purge_on") and not params.get("purge"):
         raise PipeworkError("purge_on: without 'purge: true' nothing is removed; leave it out.")
     own = [params] if params.get("attachments") is None else params["attachments"]
     said = [(each or {}).get("forwarding") for each in own]
-    return [dataclasses.replace(item, forwarding_said=True) if each else item for each, item in zip(said, items)]
+    named = [bool((each or {}).get("interface") or params.get("interface")) for each in own]
+    return [
+        dataclasses.replace(item, forwarding_said=bool(forwarding), interface_said=interface)
+        for forwarding, interface, item in zip(said, named, items)
+    ]
 
 
 def _refusal(item: Item, option: str, value: t.Any, words: str) -> PipeworkError:

@@ -45,7 +45,7 @@ def _seen(planned: KernelObject, seen: KernelObject) -> KernelObject:
 
 
 def _said(value: t.Any, there: t.Any) -> t.Any:
-    """What is there, without what the plan said nothing about; also in parts of a value, as the next hops of a route."""
+    """What is there, without what the plan said nothing about; also in parts of a value, as next hops of a route."""
     if value is None:
         return None
     if isinstance(value, dict) and isinstance(there, dict):

@@ -13,8 +13,8 @@ import os
 import typing as t
 
 from .._core.errors import PipeworkError
-from .._model.objects import Device
-from .._netlink.namespaces import Namespaces
+from .._model.objects import Address, Device
+from .._netlink.namespaces import Namespaces, Netns
 
 NSFS = "nsfs"
 GONE = (FileNotFoundError, ProcessLookupError)
@@ -31,7 +31,7 @@ def unused(devices: t.Sequence[Device], namespaces: Namespaces) -> tuple[list[De
                 continue
             try:
                 fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-                for index in namespaces.lowers(fd):
+                for index in namespaces.look(fd, Netns.lowers):
                     left.pop(index, None)
             except GONE:
                 continue
@@ -49,15 +49,19 @@ def unused(devices: t.Sequence[Device], namespaces: Namespaces) -> tuple[list[De
 
 def standing(
     nics: t.Collection[int], types: t.Collection[str], namespaces: Namespaces,
-) -> t.Iterator[tuple[str, Device]]:
-    """What stands on these interfaces of the host in namespaces that are not open: where, and the interface. One that
-    cannot be looked into is passed over: the kernel has the last word."""
+) -> t.Iterator[tuple[str, Device, list[Address]]]:
+    """What stands on these interfaces of the host, or is their other end, in namespaces that are not open: where, the
+    interface, and its addresses. One that cannot be looked into is passed over: the kernel has the last word."""
+    def find(netns: Netns, host: Netns) -> list[tuple[Device, list[Address]]]:
+        found = [each for each in netns.uppers(host) if each.type in types and each.parent_index in nics]
+        addresses = netns.addresses({each.index: each.name for each in found}) if found else []
+        return [(each, [address for address in addresses if address.device == each.name]) for each in found]
+
     for where, path in _elsewhere(namespaces.inodes()) if nics else ():
         with contextlib.suppress(OSError):
             if path is not None:
                 fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-                found = (each for each in namespaces.uppers(fd) if each.type in types and each.parent_index in nics)
-                yield from ((where.removeprefix("that "), each) for each in found)
+                yield from ((where.removeprefix("that "), *each) for each in namespaces.look(fd, find))
 
 
 def open_other_ends(halves: t.Sequence[tuple[str, Device]], namespaces: Namespaces) -> bool:

@@ -10,14 +10,23 @@ import sys
 import typing as t
 
 from .. import _runtimes
-from .._attach import conflicts, nic_users, observe_resolv_conf, published, resolv_conf, slaac, spoof_checks, vlan_links
+from .._attach import (
+    cautions,
+    conflicts,
+    observe_beside,
+    observe_resolv_conf,
+    published,
+    resolv_conf,
+    slaac,
+    spoof_checks,
+    vlan_links,
+)
 from .._attach.announce_new import arrive, await_routers
 from .._attach.bridge_use import staying_ports
 from .._attach.context import Target, Wish
 from .._attach.desired import compile_wish
 from .._attach.host_interface import purge_scope
 from .._attach.kinds import wants_switch
-from .._attach.newcomers import newcomers
 from .._attach.options import Attachment, Params, attachments_from_params
 from .._attach.results import OF_A_PEER, result_of
 from .._attach.source_routing import wish_routing
@@ -168,7 +177,7 @@ class AttachJob:
         in_scope = (lambda name: scope is None or name in scope) if self.purge else None
         wish, state = compile_wish(self.targets, facts, in_scope)
         shared_netns.refuse_others(self.targets, state, namespaces)
-        self._check_nics(facts, state, wish, namespaces)
+        observe_beside.check(self.targets, facts, state, wish.desired, namespaces)
         conflicts.refuse_the_hosts(self.targets, facts, state, wish.desired)
         conflicts.refuse_names_twice(self.targets, wish.desired)
         for gone in spoof_checks.surplus(facts, state, wish.desired):
@@ -184,7 +193,8 @@ class AttachJob:
         for device in spare:
             wish.want(Absent(link_key(HOST, device.name)), own=False)
         self.renamed += facts.renamed if not self.renamed else []
-        told_once = (*wish.news, *facts.left_behind)
+        warned = cautions.of_attachments(self.targets, facts, state, wish.desired)
+        told_once = (*wish.news, *facts.left_behind, *warned)
         self.renamed += [each for each in told_once if each not in self.renamed]
         self.warnings += [*self.renamed, *facts.refused.values(), *wish.told, *told]
         conflicts.claim(self.targets, facts, state, wish.desired)
@@ -195,16 +205,6 @@ class AttachJob:
         from .._attach import guard as _guard
 
         self.guards = _guard.wish_guards(self.targets, namespaces, state, desired, self.guards, self.confirm)
-
-    def _check_nics(self, facts: Facts, state: State, wish: Wish, namespaces: Namespaces) -> None:
-        """What comes to NICs goes with what stands there already, in all namespaces of the host."""
-        coming = newcomers(self.targets, state, wish.desired)
-        if coming:
-            standing = nic_users.known(facts, state, wish.desired)
-            nics = {facts.host[new.nic].index: new.nic for new in coming if new.nic in facts.host}
-            for where, device in other_netns.standing(nics, nic_users.UPPERS, namespaces):
-                standing.setdefault(nics[int(device.parent_index or 0)], []).append(nic_users.elsewhere(where, device))
-            nic_users.check(coming, standing, facts)
 
     def _observe_keep(self, namespaces: Namespaces, facts: Facts, target: Target) -> None:
         if target.item.dhcp_keep or target.item.link_local or files.is_kept(target.owner):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .._attach import nic_users
+from .._attach import cautions, nic_users
 from .._bridge import desired as bridge_desired
 from .._bridge import desired_ovs, uplinks
 from .._bridge.options import LINUX, SWITCH, Bridge, bridges_from_params
@@ -39,6 +39,7 @@ class BridgeJob:
         self.bridges = bridges_from_params(params)
         self.warnings: list[str] = []
         self._overtaken: list[str] | None = None  # of the first picture, where all is still to be moved
+        self._cautions: list[str] | None = None  # of the first picture, too
 
     def open(self, namespaces: Namespaces) -> None:
         """Bridges are on the host, whose namespace is open."""
@@ -60,6 +61,9 @@ class BridgeJob:
             desired.update((item.key, item) for item in WANTED[bridge.kind](bridge, facts, state))
         for item in self._rules(bridges, facts, state, namespaces):
             desired[item.key] = item
+        if self._cautions is None:
+            self._cautions = list(cautions.of_bridges(bridges, facts, state, desired))
+        self.warnings += self._cautions
         return Picture(state, desired, set(desired))
 
     def _look_closer(self, facts: Facts, namespaces: Namespaces) -> None:
@@ -91,7 +95,7 @@ class BridgeJob:
         if coming:
             standing = nic_users.known(facts, state, {})
             nics = {facts.host[name].index: name for name in coming}
-            for where, device in other_netns.standing(nics, nic_users.UPPERS, namespaces):
+            for where, device, _addresses in other_netns.standing(nics, nic_users.UPPERS, namespaces):
                 standing.setdefault(nics[int(device.parent_index or 0)], []).append(nic_users.elsewhere(where, device))
             for name, bridge in coming.items():
                 why = nic_users.holds(name, standing.get(name, ()))

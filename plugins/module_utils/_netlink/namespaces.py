@@ -81,15 +81,10 @@ class Namespaces:
         """The inode numbers of the open namespaces, which tell them apart."""
         return {inode for _device, inode in self._labels}
 
-    def lowers(self, fd: int) -> set[int]:
-        """The indexes of the host's interfaces that those of another namespace stand on, which is taken over."""
+    def look(self, fd: int, find: t.Callable[[Netns, Netns], T]) -> T:
+        """What a function finds in another namespace, which is taken over; it gets that one and the host's."""
         with self._elsewhere(fd) as netns:
-            return netns.lowers(self._open[HOST])
-
-    def uppers(self, fd: int) -> list[Device]:
-        """The interfaces of another namespace that stand on the host's; the namespace is taken over."""
-        with self._elsewhere(fd) as netns:
-            return netns.uppers(self._open[HOST])
+            return find(netns, self._open[HOST])
 
     @contextlib.contextmanager
     def _elsewhere(self, fd: int) -> t.Iterator[Netns]:
@@ -230,7 +225,7 @@ class Netns:
         return {index for index, netnsid in below if index and netnsid is not None and netnsid == number}
 
     def uppers(self, host: Netns) -> list[Device]:
-        """The interfaces of this namespace that stand on another's."""
+        """The interfaces of this namespace that stand on another's, or have their other ends there."""
         found = [device for device in self.devices().values() if device.parent_netnsid is not None]
         number = self.nsid(host) if found else None
         return [device for device in found if device.parent_netnsid == number]
