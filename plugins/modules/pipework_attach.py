@@ -37,6 +37,7 @@ options:
       - V(bridge) makes a veth pair with one end on the bridge.
       - V(openvswitch) makes the same pair, and a port of a bridge of Open vSwitch for the host's end, with the external
         ids of the classic script. All that a run changes there is one transaction.
+        A VLAN bridge (C(ovs-vsctl add-br NAME PARENT VLAN)) is a bridge too, with access ports of its VLAN.
         It needs C(ovs-vsctl) on the host, and finds a database that is elsewhere by C(OVS_RUNDIR) in the environment.
       - V(macvlan) makes an interface of its own MAC address on a network card, which stays on the host
         and can carry many.

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import contextlib
+import glob
+import json
 import typing as t
 from collections.abc import Iterator
 
@@ -109,3 +111,60 @@ def test_P21_B11_purge_removes_what_ended_containers_have_left(segment: Host, ke
     assert done["operations"] == said["operations"] and DELETED in kinds(done)
     assert folders(host) == 1 and not host.run(**wish, host_interface="br1")["changed"]
     assert not host.attach("b", **FAMILIES)["changed"]
+
+
+def run_out(host: Host, name: str) -> None:
+    """As if the leases of a family were older than they are: the kernel has taken the addresses away."""
+    family = "-6" if name == "lease6" else "-4"
+    host.sh("ip", family, "address", "flush", "dev", "eth1", "scope", "global", "dynamic", ns="a")
+
+    def age() -> None:
+        paths = glob.glob(f"/run/pipework/dhcp/*/{name}")
+        assert paths
+        for path in paths:
+            with open(path, encoding="utf-8") as handle:
+                said = json.load(handle)
+            assert said["grant"]["expires"] > 1
+            said["grant"]["expires"] = 1
+            with open(path, "w", encoding="utf-8") as handle:
+                json.dump(said, handle)
+
+    host.call(age)
+
+
+@pytest.mark.parametrize("how", ["absent", "purge"])
+def test_P21_what_has_run_out_goes_with_its_attachment(segment: Host, how: str) -> None:
+    host = segment
+    before = host.snapshot()
+    host.attach("b", **BUILTIN)
+    host.attach("a", **FAMILIES)
+    gone: dict[str, t.Any] = {"attachments": [{"container": "a", "state": "absent"}]}
+    if how == "purge":
+        gone = {"purge": True, "purge_on": ["br1"], "attachments": [{"container": "b", "mtu": 1400}]}
+    gone = {"runtime": "netns", "host_interface": "br1", **gone}
+    assert DELETED not in kinds(host.run(check=True, **gone))  # what is valid is given back
+    run_out(host, "lease6")
+    assert {DELETED, ("delete", "lease")} <= set(kinds(host.run(check=True, **gone)))
+    run_out(host, "lease")
+    said = host.run(check=True, **gone)
+    assert kinds(said).count(DELETED) == 1 and folders(host) == 2
+    assert refusal(lambda: host.run(**gone, step=failing_at(len(said["operations"]) - 1))) and folders(host) == 2
+    done = host.run(**gone)
+    assert done["operations"] == said["operations"] and folders(host) == 1
+    assert not host.run(**gone)["changed"]
+    host.attach("b", state="absent")
+    assert folders(host) == 0
+    host.assert_as({**before, "run": host.snapshot()["run"]})
+
+
+def test_P21_B11_purge_removes_what_a_container_had_before_it_was_started_anew(segment: Host) -> None:
+    host = segment
+    host.attach("a", **BUILTIN)
+    host.attach("b", **BUILTIN)
+    host.batch("link delete eth1", ns="a")  # as if its namespace were another one
+    wish: dict[str, t.Any] = {"runtime": "netns", "purge": True, "host_interface": "br1"}
+    listed = host.run(**wish, attachments=[{"container": "a", **BUILTIN}, {"container": "b"}], check=True)
+    assert DELETED not in kinds(listed)  # it will have its address again
+    assert DELETED not in kinds(host.run(**wish, purge_on=["br9"], attachments=[{"container": "b"}], check=True))
+    assert DELETED in kinds(host.run(**wish, attachments=[{"container": "b"}]))
+    assert folders(host) == 1 and not host.run(**wish, attachments=[{"container": "b"}])["changed"]

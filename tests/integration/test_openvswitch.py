@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.bridge import BridgeJob
 from ansible_collections.pipework.containers.plugins.module_utils._jobs.commands import CommandsJob
 from ansible_collections.pipework.containers.plugins.module_utils._ovs import client as ovs_client
 from tests.integration.lab import Host, Killed, Params, failing_at, killed_at, refusal, wait_for
@@ -167,6 +168,46 @@ def test_P29_P47_the_classic_lines(stage: Stage) -> None:
     assert not stage.host.run(job=CommandsJob, **params)["changed"]
     assert stage.ovs.column("hostb", "tag") == [10]
     assert stage.reaches("a", "10.7.0.2")
+
+
+def test_P35_vlan_bridges_are_bridges_as_list_br_says(stage: Stage) -> None:
+    ovs = stage.ovs
+    ovs.vsctl("add-br", "ovsv", "sw0", "77")
+    ovs.vsctl("add-br", "v1", "sw1", "5")  # whose name says nothing
+    before = stage.everything()
+    through = {**A, "host_interface": "ovsv"}
+    done = stage.attach(through, {**B, "vlan": 77}, C)
+    [name, other, _third] = ends(done)
+    assert [each["kind"] for each in done["attachments"]] == ["openvswitch"] * 3
+    assert [each["host_interface"] for each in done["attachments"]] == ["ovsv", "sw0", "sw0"]
+    assert [each["vlan"] for each in done["attachments"]] == [77, 77, None]
+    assert ovs.column(name, "tag", "fake_bridge") == [77, False]
+    assert name in ovs.ports("ovsv")
+    assert name not in ovs.ports("sw0")
+    assert ovs.ids(name)["pipework.bridge"] == "ovsv"
+    assert stage.reaches("a", "10.7.0.2")  # the same VLAN
+    assert stage.never_reaches("a", "10.7.0.3")
+    for options, words in (({"vlan": 78}, "vlan: 78: ovsv is the bridge of VLAN 77 of sw0"),
+                           ({"vlan_trunks": [5]}, "vlan_trunks: 5: ovsv is the bridge of VLAN 77")):
+        for check in (True, False):
+            with pytest.raises(PipeworkError, match=words):
+                stage.run({**through, **options}, check=check)
+
+    # purge and absent take our ports alone; moves take the port along
+    purged = stage.run(check=True, purge=True, purge_on=["ovsv"])
+    assert {each["name"] for each in purged["operations"] if each["kind"] == "ovs_port"} == {name}
+    stage.attach({**through, "host_interface": "v1"})
+    assert name in ovs.ports("v1")
+    stage.attach({**A, "host_interface": "sw1"})
+    assert name in ovs.ports("sw1")
+    assert ovs.column(name, "tag") == [["set", []]]
+    stage.attach(through)
+    for check in (True, False):
+        with pytest.raises(PipeworkError, match="ovsv is somebody else's bridge of VLAN 77 of sw0"):
+            stage.host.run(job=BridgeJob, check=check, name="ovsv", kind="openvswitch", state="absent")
+    stage.attach(*gone(through, B, C))
+    stage.assert_as(before)
+    assert other not in ovs.ports("ovsv")
 
 
 def test_B8_isolated_ports_reach_only_others(stage: Stage) -> None:

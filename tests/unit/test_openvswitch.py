@@ -18,7 +18,12 @@ from ansible_collections.pipework.containers.plugins.module_utils._core.errors i
 from ansible_collections.pipework.containers.plugins.module_utils._core.plan import Operation, Plan, reconcile, undo
 from ansible_collections.pipework.containers.plugins.module_utils._model import vlans as model_vlans
 from ansible_collections.pipework.containers.plugins.module_utils._model.objects import HOST, OWNER_AUTO
-from ansible_collections.pipework.containers.plugins.module_utils._model.ovs import OvsBridge, OvsPort, Switch
+from ansible_collections.pipework.containers.plugins.module_utils._model.ovs import (
+    OvsBridge,
+    OvsPort,
+    Switch,
+    VlanBridge,
+)
 from ansible_collections.pipework.containers.plugins.module_utils._ovs import tables as rows
 from tests.unit.test_attach import IDENT, World, owner, target
 
@@ -87,6 +92,27 @@ def test_P35_what_the_tables_say(columns: dict[str, Any], fields: dict[str, Any]
     port = shown(**columns)
     assert (port.port, port.bridge) == (NAME, "sw0")
     assert {name: getattr(port, name) for name in fields} == fields
+
+
+def test_P35_vlan_bridges_are_bridges_as_list_br_says() -> None:
+    port = ["uuid", "p1"]
+    ids: list[Any] = ["map", [["pipework.owner", "pipework:x"], ["pipework.bridge", "v77"]]]
+    ports: list[list[Any]] = [
+        [["uuid", "p0"], "sw0", ["uuid", "i0"], EMPTY, EMPTY, EMPTY, False, False],
+        [port, "v77", ["uuid", "i0"], 77, EMPTY, EMPTY, False, True],
+        [["uuid", "p2"], NAME, ["uuid", "i2"], 77, EMPTY, EMPTY, False, False],
+        [["uuid", "p3"], "pwother", ["uuid", "i2"], 78, EMPTY, EMPTY, False, False],  # not of that VLAN any more
+        [["uuid", "p4"], "no", ["uuid", "i0"], EMPTY, EMPTY, EMPTY, False, True],  # without a VLAN it is none
+    ]
+    found = rows.decode(tables(
+        [["sw0", ["set", [each[0] for each in ports]], "netdev", NOTHING, HWADDR]], ports,
+        [[["uuid", "i0"], EMPTY, 1, NOTHING], [["uuid", "i2"], EMPTY, 2, ids]],
+    ))
+    assert found.vlan_bridges == {"v77": ("sw0", 77)}
+    assert [name for name in ("sw0", "v77", "no", NAME) if found.lists(name)] == ["sw0", "v77"]
+    plugged = {name: (each.bridge, each.vlan_bridge, each.plugged) for name, each in found.ports.items()}
+    assert plugged[NAME] == ("sw0", "v77", "v77")
+    assert plugged["pwother"] == plugged["v77"] == ("sw0", "", "sw0")
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"headings": ["name"], "data": []}', "[1]"])
@@ -178,6 +204,7 @@ class Switched(World):
         super().__init__()
         self.bridges: dict[str, OvsBridge] = {}
         self.ports: dict[str, OvsPort] = {}
+        self.vlan_bridges: dict[str, VlanBridge] = {}
         for name in ("sw0", "sw1"):
             self.ovs(name)
 
@@ -187,8 +214,14 @@ class Switched(World):
 
     def plug(self, name: str, bridge: str = "sw0", mark: str | None = None, **fields: Any) -> None:
         self.ports[name] = OvsPort(HOST, name, bridge, **{
-            "owner": mark, "container": IDENT, "error": "", "vlans": (), "isolated": False, **fields,
+            "owner": mark, "container": IDENT, "error": "", "vlans": (), "isolated": False, "vlan_bridge": "", **fields,
         })  # fmt: skip
+
+    def vlan_bridge(self, name: str, parent: str, vlan: int) -> None:
+        """As ``ovs-vsctl add-br NAME PARENT VLAN`` makes one."""
+        self.vlan_bridges[name] = VlanBridge(parent, vlan)
+        self.host(name, "openvswitch")
+        self.plug(name, parent, container=None, vlans=(f"{vlan} pvid untagged",))
 
     def attached(self, label: str, local: str, bridge: str = "sw0") -> None:
         self.pair(label, "eth1", local)
@@ -197,7 +230,7 @@ class Switched(World):
     def facts(self) -> Any:
         found = super().facts()
         members = {name: [p.port for p in self.ports.values() if p.bridge == name] for name in self.bridges}
-        found.switch = Switch(self.bridges, self.ports, members)
+        found.switch = Switch(self.bridges, self.ports, members, self.vlan_bridges)
         return found
 
 
@@ -222,6 +255,40 @@ def test_P35_P44_a_port_is_made_with_its_bridge() -> None:
     assert lines(plan(world, {**ONE, "host_interface": "ovs7"})) == both
     assert lines(plan(world, {**ONE, "host_interface": "br7", "kind": "openvswitch"}))[0] == "create ovs_bridge br7"
     assert lines(plan(world, {**ONE, "host_interface": "br7"})) == []
+
+
+def test_P35_a_port_of_a_vlan_bridge_is_one_of_its_bridge_and_vlan() -> None:
+    world = Switched()
+    world.devices[WEB1] = []
+    world.vlan_bridge("v77", "sw0", 77)
+    through = {**ONE, "host_interface": "v77"}
+    for options in ({}, {"vlan": 77}, {"kind": "openvswitch"}):
+        [made] = [each for each in plan(world, {**through, **options}) if each.subject.KIND.startswith("ovs_")]
+        assert isinstance(made.after, OvsPort)
+        assert (made.after.bridge, made.after.vlans, made.after.vlan_bridge) == ("sw0", ("77 pvid untagged",), "v77")
+        words = " ".join(said(made))
+        assert f"--may-exist add-port v77 {NAME}" in words
+        assert f"set Port {NAME} tag=77" in words
+        assert 'pipework.bridge="v77"' in words
+
+    world.attached(WEB1, NAME)
+    world.plug(NAME, "sw0", owner(WEB1), vlans=("77 pvid untagged",), vlan_bridge="v77")
+    assert plan(world, {**through, "mtu": 1500}) == []
+    assert lines(plan(world, {**through, "state": "absent"})) == [f"delete ovs_port {NAME}"]
+    assert lines(plan(world, purge=lambda name: name == "v77")) == [f"delete ovs_port {NAME}"]
+    assert plan(world, purge=lambda name: name == "sw0") == []
+    world.bridges["sw0"] = dataclasses.replace(world.bridges["sw0"], owner=OWNER_AUTO)
+    assert lines(plan(world, {**through, "state": "absent"})) == [f"delete ovs_port {NAME}"]  # v77 is on it
+
+    # the same VLAN under the bridge's own name, another VLAN bridge, and another bridge
+    assert lines(plan(world, {**ONE, "vlan": 77, "mtu": 1500})) == [f"update ovs_port {NAME}"]
+    [out] = plan(world, {**ONE, "mtu": 1500})
+    assert isinstance(out.after, OvsPort)
+    assert (out.after.bridge, out.after.vlans, out.after.vlan_bridge) == ("sw0", (), "")
+    world.vlan_bridge("v78", "sw1", 78)
+    [moved] = plan(world, {**through, "host_interface": "v78", "mtu": 1500})
+    assert isinstance(moved.after, OvsPort)
+    assert (moved.after.bridge, moved.after.vlans, moved.after.vlan_bridge) == ("sw1", ("78 pvid untagged",), "v78")
 
 
 def test_P35_what_is_there_is_left_alone_and_goes_with_its_attachment() -> None:
@@ -277,6 +344,9 @@ def test_B2_a_port_leaves_before_its_interface_becomes_something_else() -> None:
         ({"local_interface": "foreign"}, "local_interface: foreign is a port of Open vSwitch on sw1 that is not ours"),
         ({"local_interface": "sw1"}, "local_interface: sw1 exists on the host"),
         ({"host_interface": "broken"}, "host_interface: the bridge broken does not work .*CONFIG_OPENVSWITCH"),
+        ({"host_interface": "v77", "vlan": 78}, "vlan: 78: v77 is the bridge of VLAN 77 of sw0, and its ports have no"),
+        ({"host_interface": "v77", "vlan_trunks": [5, 7]}, "vlan_trunks: 5, 7: v77 is .*leave the option out"),
+        ({"host_interface": "v77", "kind": "bridge"}, "v77 is not a Linux bridge but one of Open vSwitch"),
         ({"host_interface": "eth0", "kind": "openvswitch"}, "eth0 is not a bridge of Open vSwitch but a network card"),
         ({"kind": "bridge"}, "sw0 is not a Linux bridge but one of Open vSwitch; kind openvswitch would be right"),
     ],
@@ -286,6 +356,7 @@ def test_P35_what_cannot_be_is_refused(options: dict[str, Any], words: str) -> N
     world.host("eth0")
     world.devices[WEB1] = []
     world.plug("foreign", "sw1")
+    world.vlan_bridge("v77", "sw0", 77)
     world.ovs("broken", error="ovs-vswitchd has not set it up")
     with pytest.raises(PipeworkError, match=words):
         plan(world, {**ONE, **options})

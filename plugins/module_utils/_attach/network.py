@@ -22,9 +22,9 @@ def through_of(item: Attachment, label: str, desired: Desired, have: str | None)
     link, port = desired.get(link_key(label, item.interface)), desired.get(port_key(label, item.interface))
     row = desired.get(port_row_key(str(port.local_interface))) if isinstance(port, Port) else None
     base: str | None = None
-    in_name = False  # of a VLAN's link
+    in_name = False  # of a VLAN's link, or a VLAN bridge of Open vSwitch
     if isinstance(row, OvsPort):
-        base = row.bridge
+        base, in_name = row.plugged, bool(row.vlan_bridge)
     elif isinstance(port, Port):
         base = port.bridge
     elif isinstance(link, Link):

@@ -53,7 +53,7 @@ def _refuse_silence(targets: t.Sequence[Target], scene: Scene) -> None:
 
 def _is_over(port: OvsPort, targets: t.Sequence[Target], in_scope: Scope) -> bool:
     """Whether a port without its interface is this run's business."""
-    if in_scope is not None and in_scope(str(port.bridge)):
+    if in_scope is not None and in_scope(str(port.plugged)):
         return True
     return any(
         port.owner == target.owner or owner_matches(

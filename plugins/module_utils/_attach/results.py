@@ -33,7 +33,7 @@ def result_of(target: Target, state: State, facts: Facts) -> dict[str, t.Any]:
     vf = link.nic.vf if link and link.nic else None
     through = t.cast("Vf | None", state.get(Vf(HOST, vf.pf, vf.number).key)) if vf else None
     row = on_switch(port, state)
-    bridge, vlans = (row.bridge, row.vlans) if row else (port.bridge, port.vlans) if port else (None, None)
+    bridge, vlans = (row.plugged, row.vlans) if row else (port.bridge, port.vlans) if port else (None, None)
     kinds = {**KINDS_SHOWN, "veth": "openvswitch"} if row else KINDS_SHOWN
     carried = [o for o in (state.get(a) for a in addresses_of(item, label, state)) if o is not None]
     table = item.table or TABLE_MAIN

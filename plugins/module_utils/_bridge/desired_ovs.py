@@ -26,6 +26,12 @@ def wanted(bridge: Bridge, facts: Facts, state: State) -> t.Iterator[KernelObjec
         if bridge.state == "absent" and facts.no_switch == MISSING:
             return
         raise bridge.refuse(f"kind: openvswitch: {facts.no_switch}")
+    if bridge.name in switch.vlan_bridges:
+        parent, vlan = switch.vlan_bridges[bridge.name]
+        raise bridge.refuse(
+            f"name: {bridge.name} is somebody else's bridge of VLAN {vlan} of {parent} ('ovs-vsctl add-br'), which is "
+            "neither changed nor removed here; containers can be attached to it as it is."
+        )
     known, device = switch.bridges.get(bridge.name), facts.host.get(bridge.name)
     if known is not None and device is not None:  # its interface comes and goes with it
         seen = state[link_key(HOST, bridge.name)]

@@ -137,8 +137,8 @@ def _checked(bridge: Bridge, uplink: Uplink, facts: Facts) -> Device:
         nics = sorted(each.name for each in facts.host.values() if each.type is None)
         there = f"; the host's NICs are {', '.join(nics)}" if nics else ""
         raise bridge.refuse(f"ports: the host has no interface {name}{there}.")
-    switch = facts.switch.bridges if facts.switch else {}
-    if device.type == "bridge" or name in switch or name == bridge.name:
+    switched = facts.switch is not None and facts.switch.lists(name)
+    if device.type == "bridge" or switched or name == bridge.name:
         raise bridge.refuse(f"ports: {name} is a bridge itself; a NIC would be right.")
     if not device.ethernet:
         raise bridge.refuse(f"ports: {name} is no Ethernet interface, which a port of a bridge has to be.")

@@ -185,7 +185,7 @@ class AttachJob:
         wish_routing(self.targets, facts, state, wish)
         published.wish_published(self.targets, facts, state, wish)
         self._forward(wish, facts, state)
-        for left in ipam_stale.left(self.targets, facts, self.known, self.asked, in_scope):
+        for left in ipam_stale.left(self.targets, facts, self.known, self.asked, in_scope, state, wish.desired):
             state[left.key] = left
             wish.want(Absent(left.key), own=False)
         told = list(resolv_conf.wish_resolvers(self.targets, places, state, wish))

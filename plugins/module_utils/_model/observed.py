@@ -74,7 +74,7 @@ class Facts:
     def bridge_under(self, end: Device) -> str | None:
         """The bridge that an interface is a port of, be it Linux's or Open vSwitch's."""
         port = self.switch.ports.get(end.name) if self.switch else None
-        return port.bridge if port else self.host_name(end.master)
+        return port.plugged if port else self.host_name(end.master)
 
     def _linux_bridge(self, end: Device) -> str:
         master = self.by_index.get(end.master) if end.master is not None else None

@@ -63,6 +63,7 @@ class OvsPort(KernelObject):
     error: str | None = None
     interface: dict[str, str] | None = None  # type and options of one that Open vSwitch makes
     pid: int | None = None
+    vlan_bridge: str | None = None  # the VLAN bridge that it was plugged into; empty: the bridge itself
     ghost: bool = False  # the interface has gone
     leaves: bool = False  # the interface stays, and will be something else
 
@@ -74,17 +75,36 @@ class OvsPort(KernelObject):
     def order_kind(self) -> str:
         return "ovs_leave" if self.leaves else self.KIND
 
+    @property
+    def plugged(self) -> str | None:
+        """The bridge by the name that somebody attached to."""
+        return self.vlan_bridge or self.bridge
+
     def must_replace(self, observed: KernelObject) -> bool:
         return t.cast(OvsPort, observed).ghost  # a new interface of the name is not taken up by itself
 
 
+class VlanBridge(t.NamedTuple):
+    """What ``ovs-vsctl add-br NAME PARENT VLAN`` makes, also called a fake bridge: one VLAN of a bridge under a name of
+    its own. In the database it is a port of that bridge."""
+
+    parent: str
+    vlan: int
+
+
 @dataclasses.dataclass(frozen=True)
 class Switch:
-    """What Open vSwitch has: bridges and ports by their names, and which ports each bridge has but its own one."""
+    """What Open vSwitch has: bridges and ports by their names, which ports each bridge has but its own one, and the
+    bridges that are VLANs of others."""
 
     bridges: t.Mapping[str, OvsBridge] = dataclasses.field(default_factory=dict)
     ports: t.Mapping[str, OvsPort] = dataclasses.field(default_factory=dict)
     members: t.Mapping[str, t.Sequence[str]] = dataclasses.field(default_factory=dict)
+    vlan_bridges: t.Mapping[str, VlanBridge] = dataclasses.field(default_factory=dict)
+
+    def lists(self, name: str) -> bool:
+        """Whether it is a bridge, as ``ovs-vsctl list-br`` says."""
+        return name in self.bridges or name in self.vlan_bridges
 
     def objects(self, devices: t.Mapping[str, t.Any]) -> dict[Key, KernelObject]:
         """As objects. ``devices``: the host's interfaces, by name."""

@@ -16,7 +16,7 @@ from .._core.errors import PipeworkError
 from .._core.plan import Operation
 from .._model import vlans as model_vlans
 from .._model.objects import HOST, MARK
-from .._model.ovs import OvsBridge, OvsPort, Switch
+from .._model.ovs import OvsBridge, OvsPort, Switch, VlanBridge
 from . import settings
 
 OWNER = "pipework.owner"
@@ -25,7 +25,7 @@ COLUMNS = {
     "Bridge": (
         "name", "ports", "datapath_type", "external_ids", "other_config", "stp_enable", "rstp_enable", "fail_mode",
     ),
-    "Port": ("_uuid", "name", "interfaces", "tag", "trunks", "vlan_mode", "protected"),
+    "Port": ("_uuid", "name", "interfaces", "tag", "trunks", "vlan_mode", "protected", "fake_bridge"),
     "Interface": ("_uuid", "error", "ofport", "external_ids", "type", "options", "mtu_request"),
 }
 NOT_SET_UP = "ovs-vswitchd has not set it up"
@@ -66,7 +66,14 @@ def decode(text: str) -> Switch:
         members[row["name"]] = [name for name in names if name != row["name"]]
         on.update((name, row["name"]) for name in names)
     others = [row for row in ports if row["name"] not in known]
-    return Switch(known, {row["name"]: _port(row, first[row["name"]], on.get(row["name"])) for row in others}, members)
+    vlan_bridges = {
+        row["name"]: VlanBridge(on[row["name"]], tag) for row in others
+        for tag in _set(row["tag"])[:1] if row["fake_bridge"] is True and row["name"] in on
+    }
+    found_ports = {
+        row["name"]: _port(row, first[row["name"]], on.get(row["name"]), vlan_bridges) for row in others
+    }
+    return Switch(known, found_ports, members, vlan_bridges)
 
 
 def _set(value: t.Any) -> list[t.Any]:
@@ -99,14 +106,19 @@ def _bridge(row: dict[str, t.Any], interface: dict[str, t.Any] | None) -> OvsBri
     )
 
 
-def _port(row: dict[str, t.Any], interface: dict[str, t.Any], bridge: str | None) -> OvsPort:
+def _port(
+    row: dict[str, t.Any], interface: dict[str, t.Any], bridge: str | None, vlan_bridges: t.Mapping[str, VlanBridge],
+) -> OvsPort:
     ids = _map(interface["external_ids"])
+    plugged = str(ids.get("pipework.bridge", ""))
+    through = [plugged] if vlan_bridges.get(plugged) in [(bridge, tag) for tag in _set(row["tag"])] else []
     pid = str(ids.get("pipework.nspid", ""))
     return OvsPort(
         ns=HOST, port=row["name"], bridge=bridge, vlans=_vlans_of(row), isolated=row["protected"] is True,
         owner=_ours(ids), container=ids.get("pipework.containerid"), error=_error(interface),
         interface=settings.of_interface(interface.get("type"), _map(interface.get("options"))),
         pid=int(pid) if pid.isascii() and pid.isdigit() else None,
+        vlan_bridge=through[0] if through else "",
     )
 
 
@@ -173,7 +185,7 @@ def _about_port(before: OvsPort | None, after: OvsPort, ident: str, phases: list
     port, bridge = after.port, str(after.bridge)
     ids: dict[str, str | None] = {}
     if before is None:
-        phases[3].append(["--may-exist", "add-port", bridge, port])
+        phases[3].append(["--may-exist", "add-port", str(after.plugged), port])
         ids["pipework.interface"] = port
         ids["pipework.nspid"] = str(after.pid) if after.pid else None
     elif before.bridge != after.bridge:  # the row moves, with all that others may have set there
@@ -195,7 +207,7 @@ def _about_port(before: OvsPort | None, after: OvsPort, ident: str, phases: list
         phases[4].append(["set", "Port", port, *columns])
     if after.interface is not None and after.interface != (old.interface or {}):
         phases[4] += settings.interface_commands(port, after.interface, anew=bool(old.interface))
-    ids.update({"pipework.bridge": bridge, "pipework.containerid": after.container, OWNER: after.owner})
+    ids.update({"pipework.bridge": after.plugged, "pipework.containerid": after.container, OWNER: after.owner})
     gone = [key for key, value in ids.items() if value is None]
     if before is not None and gone:
         phases[4].append(["remove", "Interface", port, "external_ids", *gone])

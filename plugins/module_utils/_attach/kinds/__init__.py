@@ -43,7 +43,7 @@ def kind_of(item: Attachment, facts: Facts, link: Link | None) -> str:
             return "bridge"
         if device.infiniband:
             return "ipoib"
-        if facts.switch is not None and device.name in facts.switch.bridges:
+        if facts.switch is not None and facts.switch.lists(device.name):
             return "openvswitch"
         if device.type == "openvswitch" and facts.switch is None:
             raise item.refuse(
@@ -54,7 +54,7 @@ def kind_of(item: Attachment, facts: Facts, link: Link | None) -> str:
                 f"host_interface: {device.name} is not an Ethernet interface, which this version cannot attach to yet."
             )
         return "macvlan"
-    if facts.switch is not None and wanted in facts.switch.bridges:
+    if facts.switch is not None and facts.switch.lists(wanted):
         return "openvswitch"  # which does not work, as it has no interface
     for prefix, kind in (("br", "bridge"), ("ovs", "openvswitch"), ("dummy", "dummy")):
         if wanted.startswith(prefix):

@@ -33,7 +33,7 @@ def wanted(site: Site) -> t.Iterator[KernelObject | Absent]:
     else:
         if bridge.type != "bridge":
             what, right = bridge.type or "a network card", "macvlan or phys"
-            if facts.switch is not None and name in facts.switch.bridges:
+            if facts.switch is not None and facts.switch.lists(name):
                 what, right = "one of Open vSwitch", "openvswitch"
             raise item.refuse(
                 f"host_interface: {name} is not a Linux bridge but {what}; kind {right} would be right for it."

@@ -7,8 +7,9 @@ import typing as t
 
 from ..._core.normalize import stable_mac
 from ..._core.plan import Absent, KernelObject
+from ..._model import vlans as model_vlans
 from ..._model.objects import HOST, OWNER_AUTO, Port, owner_fields
-from ..._model.ovs import OvsBridge, OvsPort, Switch, no_datapath
+from ..._model.ovs import OvsBridge, OvsPort, Switch, VlanBridge, no_datapath
 from ..._ovs.tables import check_name
 from ..site import Site
 from ..spoof_checks import OPTION as MAC_SPOOF_CHECK
@@ -31,16 +32,36 @@ def wanted(site: Site) -> t.Iterator[KernelObject | Absent]:
     bridge = str(item.host_interface)
     if bridge.startswith("mac:"):
         bridge = site.parent().name
-    yield _bridge(site, facts.switch, bridge)
+    of_vlan = facts.switch.vlan_bridges.get(bridge)
+    row = _bridge(site, facts.switch, of_vlan.parent if of_vlan else bridge)
+    yield row
+    vlans = item.vlans if of_vlan is None else _in_vlan(site, bridge, of_vlan)
     for each in pair(site, facts.host.get(bridge), bridge=""):
         yield each
         if isinstance(each, Port):
             name = str(each.local_interface)
             _check_port(site, facts.switch, name)
+            have = facts.switch.ports.get(name)
+            if vlans is None and have is not None and have.vlan_bridge:
+                vlans = ()  # it leaves that VLAN with its bridge
             yield OvsPort(
-                HOST, name, bridge=bridge, vlans=item.vlans, isolated=options.get("isolated"), owner=site.owner,
-                container=site.ident, error="", pid=facts.pids.get(site.label),
+                HOST, name, bridge=row.bridge, vlans=vlans, isolated=options.get("isolated"), owner=site.owner,
+                container=site.ident, error="", pid=facts.pids.get(site.label), vlan_bridge=bridge if of_vlan else "",
             )
+
+
+def _in_vlan(site: Site, name: str, of_vlan: VlanBridge) -> tuple[str, ...]:
+    """An access port of that VLAN, which is what Open vSwitch makes of any port of such a bridge."""
+    item = site.item
+    stands_for = f"{name} is the bridge of VLAN {of_vlan.vlan} of {of_vlan.parent}"
+    for option, value in (("vlan_trunks", item.vlan_trunks), ("vlan", item.vlan)):
+        if value is not None and value != of_vlan.vlan:
+            said = ", ".join(model_vlans.tagged(value)) if isinstance(value, tuple) else value
+            raise item.refuse(
+                f"{option}: {said}: {stands_for}, and its ports have no other VLAN; leave the option out, or attach to "
+                f"{of_vlan.parent}."
+            )
+    return model_vlans.spell({of_vlan.vlan: model_vlans.PVID | model_vlans.UNTAGGED})
 
 
 def _bridge(site: Site, switch: Switch, name: str) -> OvsBridge:
