@@ -13,6 +13,7 @@ from .._model.objects import Device, Link, Port
 from .._model.observed import Facts, named
 from .options import Attachment
 
+NEW_BRIDGE_MTU = 1500  # as the kernel makes it
 
 @dataclasses.dataclass(frozen=True)
 class Site:
@@ -47,8 +48,8 @@ class Site:
     def inherited_mtu(self, parent: Device | None) -> int | None:
         """The parent's MTU, or the smaller one that other ports of the same run will bring it to."""
         given = self.mtus.get(parent.name if parent else str(self.item.host_interface))
-        if parent is None:
-            return given
+        if parent is None:  # a bridge to come: what moves to it from elsewhere has its MTU, too
+            return given or (NEW_BRIDGE_MTU if self.link is not None else None)
         return min(parent.mtu, given) if given else parent.mtu
 
 
