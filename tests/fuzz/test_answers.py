@@ -106,8 +106,8 @@ PODMAN = [[{"Id": IDENT, "Names": ["web1"], "Pid": GONE, "State": state}] for st
 def read_podman(text: str) -> None:
     done = program.Done(0, text, "")
     with (
-        saying(podman._program, "run", lambda *_argv, **_how: done),
-        saying(podman._program, "which", lambda name: name),
+        saying(podman.host_program, "run", lambda *_argv, **_how: done),
+        saying(podman.host_program, "which", lambda name: name),
     ):
         each_found(_runtimes._ask("podman", podman, WANTED))
         _runtimes.running("podman", None)

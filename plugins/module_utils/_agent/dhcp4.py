@@ -15,7 +15,7 @@ from .record import LEASE, Record
 
 
 class Client4(Client):
-    """See _keeper_client."""
+    """See lease_client."""
 
     KIND = LEASE
 

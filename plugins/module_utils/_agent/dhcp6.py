@@ -15,7 +15,7 @@ from .record import LEASE6, Record
 
 
 class Client6(Client):
-    """See _keeper_client."""
+    """See lease_client."""
 
     KIND = LEASE6
 

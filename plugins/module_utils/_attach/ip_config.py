@@ -49,7 +49,7 @@ def layer3(item: Attachment, label: str, scene: Scene, moved: bool = False) -> t
 
 
 def without_lease(item: Attachment, label: str, scene: Scene) -> t.Iterator[KernelObject | Absent]:
-    """What goes with a lease that was lost; what is static stays. Its default route: see _defaults."""
+    """What goes with a lease that was lost; what is static stays. Its default route: see default_route.py."""
     found = [o for o in scene.carried[link_key(label, item.interface)] if isinstance(o, Address)]
     lent = (each for each in found if each.valid is not None and family(each.address) == 4)
     yield from (Absent(address.key) for address in lent)

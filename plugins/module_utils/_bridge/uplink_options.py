@@ -15,7 +15,7 @@ OPTIONS = ("name", "vlan", "vlan_trunks")
 
 @dataclasses.dataclass(frozen=True)
 class Uplink:
-    """One item of ``ports``. ``vlans``: as _vlans spells them; None: not managed."""
+    """One item of ``ports``. ``vlans``: as _model/vlans spells them; None: not managed."""
 
     name: str
     vlans: tuple[str, ...] | None = None

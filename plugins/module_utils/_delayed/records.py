@@ -1,7 +1,7 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
 """Processes that do something later, whatever has become of the run that started them: one file of what they are to do,
-and one process (_timer) for each.
+and one process (process.py) for each.
 """
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def _told(work: t.Callable[..., dict[str, t.Any]]) -> t.Callable[..., dict[str, 
 
 @_told
 def run(job: Job, check: bool = False, step: Step | None = None) -> dict[str, t.Any]:
-    """Does a job, or in check mode says what it would do. ``step`` is called before each operation (see _apply)."""
+    """Does a job, or in check mode says what it would do. ``step`` is called before each operation (see apply.py)."""
     require_privileges()
     with opened(job.open) as namespaces:
         try:

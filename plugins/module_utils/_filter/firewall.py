@@ -7,7 +7,7 @@ closed nftables chain), two containers on one bridge do not reach each other. Th
 alone, at the top of each chain that would drop: it accepts what comes in and goes out by the bridge, and its comment
 `pipework:<bridge>` says whose it is.
 
-What drops is said in _filter_rules. Looked at are the filter chains at the forward hook: iptables and ip6tables in
+What drops is said in verdict.py. Looked at are the filter chains at the forward hook: iptables and ip6tables in
 both variants, and nft's families ip, ip6, inet and bridge; not the raw and mangle tables, not ebtables, not a bridge's
 own nf_call_iptables.
 Looking changes nothing: a legacy table is read only when it is loaded, and no table or chain is ever made.

@@ -3,7 +3,7 @@
 """Answers from outside: each has a time and a size, and is what it claims to be.
 
 ``within`` gives all that a thread asks one deadline together; ``call`` leaves behind what does not come back, and
-``read`` and ``parse`` take no more than there may be. Programs are the same in _program.
+``read`` and ``parse`` take no more than there may be. Programs are the same in program.py.
 """
 from __future__ import annotations
 

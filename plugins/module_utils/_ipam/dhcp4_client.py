@@ -60,7 +60,7 @@ class _Place(t.NamedTuple):
 
 
 class _Client:
-    """See _exchange."""
+    """See acquire."""
 
     def open(self, lease: Lease, namespaces: Namespaces, going: bool) -> _Place:
         netns = namespaces[lease.ns]

@@ -54,7 +54,7 @@ class _Place(t.NamedTuple):
 
 
 class _Client:
-    """See _exchange."""
+    """See acquire."""
 
     def open(self, lease: Lease6, namespaces: Namespaces, _going: bool) -> _Place:
         netns = namespaces[lease.ns]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE)
 """Has a program of the host ask a DHCP server, and listens to what it sends and hears.
 
-The program runs in the container's network namespace, with files and rights of its own: see _sandbox.
+The program runs in the container's network namespace, with files and rights of its own: see sandbox.py.
 """
 from __future__ import annotations
 

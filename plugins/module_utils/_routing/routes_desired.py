@@ -139,7 +139,7 @@ def place(item: RouteItem, ground: Ground) -> ExactRoute:
 
 
 def _carried_out(item: RouteItem, route: Route) -> bool:
-    """A line about a default route that an attachment has is carried out, see _route_seat."""
+    """A line about a default route that an attachment has is carried out, see displaced_default."""
     return bool(item.verb) and route.protocol == PROTOCOL and route.destination == "default" and \
         route.table == TABLE_MAIN and route.metric == default_metric(route.family)
 

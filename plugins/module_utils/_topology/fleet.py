@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE)
 """One data structure for a fleet, taken apart: for each host, the list of each module. Pure.
 
-Whether the structure makes sense is said by ``_topology_check``; here only names are looked up, which both need.
+Whether the structure makes sense is said by ``check.py``; here only names are looked up, which both need.
 """
 
 from __future__ import annotations
