@@ -109,8 +109,8 @@ def put_off_routes(desired: Desired) -> None:
     """Marks the routes of containers with such addresses, whoever wants them: the kernel refuses a gateway or a source
     that is on no network yet.
 
-    A new IPv6 address can be a source when the kernel has looked for duplicates of it (see _engine/fallbacks), which it does
-    when frames pass.
+    A new IPv6 address can be a source when the kernel has looked for duplicates of it (see _engine/fallbacks), which it
+    does when frames pass.
     """
     addresses = [want for want in desired.values() if isinstance(want, Address)]
     late = {address.ns for address in addresses if address.claimed is not None}

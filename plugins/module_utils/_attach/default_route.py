@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE)
 """The default routes of containers, after all that the attachments of a run say of them. Pure.
 
-_routing/default_route_owner decides who has one. Here are the claims: of options, of leases, of interfaces that go; and the ways to gateways.
+_routing/default_route_owner decides who has one. Here are the claims: of options, of leases, of interfaces that go;
+and the ways to gateways.
 """
 from __future__ import annotations
 

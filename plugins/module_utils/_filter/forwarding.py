@@ -1,6 +1,6 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
-"""Which filter rules a bridge needs so that frames pass inside it. Reading and changing the filter is for firewall.py."""
+"""Which filter rules a bridge needs so that frames pass inside it. firewall.py reads and changes the filter."""
 from __future__ import annotations
 
 import typing as t

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE)
 """Network namespaces and the rtnetlink socket in each: dumps that are whole, and several requests in one write.
 
-The messages themselves are made and read by the other files here, the only ones that know pyroute2. Its own sockets are not used:
-they fork a helper for each namespace and wait for each answer.
+The messages themselves are made and read by the other files here, the only ones that know pyroute2. Its own sockets are
+not used: they fork a helper for each namespace and wait for each answer.
 """
 from __future__ import annotations
 

@@ -7,7 +7,8 @@ the seconds that containers which are just starting are waited for: a
 Found, or None where it does not know the name; NotRunning for a container that has no namespace now.
 ``installed(user)`` says whether it is worth asking, and ``running(user)`` the names of all that run.
 One that can tell when a container starts has ``watch(names, user, tell)``: it calls ``tell`` once it listens, and then
-each time that looking again may be worth it, and returns where it cannot go on. The kernel tells of others (_lookup/process_events).
+each time that looking again may be worth it, and returns where it cannot go on. The kernel tells of others
+(_lookup/process_events).
 """
 from __future__ import annotations
 
