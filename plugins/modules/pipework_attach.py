@@ -64,7 +64,10 @@ options:
     type: str
     choices: [bridge, private, vepa, passthru, source, l2, l3, l3s, datagram, connected]
   interface:
-    description: The interface's name in the container. The default is V(eth1), and V(ib0) for kind V(ipoib).
+    description:
+      - The interface's name in the container. The default is V(eth1), and V(ib0) for kind V(ipoib).
+      - A container's second network needs another one. Where the option is left out, an interface that leaves a bridge
+        or card for another one does so with a warning.
     type: str
     aliases: [container_interface]
   local_interface:
@@ -78,6 +81,8 @@ options:
       - Addresses with their prefix length, such as V(192.168.1.1/24), of both families. V(0/0) means none.
       - The list is the whole set of static global addresses of the interface, unless O(append=true).
         Without this option they are left as they are.
+      - A new one of a network that the host has on another interface, and one whose prefix length is another one than
+        others of its network have on the same bridge or card, are taken with a warning.
     type: list
     elements: str
     aliases: [address]
@@ -233,6 +238,7 @@ options:
     description:
       - The MAC address of the interface. V(U:) and any string gives an address that is the same each time
         for the same string.
+      - One that something else on the same bridge or card has already, in whatever container, is refused.
     type: str
     aliases: [mac]
   mtu:
@@ -342,6 +348,10 @@ options:
       - An IPv4 address is asked for before it is set, where somebody else can have it; that takes 0.2 seconds for all
         attachments together. For IPv6 the kernel looks, which takes one to two seconds, and is waited for.
         A duplicate is an error that names it, and all is taken back.
+      - Across macvlans of one card and isolated ports, which may not hear each other, addresses are compared with those
+        that other containers of the host have. A duplicate is refused before anything is changed.
+      - A new gateway of IPv4 is asked for, too, once all is in place. Where nobody answers within 0.2 seconds, a warning
+        says so, which only a real run can give.
       - Then gratuitous ARP and unsolicited neighbour advertisements are sent, and the kernel is asked to repeat them
         when the interface comes up again.
     type: bool

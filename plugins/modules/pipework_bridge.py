@@ -37,6 +37,7 @@ options:
       - The host's addresses on the bridge, such as V(192.168.1.254/24), so that the host reaches the containers.
       - The list is the whole set of static global addresses.
         On a bridge that this collection did not make they are only added.
+      - A new one of a network that the host has on another interface is taken with a warning.
     type: list
     elements: str
     aliases: [address]

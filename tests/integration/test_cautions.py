@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -92,3 +93,32 @@ def test_a_container_that_leaves_its_network_since_no_interface_is_named(lan: Ho
         "a/eth1 moved from br1 to nic0; a second network needs another interface"
     ]
     assert not warned(lan, {"container": "a"}, interface="eth1")
+
+
+def test_a_gateway_that_nobody_answers_for(lan: Host) -> None:
+    lan.attach("b", addresses=["10.1.0.254/24"])
+    wish: dict[str, Any] = {"addresses": ["10.1.0.1/24"], "interface": "eth1"}
+    assert "warnings" not in lan.attach("a", gateway=["10.1.0.254"], **wish)
+    planned = lan.attach("a", check=True, gateway=["10.1.0.253"], **wish)
+    began = time.monotonic()
+    done = lan.attach("a", gateway=["10.1.0.253"], **wish)
+    assert time.monotonic() - began < 5
+    assert planned["operations"] == done["operations"] and "warnings" not in planned  # only the network can tell
+    [words] = done["warnings"]
+    assert words.startswith("gateway: 10.1.0.253 of a/eth1: nobody on its segment answers for that address yet")
+    again = lan.attach("a", gateway=["10.1.0.253"], **wish)
+    assert not again["changed"] and "warnings" not in again
+    assert "warnings" not in lan.attach("a", gateway=["10.1.0.252"], announce=False, **wish)
+    # Who answers for others, as routers with proxy ARP do, counts; where nobody is, nobody is asked.
+    lan.sh("sysctl", "-qw", "net.ipv4.conf.eth1.proxy_arp=1", "net.ipv4.ip_forward=1", ns="b")
+    lan.batch("link add far0 type veth peer name far1\nlink set far0 up\nroute add 10.1.0.250/32 dev far0\n", ns="b")
+    assert "warnings" not in lan.attach("a", gateway=["10.1.0.250"], **wish)
+    alone = {"interface": "eth2", "host_interface": "br2", "addresses": ["10.2.0.1/24"], "gateway": ["10.2.0.254"]}
+    assert "nobody" not in str(lan.attach("b", **alone))
+    # On a NIC too.
+    lan.batch("address add 10.5.0.254/24 dev lan0\n")
+    nic: dict[str, Any] = {"interface": "eth3", "host_interface": "nic0", "kind": "macvlan", "gateway_metric": 50}
+    lan.sh("sysctl", "-qw", "net.ipv4.conf.all.arp_ignore=1")
+    said = lan.attach("b", addresses=["10.5.0.9/24"], gateway=["10.5.0.253"], **nic)
+    assert "10.5.0.253 of b/eth3: nobody" in str(said["warnings"])
+    assert "warnings" not in lan.attach("b", addresses=["10.5.0.9/24"], gateway=["10.5.0.254"], **nic)

@@ -18,7 +18,7 @@ from .._model.ovs import OvsPort, port_row_key
 from .._neighbour import dad
 from .._neighbour.announce import News, announce, notifies, solicit
 from .._netlink.namespaces import Namespaces
-from . import dhcp6, slaac
+from . import cautions, dhcp6, slaac
 from .context import Target
 from .dhcp4 import grant_of
 from .options import Attachment
@@ -53,10 +53,22 @@ def arrive(
         if what != dad.USABLE:
             warnings.append(f"addresses: {where} cannot be used yet: it is {what}.")
     warnings += _hear_routers(targets, facts, plan, namespaces)
+    warnings += _ask_for_gateways(cautions.new_gateways(targets, facts, plan, state), namespaces)
     usable = {(each.label, newcomers[each]) for each, what in states.items() if what == dad.USABLE}
     announce((_part(news, lambda address, label=news.label: (label, address) in usable)  # type: ignore[misc]
               for news in told), namespaces)
     return warnings
+
+
+def _ask_for_gateways(asked: t.Sequence[cautions.Asked], namespaces: Namespaces) -> list[str]:
+    if not asked:
+        return []
+    from .._neighbour.probe import Claim, silent  # which few runs need
+
+    claims = {
+        Claim(each.label, each.interface, each.gateway, (each.asking,) if each.asking else ()): each for each in asked
+    }
+    return [cautions.unanswered(claims[claim]) for claim in silent(list(claims), namespaces)]
 
 
 def _part(news: News, wanted: t.Callable[[str], bool]) -> News:

@@ -11,9 +11,9 @@ import functools
 import ipaddress
 import typing as t
 
-from .._core.normalize import family
-from .._core.plan import Absent, Desired, State
-from .._model.keys import link_key
+from .._core.normalize import family, on_link
+from .._core.plan import Absent, Desired, Plan, State
+from .._model.keys import link_key, port_key
 from .._model.objects import HOST, Address, Route
 from .._model.observed import Facts
 from .context import Target
@@ -205,6 +205,55 @@ def _out_of_reach(targets: t.Iterable[Target], state: State, desired: Desired) -
                     f"gateway: {route.gateway} of {item.title}: the interface has no IPv{version} address to reach it "
                     "from; add one to 'addresses'."
                 )
+
+
+class Asked(t.NamedTuple):
+    """A gateway that is new, and who asks for it: one interface of each segment."""
+
+    title: str
+    label: str
+    interface: str
+    gateway: str
+    asking: str | None  # its own address
+
+
+def new_gateways(targets: t.Iterable[Target], facts: Facts, plan: Plan, state: State) -> list[Asked]:
+    """Those of IPv4 that came in a run, where somebody else may be who answers for them."""
+    came = {
+        (route.ns, route.device): str(route.gateway) for route in (each.after for each in plan)
+        if isinstance(route, Route) and (route.family, route.destination) == (4, "default") and route.gateway
+    }
+    found: dict[t.Any, Asked] = {}
+    for target in targets if came else ():
+        item, label = target.item, str(target.label)
+        gateway = came.get((label, item.interface))
+        if item.state != "present" or not item.announce or gateway is None or gateway not in (item.gateway or ()):
+            continue
+        where = place(label, item.interface, state.get)
+        port = state.get(port_key(label, item.interface))
+        if where is None or where.paired or where.bridged and _alone(where.name, port, facts):
+            continue
+        own = [each.address.partition("/")[0] for each in (
+            state.get(Address(label, item.interface, address).key) for address in item.addresses or ()
+        ) if isinstance(each, Address) and on_link(gateway, (each.address,))]
+        found.setdefault((where, gateway), Asked(item.title, label, item.interface, gateway, own[0] if own else None))
+    return list(found.values())
+
+
+def _alone(bridge: str, port: t.Any, facts: Facts) -> bool:
+    """Whether nobody else is on a bridge."""
+    others = [
+        each for each in facts.host.values()
+        if facts.bridge_under(each) == bridge and each.name not in (bridge, getattr(port, "local_interface", None))
+    ]
+    return not others and not any(each.device == bridge for each in facts.addresses.get(HOST, ()))
+
+
+def unanswered(asked: Asked) -> str:
+    return (
+        f"gateway: {asked.gateway} of {asked.title}: nobody on its segment answers for that address yet, so that "
+        "nothing reaches other networks through it until somebody does."
+    )
 
 
 def _by_others(item: t.Any, version: int) -> bool:

@@ -28,7 +28,7 @@ def check(
         index, upper = int(device.parent_index or 0), nic_users.elsewhere(where, device)
         if index in nics and device.type in nic_users.UPPERS:
             standing.setdefault(nics[index], []).append(upper)
-        if index in ports:
+        if index in ports and device.type in (("veth",) if ports[index].bridged else nic_users.FAMILIES):
             holders.append(taken.Holder(upper.title, ports[index], device.mac, taken.hosts_of(addresses)))
     nic_users.check(coming, standing, facts)
     taken.check(comers, holders)

@@ -40,9 +40,9 @@ class Claim(t.NamedTuple):
     spared: tuple[str, ...] = ()
 
 
-def probe_frame(mac: bytes, address: str) -> bytes:
-    """RFC 5227: who has it? From nobody's address, so that no neighbour learns anything from it."""
-    arp = struct.pack("!HHBBH", ARPHRD_ETHER, ETH_P_IP, 6, 4, ARPOP_REQUEST) + mac + bytes(10)
+def probe_frame(mac: bytes, address: str, asking: str = "0.0.0.0") -> bytes:
+    """RFC 5227: who has it? From nobody's address, so that no neighbour learns anything from it, unless one is told."""
+    arp = struct.pack("!HHBBH", ARPHRD_ETHER, ETH_P_IP, 6, 4, ARPOP_REQUEST) + mac + socket.inet_aton(asking) + bytes(6)
     return b"\xff" * 6 + mac + struct.pack("!H", ETH_P_ARP) + arp + socket.inet_aton(address)
 
 
@@ -77,6 +77,55 @@ def holders(claims: t.Sequence[Claim], namespaces: Namespaces, patience: float =
         if ears:
             with concurrent.futures.ThreadPoolExecutor(CLOSERS) as pool:
                 list(pool.map(socket.socket.close, ears.values()))
+
+
+def silent(claims: t.Sequence[Claim], namespaces: Namespaces) -> list[Claim]:
+    """Those of which nobody says within WAIT that the address is his. Where there is no carrier, nobody is asked.
+
+    They are asked for as any neighbor is: a router that answers for others does not do so when it is only probed.
+    """
+    ears: dict[str, socket.socket] = {}
+    macs: dict[Claim, bytes] = {}
+    try:
+        for claim in claims:
+            netns = namespaces[claim.label]
+            device = netns.device(claim.interface)
+            if device is not None and device.ethernet and device.mac and device.carrier:
+                macs[claim] = bytes.fromhex(device.mac.replace(":", ""))
+        for label in dict.fromkeys(claim.label for claim in macs):
+            ears[label] = namespaces[label].inside(listen)
+            _filter(ears[label], [claim.address for claim in macs if claim.label == label])
+        waiting, start = set(macs), time.monotonic()
+        for until in (AGAIN, WAIT):
+            for claim in waiting:
+                with contextlib.suppress(OSError):
+                    frame = probe_frame(macs[claim], claim.address, claim.spared[0] if claim.spared else "0.0.0.0")
+                    ears[claim.label].sendto(frame, (claim.interface, 0))
+            _hear(waiting, ears, macs, start + until)
+        return [claim for claim in macs if claim in waiting]
+    finally:
+        for ear in ears.values():
+            ear.close()
+
+
+def _hear(
+    waiting: set[Claim], ears: t.Mapping[str, socket.socket], macs: t.Mapping[Claim, bytes], end: float,
+) -> None:
+    """Takes out those that somebody answers for, until there are none or the time is over."""
+    poller = select.poll()
+    by_fd = {ear.fileno(): label for label, ear in ears.items()}
+    for fd in by_fd:
+        poller.register(fd, select.POLLIN)
+    while waiting and time.monotonic() < end:
+        for fd, _event in poller.poll(max(0, end - time.monotonic()) * 1000):
+            label = by_fd[fd]
+            with contextlib.suppress(OSError):
+                frame, origin = ears[label].recvfrom(128, socket.MSG_DONTWAIT)
+                if origin[2] != OUTGOING:
+                    waiting -= {
+                        claim for claim in waiting if (claim.label, claim.interface) == (label, origin[0])
+                        and holder(frame, macs[claim], claim.address)
+                    }
 
 
 def own_macs(netns: Netns) -> tuple[str, ...]:
