@@ -583,6 +583,26 @@ def test_an_interface_of_that_name_that_is_not_ours_is_refused_with_its_owner(ho
     host.assert_as(before)
 
 
+def test_P47_what_the_classic_script_left_is_in_the_way_until_it_is_cleared(host: Host) -> None:
+    host.batch("""
+        link add br1 type bridge
+        link add veth1pl1234 type veth peer name eth1 netns a
+        link set veth1pl1234 master br1 up
+    """)
+    host.batch("address add 10.5.0.1/24 dev eth1\nlink set eth1 up\n", ns="a")
+    before = host.snapshot()
+    said = "eth1 exists in netns:a .*the classic pipework script made it, as a veth whose host end is veth1pl1234"
+    for check in (True, False):
+        with pytest.raises(PipeworkError, match=rf"{said} on the bridge br1. 'ip link delete veth1pl1234'"):
+            host.attach("a", check=check, host_interface="br1", addresses=["10.5.0.1/24"])
+        host.assert_as(before)
+    host.sh(*["ip", "link", "delete", "veth1pl1234"])
+    assert host.attach("a", host_interface="br1", addresses=["10.5.0.1/24"])["changed"]
+    for check in (True, False):
+        with pytest.raises(PipeworkError, match=r"mode: kind bridge has no modes.*The host has no br9.*l2 is one of"):
+            host.attach("a", check=check, host_interface="br9", interface="eth2", mode="l2")
+
+
 def test_B14_a_user_has_containers_of_docker_and_podman_only(host: Host) -> None:
     before = host.snapshot()
     for runtime, words in (

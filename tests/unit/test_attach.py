@@ -580,6 +580,9 @@ def test_P44_the_kind_that_auto_stands_for(host_interface: str, types: list[str]
     assert [o.after.type for o in plan if str(o) == "create link docker:web1/eth1" and o.after] == types  # type: ignore[attr-defined]
 
 
+MODES = "mode: kind bridge has no modes; macvlan, macvtap, ipvlan, ipoib have."
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -596,6 +599,12 @@ def test_P44_the_kind_that_auto_stands_for(host_interface: str, types: list[str]
         ({"host_interface": "docker0", "kind": "phys"}, "host_interface: docker0 is a bridge, not a NIC"),
         ({"host_interface": "eth0", "mtu": 9000}, "mtu: 9000 is more than eth0 has (1500)"),
         ({"host_interface": "docker0", "mode": "vepa"}, "mode: kind bridge has no modes"),
+        ({"host_interface": "br9", "mode": "l2"}, f"{MODES} The host has no br9, which would be made, as its name says."
+         " l2 is one of ipvlan; say which as 'kind'"),
+        ({"host_interface": "br9", "mode": "vepa"}, f"{MODES} The host has no br9"),
+        ({"host_interface": "docker0", "mode": "l2"}, f"{MODES} l2 is one of ipvlan; say"),
+        ({"host_interface": "eth0", "mode": "l2"}, "mode: 'l2' is not a mode of macvlan; bridge, private, vepa, "
+         "passthru, source are. l2 is one of ipvlan; say"),
         ({"interface": "eth0"}, "interface: eth0 exists in docker:web1 and is not ours: it is Docker's veth"),
         ({"local_interface": "eth0"}, "local_interface: eth0 exists on the host and is not this attachment's"),
         ({"local_interface": "docker0"}, "local_interface: docker0 exists on the host and is not this attachment's"),
@@ -608,6 +617,23 @@ def test_what_cannot_be_is_refused_with_option_and_value(options: dict[str, Any]
     with pytest.raises(PipeworkError) as caught:
         plan_of(world, {**WEB1, **options})
     assert str(caught.value).startswith(f"attachments[0]: {words}")
+
+
+def test_P47_what_the_classic_script_left_is_named_and_how_to_clear_it() -> None:
+    world = simple()
+    world.bridge()
+    world.pair("docker:web1", "eth1", "veth1pl1234", "br1", ours=False)
+    with pytest.raises(PipeworkError, match=(
+        r"eth1 exists in docker:web1 and is not ours: the classic pipework script made it, as a veth whose host end is "
+        r"veth1pl1234 on the bridge br1. 'ip link delete veth1pl1234' on the host clears it, and then"
+    )):  # fmt: skip
+        plan_of(world, WEB1)
+    world.pair("docker:web1", "lan0", "vlan0pl77", ours=False)  # without a bridge, and of another name
+    with pytest.raises(PipeworkError, match=r"host end is vlan0pl77. 'ip link delete vlan0pl77' on the host"):
+        plan_of(world, {**WEB1, "interface": "lan0"})
+    world.pair("docker:web1", "eth3", "veth3plus", "br1", ours=False)
+    with pytest.raises(PipeworkError, match=r"somebody else's veth, whose other end is veth3plus.*Choose another name"):
+        plan_of(world, {**WEB1, "interface": "eth3"})
 
 
 def test_P13_macvlans_on_one_nic() -> None:

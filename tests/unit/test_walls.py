@@ -36,7 +36,7 @@ HARMLESS = {
 }
 PURE = {
     "_agent/record", "_attach/bridge_use", "_attach/conflicts", "_attach/default_route", "_attach/desired",
-    "_attach/dhcp4", "_attach/dhcp6", "_attach/host_interface", "_attach/ip_config", "_attach/limits",
+    "_attach/dhcp4", "_attach/dhcp6", "_attach/host_interface", "_attach/ip_config", "_attach/limits", "_attach/modes",
     "_attach/network", "_attach/nic_users", "_attach/options", "_attach/ovs_cleanup", "_attach/published",
     "_attach/remains", "_attach/resolv_conf", "_attach/routing_options", "_attach/slaac", "_attach/source_routing",
     "_attach/spoof_checks", "_attach/vlan_links", "_bridge/desired", "_bridge/desired_ovs", "_bridge/options",
@@ -380,17 +380,17 @@ def test_a_module_is_named_after_its_file_and_belongs_to_the_action_group(path: 
 
 
 def test_choices_are_those_of_the_tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    attachment = importlib.import_module(f"{PACKAGE}.module_utils._attach.options")
+    modes_of = importlib.import_module(f"{PACKAGE}.module_utils._attach.modes")
     forwarding = importlib.import_module(f"{PACKAGE}.module_utils._filter.forwarding")
     kinds = importlib.import_module(f"{PACKAGE}.module_utils._attach.kinds")
     names = importlib.import_module(f"{PACKAGE}.module_utils._model.runtime_names")
     spec = specification(PLUGINS / "modules" / "pipework_attach.py", monkeypatch)
-    modes = [mode for listed in attachment.KINDS_WITH_MODE.values() for mode in listed]
+    modes = [mode for listed in modes_of.KINDS_WITH_MODE.values() for mode in listed]
     assert set(spec["kind"]["choices"]) == {"auto", *kinds.KINDS}
     assert set(spec["mode"]["choices"]) == set(modes)
     assert spec["runtime"]["choices"] == ["auto", *names.NAMES]
     assert set(spec["forwarding"]["choices"]) == set(forwarding.STRENGTH)
-    assert set(attachment.KINDS_WITH_MODE) <= set(kinds.KINDS)
+    assert set(modes_of.KINDS_WITH_MODE) <= set(kinds.KINDS)
 
 
 def test_items_take_what_the_top_level_takes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from .._model.objects import (
     owner_fields,
     owner_matches,
 )
-from .._model.observed import Facts, whose
+from .._model.observed import Facts, way_out, whose
 from .._model.ovs import OvsBridge, OvsPort
 from .._model.sysctl import Sysctl
 from . import default_route, kinds, ovs_cleanup, slaac, vlan_links
@@ -27,8 +27,9 @@ from .context import Scene, Target, Wish
 from .dhcp4 import wanted_dhcp
 from .ip_config import check_ipv6, layer3
 from .kinds.phys import home
+from .modes import wrong_mode
 from .network import comes_elsewhere
-from .options import KINDS_WITH_MODE, Attachment, check_options
+from .options import Attachment, check_options
 from .remains import by_right, collect_unfinished
 from .site import Site
 
@@ -106,13 +107,12 @@ def _present(target: Target, scene: Scene, mtus: dict[str, int], wish: Wish) -> 
     if device is not None and not _is_ours(site.link, label):
         raise item.refuse(
             f"interface: {item.interface} exists in {label} and is not ours: {whose(facts, label, device)}. "
-            "Choose another name."
+            f"{way_out(facts, label, device)}"
         )
     kind = kinds.kind_of(item, facts, site.link)
-    if item.mode is not None and kind not in KINDS_WITH_MODE:
-        raise item.refuse(f"mode: kind {kind} has no modes; {', '.join(KINDS_WITH_MODE)} have.")
-    if item.mode is not None and item.mode not in KINDS_WITH_MODE[kind]:
-        raise item.refuse(f"mode: {item.mode!r} is not a mode of {kind}; {', '.join(KINDS_WITH_MODE[kind])} are.")
+    wrong = wrong_mode(item.mode, kind, kinds.by_its_name(item, facts))
+    if wrong is not None:
+        raise item.refuse(wrong)
     wish.told += check_options(item, kind)
     for wanted in kinds.check_kind(kind).wanted(site):
         shared = wanted.key[1] == HOST and wanted.key[0] in ("link", OvsBridge.KIND) and label != HOST

@@ -20,20 +20,15 @@ from .._model.route_names import Names
 from .._routing.route_options import RouteItem
 from .._routing.rule_options import RuleItem
 from .host_interface import host_interface_of
+from .modes import wrong_mode
 from .routing_options import placed, routing_options
 
 if t.TYPE_CHECKING:
     from .._tc.bandwidth import Bandwidth
 
-MACVLAN_MODES = ("bridge", "private", "vepa", "passthru", "source")
-IPVLAN_MODES = ("l2", "l3", "l3s")
 PORT_OPTIONS = ("isolated", "hairpin", "learning", "mac_spoof_check")
 DHCP = "dhcp"  # as a gateway
 SWITCHES = ("dhcp6", "accept_ra", "link_local", "dhcp_dns")
-IPOIB_MODES = ("datagram", "connected")
-KINDS_WITH_MODE = {
-    "macvlan": MACVLAN_MODES, "macvtap": MACVLAN_MODES, "ipvlan": IPVLAN_MODES, "ipoib": IPOIB_MODES,
-}
 KINDS_WITH = {  # what only some kinds have
     "vlan": ("bridge", "openvswitch", "macvlan", "macvtap", "ipvlan", "sriov"),
     "local_interface": ("bridge", "openvswitch"),
@@ -321,13 +316,9 @@ def _check_together(item: Attachment, peered: bool) -> None:
             "host_interface: say to what the container shall be attached: "
             "a bridge, a NIC, mac:<address of a NIC>, or dummy."
         )
-    if item.mode is not None:
-        kind = item.kind if item.kind != "auto" else "macvlan"
-        modes = MACVLAN_MODES + IPOIB_MODES if item.kind == "auto" else KINDS_WITH_MODE.get(kind)
-        if modes is None:
-            raise PipeworkError(f"mode: kind {item.kind} has no modes; {', '.join(KINDS_WITH_MODE)} have.")
-        if item.mode not in modes:
-            raise PipeworkError(f"mode: {item.mode!r} is not a mode of {kind}; {', '.join(modes)} are.")
+    wrong = wrong_mode(item.mode, item.kind)
+    if wrong is not None:
+        raise PipeworkError(wrong)
     check_dhcp(item)
     if item.vf is not None and item.kind not in ("auto", "sriov"):
         raise PipeworkError(f"vf: kind {item.kind} has no virtual functions; kind sriov has.")

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing as t
 
 from .._core.errors import PipeworkError
@@ -20,6 +21,7 @@ from .sriov import Card, objects
 from .sysctl import Sysctl
 
 End = tuple[str, str]  # label, name
+OF_THE_SCRIPT = re.compile(r"v.+pl[0-9]+")  # v<its interface>pl<its process>, such as veth1pl1234
 
 
 @dataclasses.dataclass
@@ -196,9 +198,23 @@ def whose(facts: Facts, label: str, device: Device) -> str:
     if end is not None:
         bridge = facts.bridge_under(end)
         by = f" on the bridge {bridge}" if bridge else ""
+        if OF_THE_SCRIPT.fullmatch(end.name):
+            return f"the classic pipework script made it, as a veth whose host end is {end.name}{by}"
         maker = "Docker's" if bridge == "docker0" or (bridge or "").startswith("br-") else "somebody else's"
         return f"it is {maker} veth, whose other end is {end.name}{by}"
     return f"it is somebody else's {device.type or 'network card'}"
+
+
+def way_out(facts: Facts, label: str, device: Device) -> str:
+    """What to do about an interface in the way."""
+    end = facts.host_end(label, device)
+    if device.owner or end is None or not OF_THE_SCRIPT.fullmatch(end.name):
+        return "Choose another name."
+    row = f" and 'ovs-vsctl del-port {end.name}'" if facts.switch and end.name in facts.switch.ports else ""
+    return (
+        f"'ip link delete {end.name}'{row} on the host clears it, and then this attachment can be made; or choose "
+        "another name."
+    )
 
 
 def named(wanted: str, facts: Facts) -> str:

@@ -62,6 +62,14 @@ def kind_of(item: Attachment, facts: Facts, link: Link | None) -> str:
     raise item.refuse(unknown_interface(wanted, facts))
 
 
+def by_its_name(item: Attachment, facts: Facts) -> str:
+    """Words for why a kind was taken, where the name alone says so."""
+    name = str(item.host_interface)
+    if item.kind != "auto" or item.vf is not None or name in facts.host or name.startswith("mac:"):
+        return ""
+    return f" The host has no {name}, which would be made, as its name says."
+
+
 def wants_switch(item: Attachment, facts: Facts) -> bool:
     """Whether an attachment cannot be spoken about without Open vSwitch."""
     if item.kind not in ("auto", "openvswitch"):
