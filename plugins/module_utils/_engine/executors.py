@@ -1,6 +1,6 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
-"""What carries out the operations of a kind that is no plain request to rtnetlink: a job names those that it needs.
+"""What carries out the operations of a kind: a job names those that it needs, and what is noted of the plan.
 
 So a module ships the code of what it can change alone. Each executor does operations of one sort, adds those that are
 done to ``done``, and returns one that failed, and why; OperationFailed and KernelError may be raised too.
@@ -16,6 +16,20 @@ from .._netlink.namespaces import Namespaces
 
 Executor = t.Callable[[Plan, Namespaces, Plan], Failure]
 Executors = t.Mapping[str, Executor]  # by the kind of the objects, or their row in ORDER where that is another one
+
+
+class Journal:
+    """What is noted of a plan on the way, for the case that the run is killed. Of what has a journal of its own: this
+    one is for runs that neither make nor remove links, and notes nothing."""
+
+    def begin(self, plan: Plan, namespaces: Namespaces) -> None:
+        """Before anything is done."""
+
+    def end(self, plan: Plan, namespaces: Namespaces, failed: bool = False) -> None:
+        """All is done, or taken back."""
+
+    def tidy(self, namespaces: Namespaces) -> None:
+        """There is nothing to do."""
 
 
 def sysctls(work: Plan, namespaces: Namespaces, done: Plan) -> Failure:

@@ -13,7 +13,8 @@ from .._model.objects import HOST, STAND_IN, Address, Link, Port, Route
 from .._netlink import rtnl
 from .._netlink.kernel_error import KernelError
 from .._netlink.namespaces import Namespaces
-from .requests import REQUESTS, create_address, create_link, sort_of
+from .requests import REQUESTS, create_address, create_link
+from .rtnetlink import Detour, sort_of
 
 
 def second_try(operation: Operation, error: KernelError, namespaces: Namespaces) -> KernelError | None:
@@ -84,7 +85,6 @@ def _with_its_source(operation: Operation, error: KernelError, namespaces: Names
     return namespaces[ns].send([message])[0]
 
 
-Detour = t.Callable[[Operation, KernelError, Namespaces], t.Optional[KernelError]]
 DETOURS: dict[tuple[tuple[str, str], int | None], Detour] = {
     (("link", "create"), errno.EEXIST): _under_another_name,
     (("port", "update"), errno.EBUSY): _while_down,

@@ -8,7 +8,6 @@ import errno
 
 from .._core.plan import Operation
 from .._model.objects import HOST, Link
-from .._model.sriov import Vf, VfAddress
 from .._model.vlans import KERNEL_OPTION
 
 
@@ -25,8 +24,8 @@ def lacking(operation: Operation, number: int | None) -> str:
     link = operation.subject
     if isinstance(link, Link) and operation.action == "create" and (link.type, number) == ("vlan", errno.EEXIST):
         return f" The link of this VLAN of {link.parent} is in another network namespace."
-    if isinstance(link, (Vf, VfAddress)) and number in (errno.EOPNOTSUPP, errno.EPROTONOSUPPORT):
-        return f" The driver of {link.pf} does not set this for its virtual functions."
+    if link.KIND in ("vf", "vf_address") and number in (errno.EOPNOTSUPP, errno.EPROTONOSUPPORT):
+        return f" The driver of {getattr(link, 'pf', None)} does not set this for its virtual functions."
     if moves_radio(operation):
         return " The driver of this wireless NIC does not let it move." if number == errno.EOPNOTSUPP else ""
     if operation.action == "create" and number == errno.ENOENT:

@@ -24,6 +24,7 @@ from .._model.objects import GROUP, GROUP_DELETE, HOST, PAIR_TYPES, STAND_IN, UP
 from .._model.seals import INSIDE, LENT, NONCE, PORT, Place, Record, seal
 from .._netlink.kernel_error import KernelError
 from .._netlink.namespaces import Namespaces
+from .executors import Journal
 
 FOLDER = "/run/pipework/marks"
 JOURNAL = "/run/pipework/links"
@@ -311,3 +312,16 @@ def _in_a_group(label: str, entry: Entry, namespaces: Namespaces) -> bool:
 def alias_of(owner: str | None, name: str, namespaces: Namespaces) -> str:
     """The alias for an interface of the host."""
     return port(owner, name, namespaces) if owner and owner.startswith(UPLINK) else owner or ""
+
+
+class LinkJournal(Journal):
+    """Of links that are being made or go."""
+
+    def begin(self, plan: Plan, namespaces: Namespaces) -> None:
+        begin(plan, namespaces)
+
+    def end(self, plan: Plan, namespaces: Namespaces, failed: bool = False) -> None:
+        end(plan, namespaces, failed)
+
+    def tidy(self, namespaces: Namespaces) -> None:
+        tidy(namespaces)

@@ -8,23 +8,16 @@ import os
 import typing as t
 
 from .._core.order import RULE_RANKS
-from .._core.plan import Operation
 from .._model.fdb import FdbEntry
 from .._model.moved_address import MovedAddress
 from .._model.neighbor import Neighbor
-from .._model.objects import GROUP, HOST, UNFINISHED, Address, Link, Nic, Port, Route, end_key
-from .._model.route import ExactRoute
-from .._model.rule import Rule
+from .._model.objects import GROUP, HOST, UNFINISHED, Address, Link, Nic, Port, end_key
 from .._model.sriov import Vf, VfAddress
 from .._netlink import bridge_port, neighbor, rtnl, sriov
 from .._netlink import fdb as netlink_fdb
-from .._netlink import route as netlink_route
-from .._netlink import rule as netlink_rule
 from .._netlink.namespaces import Namespaces
-from . import marks
-
-Request = tuple[str, bytes]  # the namespace that it goes to, the message
-
+from . import marks, routes, rules
+from .rtnetlink import Encode, Request, Sort
 
 # -- links
 
@@ -197,7 +190,7 @@ def _unset_port(before: Port, _after: None, namespaces: Namespaces) -> list[Requ
     return [(HOST, rtnl.set_link(namespaces[HOST].index(str(before.local_interface)), master=0))]
 
 
-# -- addresses and routes
+# -- addresses
 
 def create_address(_before: None, after: Address, namespaces: Namespaces) -> list[Request]:
     index = namespaces[after.ns].index(after.device)
@@ -219,27 +212,6 @@ def _delete_address(before: Address, _after: None, namespaces: Namespaces) -> li
     return [(before.ns, rtnl.delete_address(before, netns.index(before.device)))]
 
 
-def _create_route(_before: None, after: Route, namespaces: Namespaces) -> list[Request]:
-    return [(after.ns, netlink_route.new_route(after, namespaces[after.ns].index))]
-
-
-def _replace_route(_before: Route, after: Route, namespaces: Namespaces) -> list[Request]:
-    return [(after.ns, netlink_route.replace_route(after, namespaces[after.ns].index))]
-
-
-def _delete_route(before: Route, _after: None, namespaces: Namespaces) -> list[Request]:
-    whole = isinstance(before, ExactRoute)
-    return [(before.ns, netlink_route.delete_route(before, namespaces[before.ns].index, whole))]
-
-
-def _create_rule(_before: None, after: Rule, _namespaces: Namespaces) -> list[Request]:
-    return [(after.ns, netlink_rule.new_rule(after))]
-
-
-def _delete_rule(before: Rule, _after: None, _namespaces: Namespaces) -> list[Request]:
-    return [(before.ns, netlink_rule.delete_rule(before))]
-
-
 # -- neighbors and forwarding tables
 
 def _set_neighbor(_before: Neighbor | None, after: Neighbor, namespaces: Namespaces) -> list[Request]:
@@ -258,8 +230,7 @@ def _delete_fdb(before: FdbEntry, _after: None, namespaces: Namespaces) -> list[
     return [(before.ns, netlink_fdb.delete_entry(before, namespaces[before.ns].index(before.device)))]
 
 
-ROUTES = ("way", "kept", "route", "late way", "late kept", "late route")
-REQUESTS: dict[tuple[str, str], t.Callable[[t.Any, t.Any, Namespaces], list[Request]]] = {
+REQUESTS: dict[Sort, Encode] = {
     ("link", "create"): create_link, ("link", "update"): _update_link,
     ("peer", "create"): _create_peer, ("peer", "update"): _update_link,
     ("internal", "create"): _create_peer, ("internal", "update"): _update_link, ("internal", "delete"): _leave_alone,
@@ -279,21 +250,12 @@ REQUESTS: dict[tuple[str, str], t.Callable[[t.Any, t.Any, Namespaces], list[Requ
     ("port_free", "update"): _set_port,
     ("neighbor", "create"): _set_neighbor, ("neighbor", "update"): _set_neighbor,
     ("neighbor", "delete"): _delete_neighbor,
-    ("parted", "update"): _replace_route,
-    ("moved_way", "update"): _replace_route, ("moved", "update"): _replace_route,
-    ("rule", "create"): _create_rule, ("rule", "delete"): _delete_rule,
-    **{(f"moved_rule {rank}", "create"): _create_rule for rank in range(RULE_RANKS)},
-    **{(f"moved_rule {rank}", "delete"): _delete_rule for rank in range(RULE_RANKS)},
+    ("parted", "update"): routes.replace_route,
+    ("moved_way", "update"): routes.replace_route, ("moved", "update"): routes.replace_route,
+    **{(f"moved_rule {rank}", "create"): rules.create_rule for rank in range(RULE_RANKS)},
+    **{(f"moved_rule {rank}", "delete"): rules.delete_rule for rank in range(RULE_RANKS)},
     ("claim", "create"): create_address, ("claim", "delete"): _delete_address,
     ("address", "create"): create_address, ("address", "update"): _replace_address,
     ("address", "delete"): _delete_address,
-    **{(kind, "create"): _create_route for kind in ROUTES}, **{(kind, "update"): _replace_route for kind in ROUTES},
-    **{(kind, "delete"): _delete_route for kind in ROUTES},
+    **routes.REQUESTS, **rules.REQUESTS,
 }
-
-
-def sort_of(operation: Operation) -> tuple[str, str]:
-    """The row of this table."""
-    if isinstance(operation.subject, Address) and operation.subject.claimed is None:
-        return Address.KIND, operation.action  # whatever its rank is
-    return operation.subject.order_kind, operation.action

@@ -20,8 +20,7 @@ from .._core.plan import Desired, Key, Plan, State, reconcile, simulate, view
 from .._host.privileges import require_privileges
 from .._netlink.namespaces import Namespaces
 from .done import as_seen, merged
-from .executors import Executors, sysctls
-from .marks import end, tidy
+from .executors import Executors, Journal, sysctls
 
 if t.TYPE_CHECKING:
     from .apply import Step
@@ -44,6 +43,8 @@ class Picture:
 class Job(t.Protocol):
     """What a module is about."""
 
+    journal: Journal
+
     def open(self, namespaces: Namespaces) -> None:
         """Finds the containers and opens their namespaces, without the lock: it may wait, and changes nothing. Called
         once more where one of them ended meanwhile. Raises PipeworkError."""
@@ -52,7 +53,7 @@ class Job(t.Protocol):
         """Reads the kernel and says what is wanted. Raises PipeworkError."""
 
     def executors(self) -> Executors:
-        """Of all that it may change and rtnetlink alone does not do; asked for where there is something to change."""
+        """Of all that it may change; asked for where there is something to change."""
 
     def results(self, state: State) -> dict[str, t.Any]:
         """What the module returns besides what every module does."""
@@ -92,7 +93,7 @@ def run(job: Job, check: bool = False, step: Step | None = None) -> dict[str, t.
             plan = merged(plan, later)
             after, planned = picture.state, as_seen(simulate(before.state, plan), picture.state)
         elif not check:
-            tidy(namespaces)
+            job.journal.tidy(namespaces)
         keys = before.shown | {operation.key for operation in plan}
         return {
             "changed": bool(plan),
@@ -143,7 +144,7 @@ def _change(job: Job, plan: Plan, namespaces: Namespaces, step: Step | None) -> 
     with _interruptible():
         try:
             for _attempt in range(SETTLE_TRIES):
-                apply(todo, namespaces, executors, step)
+                apply(todo, namespaces, executors, job.journal, step)
                 done += todo
                 picture = job.picture(namespaces)
                 todo = reconcile(picture.desired, picture.state)
@@ -155,16 +156,17 @@ def _change(job: Job, plan: Plan, namespaces: Namespaces, step: Step | None) -> 
                         picture = job.picture(namespaces)
                         todo = reconcile(picture.desired, picture.state)
                 if not todo:
-                    end(done, namespaces)
+                    job.journal.end(done, namespaces)
                     return picture, done[len(plan):]
         except Exception as error:
             if done:
                 words = getattr(error, "message", str(error))
-                raise PipeworkError(words, take_back(done, namespaces, executors)) from error
+                raise PipeworkError(words, take_back(done, namespaces, executors, job.journal)) from error
             raise
         shown = [(operation, operation.public()) for operation in todo[:5]]
         left = "; ".join(f"{operation}: {public['before']} instead of {public['after']}" for operation, public in shown)
-        raise PipeworkError(f"The kernel does not show what was set ({left}).", take_back(done, namespaces, executors))
+        taken_back = take_back(done, namespaces, executors, job.journal)
+        raise PipeworkError(f"The kernel does not show what was set ({left}).", taken_back)
 
 
 @contextlib.contextmanager

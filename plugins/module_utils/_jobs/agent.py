@@ -21,7 +21,8 @@ from .._attach.source_routing import wish_routing
 from .._core.errors import PipeworkError
 from .._core.normalize import family
 from .._core.plan import Absent, KernelObject, Operation, Plan, State
-from .._engine.executors import Executors
+from .._engine import marks
+from .._engine.executors import Executors, Journal
 from .._engine.observe import observe
 from .._engine.run import Picture, run
 from .._ipam import dhcp6_client
@@ -36,6 +37,8 @@ from .._netlink.namespaces import Namespaces
 
 class KeepJob:
     """Addresses and routes as the leases in these folders say, or without any."""
+
+    journal: Journal = marks.LinkJournal()
 
     def __init__(self, names: t.Iterable[str]) -> None:
         texts = [files.read(os.path.join(files.FOLDER, name, files.KEEP)) for name in names]
@@ -84,10 +87,11 @@ class KeepJob:
         return Picture(scene.state, wish.desired, wish.own)
 
     def executors(self) -> Executors:
-        from .._files import apply as files_apply  # which a run that changes nothing does not need
+        from .._engine import links  # which a run that changes nothing does not need
+        from .._files import apply as files_apply
         from .._ipam import apply as ipam_apply
 
-        return {**files_apply.EXECUTORS, **ipam_apply.EXECUTORS}
+        return {**links.EXECUTORS, **files_apply.EXECUTORS, **ipam_apply.EXECUTORS}
 
     def results(self, _state: State) -> dict[str, t.Any]:
         return {}

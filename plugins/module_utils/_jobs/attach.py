@@ -34,7 +34,8 @@ from .._core.errors import PipeworkError
 from .._core.items import purges
 from .._core.plan import Absent, Desired, Plan, State
 from .._delayed.confirm import Watchdog
-from .._engine.executors import Executors
+from .._engine import marks
+from .._engine.executors import Executors, Journal
 from .._engine.observe import observe, observe_own_sysctls, observe_sysctls
 from .._engine.observe_sriov import observe_cards
 from .._engine.run import Picture, run
@@ -67,6 +68,8 @@ def _with_both_ends(items: list[Attachment], places: list[Place]) -> tuple[list[
 
 class AttachJob:
     """Desired attachments, the containers found for them, and what came of it."""
+
+    journal: Journal = marks.LinkJournal()
 
     def __init__(self, params: Params) -> None:
         self.purge = purges(params, "attachments")
@@ -298,6 +301,7 @@ class AttachJob:
         from .._agent import apply as agent_apply  # which a run that changes nothing does not need
         from .._attach import guard as _guard
         from .._attach import nic_apply
+        from .._engine import links
         from .._files import apply as files_apply
         from .._filter import apply as filter_apply
         from .._ipam import apply as ipam_apply
@@ -306,8 +310,8 @@ class AttachJob:
         from .._tc import apply as tc_apply
 
         return {
-            **agent_apply.EXECUTORS, **files_apply.EXECUTORS, **filter_apply.EXECUTORS, **_guard.EXECUTORS,
-            **ipam_apply.EXECUTORS,
+            **links.EXECUTORS, **agent_apply.EXECUTORS, **files_apply.EXECUTORS, **filter_apply.EXECUTORS,
+            **_guard.EXECUTORS, **ipam_apply.EXECUTORS,
             **neighbour_apply.EXECUTORS, **nic_apply.EXECUTORS, **ovs_apply.EXECUTORS, **tc_apply.EXECUTORS,
         }
 

@@ -11,7 +11,8 @@ from .._bridge import desired_ovs, uplinks
 from .._bridge.options import LINUX, SWITCH, Bridge, bridges_from_params
 from .._core.items import purges
 from .._core.plan import Absent, Desired, Plan, State
-from .._engine.executors import Executors
+from .._engine import marks
+from .._engine.executors import Executors, Journal
 from .._engine.observe import observe
 from .._engine.run import Picture
 from .._filter import firewall, forwarding, nat
@@ -33,6 +34,8 @@ WANTED = {LINUX: bridge_desired.wanted, SWITCH: desired_ovs.wanted}
 
 class BridgeJob:
     """Desired bridges and what came of them."""
+
+    journal: Journal = marks.LinkJournal()
 
     def __init__(self, params: t.Mapping[str, t.Any]) -> None:
         self.purge = purges(params, "bridges")
@@ -147,10 +150,11 @@ class BridgeJob:
             yield forwarding_on("1")
 
     def executors(self) -> Executors:
-        from .._filter import apply as filter_apply  # which a run that changes nothing does not need
+        from .._engine import links  # which a run that changes nothing does not need
+        from .._filter import apply as filter_apply
         from .._ovs import apply as ovs_apply
 
-        return {**filter_apply.EXECUTORS, **ovs_apply.EXECUTORS}
+        return {**links.EXECUTORS, **filter_apply.EXECUTORS, **ovs_apply.EXECUTORS}
 
     def results(self, state: State) -> dict[str, t.Any]:
         found = {"bridges": [_result(bridge, state) for bridge in self.bridges if bridge.state == "present"]}

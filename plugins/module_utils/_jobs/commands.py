@@ -14,7 +14,8 @@ from .._cli.commands import OF_ATTACHMENTS, Command, commands_of, doubts, items_
 from .._core.errors import PipeworkError
 from .._core.items import items_of
 from .._core.plan import Absent, Plan, State, title
-from .._engine.executors import Executors
+from .._engine import marks
+from .._engine.executors import Executors, Journal
 from .._engine.run import Job, Picture, run
 from .._model.objects import PROTOCOL, PROTOCOL_LISTED, Route
 from .._model.route import ExactRoute
@@ -61,6 +62,8 @@ PARTS = {
 
 class CommandsJob:
     """The lines, and the jobs that they make."""
+
+    journal: Journal = marks.LinkJournal()
 
     def __init__(self, params: Params) -> None:
         self.commands = commands_of(params)

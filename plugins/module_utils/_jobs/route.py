@@ -9,7 +9,7 @@ import typing as t
 
 from .._core.items import Params, container_of, items_of, purges, wholes_of
 from .._core.plan import Desired, Key, Plan, State
-from .._engine.executors import Executors
+from .._engine.executors import Executors, Journal
 from .._engine.run import Picture
 from .._lookup.containers import Place, Whole, in_reach, open_guests
 from .._model.objects import PROTOCOL_ROUTE, TABLE_MAIN
@@ -24,6 +24,8 @@ from .._routing.rt_names import read_names
 
 class RouteJob:
     """Desired routes, and the containers that they are in."""
+
+    journal: Journal = Journal()
 
     def __init__(self, params: Params) -> None:
         names = read_names()
@@ -83,7 +85,9 @@ class RouteJob:
         return ground.with_coming(self.coming)
 
     def executors(self) -> Executors:
-        return {}
+        from .._engine import routes  # which a run that changes nothing does not need
+
+        return routes.EXECUTORS
 
     def results(self, state: State) -> dict[str, t.Any]:
         present = [(item, found) for item, found in zip(self.items, self.places) if item.state == "present"]

@@ -11,7 +11,8 @@ from .._core.normalize import family
 from .._core.plan import Absent, Desired, Plan, State, reconcile, simulate
 from .._delayed import records as delayed_records
 from .._delayed.confirm import Watchdog
-from .._engine.executors import Executors
+from .._engine import marks
+from .._engine.executors import Executors, Journal
 from .._engine.observe import observe, observe_sysctls
 from .._engine.run import Picture
 from .._model.keys import link_key
@@ -34,6 +35,8 @@ KEPT = f"{OWNER_SHIM}:kept"
 
 class ShimJob:
     """Wanted shims and what came of them."""
+
+    journal: Journal = marks.LinkJournal()
 
     def __init__(self, params: t.Mapping[str, t.Any]) -> None:
         self.confirm = bool(params.get("confirm"))
@@ -116,9 +119,10 @@ class ShimJob:
         return found
 
     def executors(self) -> Executors:
-        from .._shim import apply as shim_apply  # which a run that changes nothing does not need
+        from .._engine import links  # which a run that changes nothing does not need
+        from .._shim import apply as shim_apply
 
-        return shim_apply.EXECUTORS
+        return {**links.EXECUTORS, **shim_apply.EXECUTORS}
 
     def results(self, state: State) -> dict[str, t.Any]:
         present = [site for site in self.sites if site.item.state == "present"]

@@ -7,7 +7,8 @@ import typing as t
 
 from .._core.items import Params, container_of, purges
 from .._core.plan import Desired, Plan, State
-from .._engine.executors import Executors
+from .._engine import marks
+from .._engine.executors import Executors, Journal
 from .._engine.observe import observe
 from .._engine.run import Picture
 from .._lookup.containers import Place, Whole, in_reach, open_guests
@@ -26,6 +27,8 @@ from .._tc.purge import surplus
 
 class TcJob:
     """Wanted traffic control, and the containers found for it."""
+
+    journal: Journal = marks.LinkJournal()
 
     def __init__(self, params: Params) -> None:
         self.purge = purges(params, "interfaces")

@@ -8,7 +8,8 @@ import typing as t
 
 from .._core.items import purges
 from .._core.plan import Desired, Plan, State
-from .._engine.executors import Executors
+from .._engine import marks
+from .._engine.executors import Executors, Journal
 from .._engine.observe import observe
 from .._engine.run import Picture
 from .._filter import firewall, forwarding
@@ -25,6 +26,8 @@ from .._vxlan.options import Segment, segments_from_params
 
 class VxlanJob:
     """Desired segments and what came of them."""
+
+    journal: Journal = marks.LinkJournal()
 
     def __init__(self, params: t.Mapping[str, t.Any]) -> None:
         self.purge = purges(params, "segments")
@@ -75,9 +78,10 @@ class VxlanJob:
                 desired.update((gone.key, gone) for gone in forwarding.no_rules_for(bridge, filters))
 
     def executors(self) -> Executors:
-        from .._filter import apply as filter_apply  # which a run that changes nothing does not need
+        from .._engine import links  # which a run that changes nothing does not need
+        from .._filter import apply as filter_apply
 
-        return filter_apply.EXECUTORS
+        return {**links.EXECUTORS, **filter_apply.EXECUTORS}
 
     def results(self, state: State) -> dict[str, t.Any]:
         found = [_result(segment, state) for segment in self.segments if segment.state == "present"]

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from .._core.plan import Failure, Plan
-from .._engine.apply import send
 from .._engine.executors import Executors
+from .._engine.links import send
 from .._netlink.namespaces import Namespaces
 
 

@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 from .._core.plan import Failure, Operation, Plan
-from .._engine.apply import request
 from .._engine.executors import Executors, one_by_one
-from .._engine.requests import sort_of
+from .._engine.rtnetlink import request, sort_of
 from .._netlink.namespaces import Namespaces
 from . import requests
 

@@ -7,7 +7,7 @@ import dataclasses
 import typing as t
 
 from .._core.errors import PipeworkError
-from .._engine.requests import Request
+from .._engine.rtnetlink import Request
 from .._netlink.namespaces import Namespaces
 from . import netlink
 from .filters import TcFilter
