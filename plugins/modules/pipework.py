@@ -15,6 +15,7 @@ description:
   - No line, and no word of one, is ever run by a shell.
 extends_documentation_fragment:
   - pipework.containers.attributes
+  - pipework.containers.missing
 options:
   cmd:
     description:
@@ -97,6 +98,12 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+skipped:
+  description: The containers that were left out, as O(missing) says, since they do not exist or do not run.
+  returned: if there are such ones
+  type: list
+  elements: str
+  sample: [web2]
 before:
   description: The managed objects before the run, by kind and name. Empty when there were none.
   returned: success
@@ -170,7 +177,7 @@ elapsed:
 """
 
 from ansible_collections.pipework.containers.plugins.module_utils._jobs.commands import CommandsJob, carry_out
-from ansible_collections.pipework.containers.plugins.module_utils._module import CONTAINER, run_module
+from ansible_collections.pipework.containers.plugins.module_utils._module import CONTAINER, MISSING, run_module
 
 
 def main() -> None:
@@ -181,6 +188,7 @@ def main() -> None:
             "commands": {"type": "list", "elements": "str"},
             "runtime": CONTAINER["runtime"],
             "runtime_user": CONTAINER["runtime_user"],
+            **MISSING,
         },
         CommandsJob,
         work=carry_out,

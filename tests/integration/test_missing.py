@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.commands import CommandsJob
 from ansible_collections.pipework.containers.plugins.module_utils._jobs.hosts import HostsJob
 from ansible_collections.pipework.containers.plugins.module_utils._jobs.route import RouteJob
 from ansible_collections.pipework.containers.plugins.module_utils._jobs.rule import RuleJob
@@ -79,3 +80,26 @@ def test_B3_the_other_modules_leave_it_out_too(host: Host) -> None:
         assert would["operations"] == done["operations"] != []
         assert done["skipped"] == ["gone"] and any("'gone'" in words for words in done["warnings"]), job
         assert not host.run(job=job, **both, **options)["changed"]
+    for job, many, line in (
+        (RouteJob, "routes", "add 10.8.0.0/16 via 10.1.0.9"), (RuleJob, "rules", "add from 10.1.0.1 table 8"),
+        (TcJob, "interfaces", "qdisc replace dev eth1 root tbf rate 2mbit burst 32kb latency 50ms"),
+    ):
+        done = host.run(job=job, **both, **{many: [{**each, "cmd": line} for each in who]})
+        assert done["changed"] and done["skipped"] == ["gone"], line
+    host.run(job=RouteJob, **both, routes=who, purge=True, table="all")  # of what is not there nothing is left
+    assert "10.8.0.0/16" not in host.sh("ip", "route", ns="a")
+
+
+def test_B3_a_script_goes_on_without_it(host: Host) -> None:
+    lines = ["br1 a 10.1.0.1/24", "br1 gone 10.1.0.2/24@10.1.0.9", "route gone add 10.9.0.0/16 via 10.1.0.9",
+             "rule gone add from 10.1.0.2 table 9", "route a add 10.9.0.0/16 via 10.1.0.9"]  # fmt: skip
+    script: dict[str, Any] = {"runtime": "netns", "commands": lines}
+    with pytest.raises(PipeworkError, match=r"commands\[1\].*'gone'"):
+        host.run(job=CommandsJob, **script)
+    would = host.run(job=CommandsJob, check=True, **script, missing="skip")
+    done = host.run(job=CommandsJob, **script, missing="skip")
+    assert would["operations"] == done["operations"]
+    assert done["skipped"] == ["gone"]
+    assert any(words.startswith("commands[1]: ") and "'gone'" in words for words in done["warnings"])
+    assert "10.9.0.0/16 via 10.1.0.9 dev eth1" in host.sh("ip", "route", ns="a")
+    assert not host.run(job=CommandsJob, **script, missing="skip")["changed"]

@@ -72,7 +72,7 @@ def commands_of(params: Params) -> list[Command]:
 
 def items_for(commands: t.Iterable[Command], params: Params, known: t.Collection[str]) -> list[dict[str, t.Any]]:
     """The lines of one module as items of its list. ``known``: the options that it has in this version."""
-    common = {name: params[name] for name in ("runtime", "runtime_user") if params.get(name) is not None}
+    common = {name: params[name] for name in ("runtime", "runtime_user", "missing") if params.get(name) is not None}
     found = []
     for command in commands:
         options = command.options

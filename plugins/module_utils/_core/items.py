@@ -67,7 +67,7 @@ def with_defaults(given: Params, item: Params | None) -> dict[str, t.Any]:
 
 
 OF_USERS = ("auto", "docker", "podman", "lxc")  # lxc says itself how a user's container is given
-WHO = frozenset({"container", "guest", "runtime", "runtime_user"})
+WHO = frozenset({"container", "guest", "runtime", "runtime_user", "missing"})
 
 
 def wholes_of(params: Params, many: str, scope: t.Collection[str] = ()) -> dict[int, dict[str, str | None]]:

@@ -11,8 +11,10 @@ from .._core.items import Params
 
 Parser = t.Callable[[object], t.Any]
 BESIDE = (
-    "container", "runtime", "runtime_user", "cmd", "passthrough", "state", "purge", "routes", "rules", "interfaces",
+    "container", "runtime", "runtime_user", "missing", "cmd", "passthrough", "state", "purge", "routes", "rules",
+    "interfaces",
 )
+PLACE = ("container", "runtime", "runtime_user", "missing")
 
 
 def said(params: Params, parse: Parser, defaults: t.Collection[str]) -> tuple[str, Params]:
@@ -29,7 +31,7 @@ def said(params: Params, parse: Parser, defaults: t.Collection[str]) -> tuple[st
     if params.get("state") is not None:
         raise PipeworkError("state: stands beside cmd, whose verb says what is to be.")
     command = parse(params["cmd"])
-    place = {name: params[name] for name in ("container", "runtime", "runtime_user") if params.get(name) is not None}
+    place = {name: params[name] for name in PLACE if params.get(name) is not None}
     also = {name: params[name] for name in defaults if params.get(name) is not None}
     family = f"ipv{command.family}"
     return command.verb, {**place, **also, "family": family, **command.params, "state": command.state}

@@ -140,6 +140,8 @@ class CommandsJob:
         with self.naming_lines():
             for job in self.jobs:
                 job.open(namespaces)
+        for name, words in namespaces.left_out.items():
+            namespaces.left_out[name] = translated(words, self.lists)
 
     def picture(self, namespaces: Namespaces) -> Picture:
         whole = Picture({}, {}, set())
