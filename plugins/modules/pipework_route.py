@@ -135,6 +135,8 @@ options:
       - V(present) adds the route or changes it.
       - V(absent) removes the routes that fit all options that are given; O(table) is V(main) if it is not.
         When several fit and not all were made by this module, it fails and lists them, unless O(protocol) is given.
+      - A default route that takes the place of the engine's remembers that one. It comes back when yours goes by its
+        gateway, or by O(purge). V(absent) without a gateway means that there is to be no default route.
       - The default is V(present).
     type: str
     choices: [present, absent]

@@ -167,9 +167,9 @@ class CommandsJob:
                 found.update(results)
         return {**found, **({"warnings": told} if told else {})}
 
-    def finish(self, plan: Plan, namespaces: Namespaces, state: State) -> None:
-        for job in self.jobs:
-            job.finish(plan, namespaces, state)
+    def finish(self, plan: Plan, namespaces: Namespaces, state: State) -> bool:
+        came = [bool(job.finish(plan, namespaces, state)) for job in self.jobs]  # each has its turn
+        return any(came)
 
 
 def _add(whole: Picture, part: Picture) -> None:
