@@ -350,8 +350,8 @@ options:
         A duplicate is an error that names it, and all is taken back.
       - Across macvlans of one card and isolated ports, which may not hear each other, addresses are compared with those
         that other containers of the host have. A duplicate is refused before anything is changed.
-      - A new gateway of IPv4 is asked for too, once all is in place. If nobody answers within 0.2 seconds, a warning
-        says so, which only a real run can give.
+      - A new gateway of IPv4 is asked for, too, once all is in place. Where nobody answers within 0.2 seconds, a
+        warning says so, which only a real run can give.
       - Then gratuitous ARP and unsolicited neighbour advertisements are sent, and the kernel is asked to repeat them
         when the interface comes up again.
     type: bool

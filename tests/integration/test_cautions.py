@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.pipework.containers.plugins.module_utils._jobs.bridge import BridgeJob
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.commands import CommandsJob
 from tests.integration.lab import Host
 
 pytestmark = pytest.mark.root
@@ -93,6 +94,10 @@ def test_a_container_that_leaves_its_network_since_no_interface_is_named(lan: Ho
         "a/eth1 moved from br1 to nic0; a second network needs another interface"
     ]
     assert not warned(lan, {"container": "a"}, interface="eth1")
+    lines = {"job": CommandsJob, "runtime": "netns", "cmd": "br3 a 10.3.0.1/24"}
+    planned, done, again = (lan.run(check=check, **lines) for check in (True, False, False))
+    assert planned["warnings"] == done["warnings"] and "a/eth1 moved from br1 to br3" in str(done["warnings"])
+    assert not again["changed"] and "warnings" not in again
 
 
 def test_a_gateway_that_nobody_answers_for(lan: Host) -> None:
@@ -110,7 +115,8 @@ def test_a_gateway_that_nobody_answers_for(lan: Host) -> None:
     assert not again["changed"] and "warnings" not in again
     assert "warnings" not in lan.attach("a", gateway=["10.1.0.252"], announce=False, **wish)
     # Who answers for others, as routers with proxy ARP do, counts; where nobody is, nobody is asked.
-    lan.sh("sysctl", "-qw", "net.ipv4.conf.eth1.proxy_arp=1", "net.ipv4.ip_forward=1", ns="b")
+    proxy = ("net.ipv4.conf.eth1.proxy_arp=1", "net.ipv4.neigh.eth1.proxy_delay=0", "net.ipv4.ip_forward=1")
+    lan.sh("sysctl", "-qw", *proxy, ns="b")
     lan.batch("link add far0 type veth peer name far1\nlink set far0 up\nroute add 10.1.0.250/32 dev far0\n", ns="b")
     assert "warnings" not in lan.attach("a", gateway=["10.1.0.250"], **wish)
     alone = {"interface": "eth2", "host_interface": "br2", "addresses": ["10.2.0.1/24"], "gateway": ["10.2.0.254"]}

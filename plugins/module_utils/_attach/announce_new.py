@@ -3,6 +3,7 @@
 """What follows when attachments are in place: duplicates are found, neighbours hear of them, and routers are heard."""
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import time
@@ -68,7 +69,9 @@ def _ask_for_gateways(asked: t.Sequence[cautions.Asked], namespaces: Namespaces)
     claims = {
         Claim(each.label, each.interface, each.gateway, (each.asking,) if each.asking else ()): each for each in asked
     }
-    return [cautions.unanswered(claims[claim]) for claim in silent(list(claims), namespaces)]
+    with contextlib.suppress(OSError):  # nothing is worse for a host that cannot ask
+        return [cautions.unanswered(claims[claim]) for claim in silent(list(claims), namespaces)]
+    return []
 
 
 def _part(news: News, wanted: t.Callable[[str], bool]) -> News:

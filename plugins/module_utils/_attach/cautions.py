@@ -17,19 +17,20 @@ from .._model.keys import link_key, port_key
 from .._model.objects import HOST, Address, Route
 from .._model.observed import Facts
 from .context import Target
-from .segments import Segments, after, coming, place
+from .segments import Look, Segments, coming, place
 
 
 def of_attachments(targets: t.Sequence[Target], facts: Facts, state: State, desired: Desired) -> t.Iterator[str]:
     """All of them for the attachments of a run. ``desired``: all that the run wants."""
     present = [each for each in targets if each.item.state == "present" and each.label is not None]
-    yield from _moved(present, state, desired)
-    fresh = [(target, new) for target, new in ((each, coming(each, state, desired)) for each in present) if new]
+    look = Look(state, desired)
+    yield from _moved(present, look)
+    fresh = [(target, new) for target, new in ((each, coming(each, look)) for each in present) if new]
     if fresh:
         segments = Segments(facts)
-        yield from _host_elsewhere(fresh, segments, state, desired)
-        yield from _other_lengths(fresh, segments, state, desired)
-    yield from _out_of_reach(present, state, desired)
+        yield from _host_elsewhere(fresh, segments, look)
+        yield from _other_lengths(fresh, segments, look)
+    yield from _out_of_reach(present, look)
 
 
 def of_bridges(bridges: t.Iterable[t.Any], facts: Facts, state: State, desired: Desired) -> t.Iterator[str]:
@@ -51,24 +52,24 @@ def _titles(targets: t.Iterable[Target]) -> dict[tuple[str, str], str]:
 
 # -- the cautions
 
-def _moved(targets: t.Iterable[Target], state: State, desired: Desired) -> t.Iterator[str]:
+def _moved(targets: t.Iterable[Target], look: Look) -> t.Iterator[str]:
     """A container's first network is left for a second one, since nobody has said which interface that is for."""
     for target in targets:
         item, label = target.item, str(target.label)
-        if item.interface_said or link_key(label, item.interface) not in state:
+        if item.interface_said or link_key(label, item.interface) not in look.state:
             continue
-        old, new = (place(label, item.interface, look) for look in (state.get, after(state, desired)))
+        old, new = (place(label, item.interface, each) for each in (Look(look.state), look))
         if old is not None and new is not None and old.name != new.name:
             yield f"{item.title} moved from {old.name} to {new.name}; a second network needs another interface"
 
 
 def _host_elsewhere(
-    fresh: t.Iterable[tuple[Target, list[str]]], segments: Segments, state: State, desired: Desired,
+    fresh: t.Iterable[tuple[Target, list[str]]], segments: Segments, look: Look,
 ) -> t.Iterator[str]:
     """The host has a network on one interface, and an address of it comes to another one."""
     for target, new in fresh:
         item, label = target.item, str(target.label)
-        where = place(label, item.interface, after(state, desired))
+        where = place(label, item.interface, look)
         own = item.interface if label == HOST else None
         if where is not None and where.paired:
             where = None
@@ -77,9 +78,9 @@ def _host_elsewhere(
         name, tagged = (where.name, where.vlan is not None) if where is not None else (None, False)
         wider = where is not None and own is None and segments.is_wider(where.name, where.bridged)
         for address in new:
-            if wider and not segments.has(str(name), family(address), desired):
+            if wider and not segments.has(str(name), family(address), look.desired):
                 continue  # two NICs may well lead to one LAN
-            found = segments.elsewhere(address, name, desired, own, tagged)
+            found = segments.elsewhere(address, name, look.desired, own, tagged)
             if found is not None:
                 yield _words(f"{address} of {item.title}{f' on {name}' if name else ''}", *found)
 
@@ -98,10 +99,9 @@ class _Holder(t.NamedTuple):
 
 
 def _other_lengths(
-    fresh: t.Sequence[tuple[Target, list[str]]], segments: Segments, state: State, desired: Desired,
+    fresh: t.Sequence[tuple[Target, list[str]]], segments: Segments, look: Look,
 ) -> t.Iterator[str]:
     """One network has one prefix length, or some there ask routers for their neighbors."""
-    look = after(state, desired)
     place_of = functools.lru_cache(maxsize=None)(lambda label, interface: place(label, interface, look))
     titles = _titles(target for target, _new in fresh)
 
@@ -114,9 +114,9 @@ def _other_lengths(
     new_ones = {_Holder(str(each.label), each.item.interface, address) for each, new in fresh for address in new}
     wanted = {segment_of(each.label, each.interface) for each in new_ones} - {None}
     held: dict[t.Any, list[_Holder]] = collections.defaultdict(list)
-    for key in dict.fromkeys((*state, *desired)) if wanted else ():
+    for key in dict.fromkeys((*look.state, *look.desired)) if wanted else ():
         address = look(key) if key[0] == Address.KIND else None
-        if isinstance(address, Address) and _lasts(address, desired):
+        if isinstance(address, Address) and _lasts(address, look.desired):
             segment = segment_of(address.ns, address.device)
             if segment in wanted:
                 held[segment].append(_Holder(address.ns, address.device, address.address))
@@ -180,19 +180,19 @@ def _disagrees(holder: _Holder, index: Index) -> _Holder | None:
     return None
 
 
-def _out_of_reach(targets: t.Iterable[Target], state: State, desired: Desired) -> t.Iterator[str]:
+def _out_of_reach(targets: t.Iterable[Target], look: Look) -> t.Iterator[str]:
     """A gateway through an interface that has no address of its family."""
     asking = [target for target in targets if target.item.gateway]
     routes: dict[tuple[str, str | None], list[Route]] = collections.defaultdict(list)
-    for want in desired.values() if asking else ():
+    for want in look.desired.values() if asking else ():
         if isinstance(want, Route) and want.gateway and want.destination == "default":
-            have = state.get(want.key)
+            have = look.state.get(want.key)
             if not isinstance(have, Route) or (have.gateway, have.device) != (want.gateway, want.device):
                 routes[want.ns, want.device].append(want)
     addressed: set[tuple[str, str, int]] = set()
-    for key in dict.fromkeys((*state, *desired)) if routes else ():
-        address = after(state, desired)(key) if key[0] == Address.KIND else None
-        if isinstance(address, Address) and _lasts(address, desired):
+    for key in dict.fromkeys((*look.state, *look.desired)) if routes else ():
+        address = look(key) if key[0] == Address.KIND else None
+        if isinstance(address, Address) and _lasts(address, look.desired):
             addressed.add((address.ns, address.device, family(address.address)))
     for target in asking:
         item, label = target.item, str(target.label)
@@ -224,15 +224,18 @@ def new_gateways(targets: t.Iterable[Target], facts: Facts, plan: Plan, state: S
         if isinstance(route, Route) and (route.family, route.destination) == (4, "default") and route.gateway
     }
     found: dict[t.Any, Asked] = {}
+    ports = _ports(facts) if came else {}
     for target in targets if came else ():
         item, label = target.item, str(target.label)
         gateway = came.get((label, item.interface))
         if item.state != "present" or not item.announce or gateway is None or gateway not in (item.gateway or ()):
             continue
-        where = place(label, item.interface, state.get)
+        where = place(label, item.interface, Look(state))
         port = state.get(port_key(label, item.interface))
-        if where is None or where.paired or where.bridged and _alone(where.name, port, facts):
-            continue
+        if where is None or where.paired or where.bridged and not (
+            ports.get(where.name, set()) - {getattr(port, "local_interface", None)}
+        ):
+            continue  # where nobody else is, nobody is asked
         own = [each.address.partition("/")[0] for each in (
             state.get(Address(label, item.interface, address).key) for address in item.addresses or ()
         ) if isinstance(each, Address) and on_link(gateway, (each.address,))]
@@ -240,13 +243,16 @@ def new_gateways(targets: t.Iterable[Target], facts: Facts, plan: Plan, state: S
     return list(found.values())
 
 
-def _alone(bridge: str, port: t.Any, facts: Facts) -> bool:
-    """Whether nobody else is on a bridge."""
-    others = [
-        each for each in facts.host.values()
-        if facts.bridge_under(each) == bridge and each.name not in (bridge, getattr(port, "local_interface", None))
-    ]
-    return not others and not any(each.device == bridge for each in facts.addresses.get(HOST, ()))
+def _ports(facts: Facts) -> dict[str, set[str | None]]:
+    """The ports of each bridge, and the bridge itself where the host has an address on it."""
+    found: dict[str, set[str | None]] = collections.defaultdict(set)
+    for device in facts.host.values():
+        bridge = facts.bridge_under(device)
+        if bridge is not None and bridge != device.name:
+            found[bridge].add(device.name)
+    for address in facts.addresses.get(HOST, ()):
+        found[address.device].add(address.device)
+    return found
 
 
 def unanswered(asked: Asked) -> str:

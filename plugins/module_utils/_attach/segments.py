@@ -29,13 +29,32 @@ class Place(t.NamedTuple):
     paired: bool = False
 
 
-def place(label: str, interface: str, look: t.Callable[[t.Any], t.Any]) -> Place | None:
-    """``look``: what is there of a key, or will be."""
-    link, port = look(link_key(label, interface)), look(port_key(label, interface))
+class Look:
+    """What will be there of a key; without ``desired``, what is there."""
+
+    def __init__(self, state: State, desired: Desired | None = None) -> None:
+        self.state, self.desired = state, desired or {}
+
+    def __call__(self, key: t.Any) -> t.Any:
+        want = self.desired.get(key)
+        if want is None:
+            return self.state.get(key)
+        return None if isinstance(want, Absent) else want
+
+    def field(self, found: t.Any, name: str) -> t.Any:
+        """One of an object; where it is not managed, as it is."""
+        value, have = getattr(found, name), self.state.get(found.key)
+        return getattr(have, name) if value is None and have is not None else value
+
+
+def place(label: str, interface: str, look: Look) -> Place | None:
+    """What an interface is attached to; None where it is to nothing."""
+    port = look(port_key(label, interface))
     row = look(port_row_key(str(port.local_interface))) if isinstance(port, Port) else None
     for each in (row, port):
         if isinstance(each, (OvsPort, Port)) and each.bridge:
-            return Place(each.bridge, vlan_of(each.vlans))
+            return Place(each.bridge, vlan_of(look.field(each, "vlans")))
+    link = look(link_key(label, interface))
     if not isinstance(link, Link) or not link.parent:
         return None
     if link.type in PAIR_TYPES:
@@ -50,25 +69,14 @@ def vlan_of(vlans: t.Collection[str] | None) -> int | None:
     return TRUNK if found is None and vlans else None if found == DEFAULT_VLAN else found
 
 
-def after(state: State, desired: Desired) -> t.Callable[[t.Any], t.Any]:
-    """What will be there of a key."""
-    def look(key: t.Any) -> t.Any:
-        want, have = desired.get(key), state.get(key)
-        if want is None or isinstance(want, Absent):
-            return have if want is None else None
-        return want.over(have) if have is not None else want
-
-    return look
-
-
-def coming(target: Target, state: State, desired: Desired) -> list[str]:
+def coming(target: Target, look: Look) -> list[str]:
     """The listed addresses of an attachment that come to a network in this run."""
     item, label = target.item, str(target.label)
     keys = {each: Address(label, item.interface, each).key for each in item.addresses or ()}
-    listed = [each for each, key in keys.items() if isinstance(desired.get(key), Address)]
-    if listed and place(label, item.interface, state.get) != place(label, item.interface, after(state, desired)):
+    listed = [each for each, key in keys.items() if isinstance(look.desired.get(key), Address)]
+    if listed and place(label, item.interface, Look(look.state)) != place(label, item.interface, look):
         return listed
-    return [each for each in listed if keys[each] not in state]
+    return [each for each in listed if keys[each] not in look.state]
 
 
 class Segments:

@@ -16,7 +16,7 @@ from .._model.objects import HOST, ON_A_NIC, Address, Link, Port
 from .._model.observed import Facts
 from .._model.ovs import OvsPort, port_row_key
 from .context import Target
-from .segments import Place, after, coming, place, vlan_of
+from .segments import Look, Place, coming, place, vlan_of
 
 TYPES = (*ON_A_NIC, "ipvtap", "vlan", "macsec", "veth")
 
@@ -47,7 +47,7 @@ def hosts_of(addresses: t.Iterable[Address]) -> tuple[str, ...]:
 
 def comers(targets: t.Iterable[Target], facts: Facts, state: State, desired: Desired) -> list[Comer]:
     """Those with something to compare. A MAC address is, where somebody has chosen it; on a NIC see nic_users."""
-    look = after(state, desired)
+    look = Look(state, desired)
     found = []
     for target in targets:
         item, label = target.item, str(target.label)
@@ -59,31 +59,33 @@ def comers(targets: t.Iterable[Target], facts: Facts, state: State, desired: Des
         link, have = look(key), state.get(key)
         if where.bridged:
             stays = isinstance(have, Link) and have.mac == item.mac_address
-            stays = stays and place(label, item.interface, state.get) == where
+            stays = stays and place(label, item.interface, Look(state)) == where
             mac = None if stays else item.mac_address
         else:
             mac = None
         alone = _isolated(label, item.interface, look) if where.bridged else isinstance(link, Link) and (
             link.type in ON_A_NIC)
-        new = coming(target, state, desired) if alone and item.announce else []
+        new = coming(target, look) if alone and item.announce else []
         if mac or new:
             hosts = tuple(each.partition("/")[0] for each in new)
             found.append(Comer(item, f"{label}/{item.interface}", where, mac, hosts))
     return found
 
 
-def _isolated(label: str, interface: str, look: t.Callable[[t.Any], t.Any]) -> bool:
+def _isolated(label: str, interface: str, look: Look) -> bool:
     port = look(port_key(label, interface))
     row = look(port_row_key(str(port.local_interface))) if isinstance(port, Port) else None
     if isinstance(row, OvsPort):
-        return bool(row.isolated)
-    return isinstance(port, Port) and bool((port.settings or {}).get("isolated"))
+        return bool(look.field(row, "isolated"))
+    return isinstance(port, Port) and bool((look.field(port, "settings") or {}).get("isolated"))
 
 
 def known(found: t.Iterable[Comer], facts: Facts, state: State, desired: Desired) -> list[Holder]:
     """Who is on their segments when all is done, in the namespaces that are open, and the host itself."""
-    places, look = {each.where for each in found}, after(state, desired)
-    holders = []
+    places, look = {each.where for each in found}, Look(state, desired)
+    holders: list[Holder] = []
+    if not places:
+        return holders
     addresses: dict[tuple[str, str], list[Address]] = {}
     for key in dict.fromkeys((*state, *desired)):
         each = look(key) if key[0] == Address.KIND else None
@@ -94,12 +96,14 @@ def known(found: t.Iterable[Comer], facts: Facts, state: State, desired: Desired
         where = place(link.ns, link.ifname, look) if isinstance(link, Link) else None
         if isinstance(link, Link) and where in places and where is not None:
             hosts = hosts_of(addresses.get((link.ns, link.ifname), ()))
-            holders.append(Holder(f"{link.ns}/{link.ifname}".removeprefix(f"{HOST}/"), where, link.mac, hosts))
+            title = f"{link.ns}/{link.ifname}".removeprefix(f"{HOST}/")
+            holders.append(Holder(title, where, look.field(link, "mac"), hosts))
+    bridges: dict[str | None, list[Place]] = {}
     for where in places:
-        device = facts.host.get(where.name)
-        if where.bridged and device is not None:
-            ends = [each for each in facts.host.values() if facts.bridge_under(each) == where.name]
-            holders += [Holder(each.name, where, each.mac, ()) for each in (device, *ends)]
+        bridges.setdefault(where.name, []).extend([where] if where.bridged else [])
+    for device in facts.host.values() if bridges else ():
+        for where in (*bridges.get(device.name, ()), *bridges.get(facts.bridge_under(device), ())):
+            holders.append(Holder(device.name, where, device.mac, ()))
     return holders
 
 
