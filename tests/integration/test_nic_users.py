@@ -156,6 +156,10 @@ def test_D6_an_address_that_no_probe_finds_on_a_nic(wired: Host, mode: str) -> N
     wired.attach("b", **{**shared, "addresses": ["10.1.0.2/24"]})
     assert "by netns:a/eth1" in refused(wired, "b", **{**shared, "addresses": ["10.1.0.1/16"]})  # later, too
     assert wired.attach("b", announce=False, **{**shared, "addresses": ["10.1.0.1/24"]})["changed"]
+    for name in ("a", "b"):
+        wired.attach(name, state="absent", host_interface=None)
+    both = [{"container": name, **shared, "addresses": [f"10.1.0.{n}/24"]} for n, name in enumerate(("a", "b"), 3)]
+    assert wired.run(runtime="netns", attachments=both)["changed"], "the kernel chooses MAC addresses"
 
 
 def test_D6_an_address_that_no_probe_finds_on_isolated_ports(host: Host) -> None:
