@@ -131,11 +131,12 @@ def check(found: t.Sequence[Comer], holders: t.Iterable[Holder]) -> None:
     macs: dict[tuple[Place, str], list[str]] = {}
     hosts: dict[tuple[Place, str], list[str]] = {}
     for holder in holders:
-        macs.setdefault((holder.where, str(holder.mac)), []).append(holder.title)
+        if holder.mac is not None:  # as long as the kernel has not chosen one
+            macs.setdefault((holder.where, holder.mac), []).append(holder.title)
         for address in holder.addresses:
             hosts.setdefault((holder.where, address), []).append(holder.title)
     for comer in found:
-        for title in macs.get((comer.where, str(comer.mac)), ()):
+        for title in macs.get((comer.where, comer.mac), ()) if comer.mac is not None else ():
             if title != comer.title:
                 raise comer.item.refuse(
                     f"mac_address: {comer.mac} is the address of {title} already, which is on {comer.where.name} too; "
