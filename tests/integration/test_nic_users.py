@@ -164,6 +164,7 @@ def test_D6_an_address_that_no_probe_finds_on_a_nic(wired: Host, mode: str) -> N
 
 def test_D6_an_address_that_no_probe_finds_on_isolated_ports(host: Host) -> None:
     port: dict[str, Any] = {"host_interface": "br1", "port": {"isolated": True}, "addresses": ["10.1.0.1/24"]}
-    host.attach("a", **port)
+    both = [{**port, "container": "a"}, {**port, "container": "b", "addresses": ["10.1.0.7/24"]}]
+    assert host.run(runtime="netns", attachments=both)["changed"]
     assert "10.1.0.1 is in use already, by netns:a/eth1, which is on br1 too" in refused(host, "b", **port)
     assert host.attach("b", **{**port, "addresses": ["10.1.0.2/24"]})["changed"]
