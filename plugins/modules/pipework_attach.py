@@ -78,6 +78,8 @@ options:
       - Addresses with their prefix length, such as V(192.168.1.1/24), of both families. V(0/0) means none.
       - The list is the whole set of static global addresses of the interface, unless O(append=true).
         Without this option they are left as they are.
+      - Where IPv6 is switched off for the interface, as Docker does, one of IPv6 switches it on; that is an operation
+        (C(disable_ipv6)) like others.
     type: list
     elements: str
     aliases: [address]
