@@ -83,6 +83,8 @@ options:
         Without this option they are left as they are.
       - A new one of a network that the host has on another interface, and one whose prefix length is another one than
         others of its network have on the same bridge or card, are taken with a warning.
+      - Where IPv6 is switched off for the interface, as Docker does, one of IPv6 switches it on; that is an operation
+        (C(disable_ipv6)) like others.
     type: list
     elements: str
     aliases: [address]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
+from ansible_collections.pipework.containers.plugins.module_utils._jobs.bridge import BridgeJob
 from tests.integration.lab import Host, Killed, failing_at, killed_at, refusal
 
 pytestmark = pytest.mark.root
@@ -149,3 +150,57 @@ def test_B16_a_value_that_only_the_kernel_can_refuse(host: Host, name: str, wron
     assert f"sysctls: {name}: the kernel does not take '{wrong}' (I" in said
     assert "Errno" not in said and "everything is as it was" in said
     host.assert_as(before)
+
+
+OFF = "net.ipv6.conf.IFNAME.disable_ipv6"
+
+
+def switch_ipv6_off(host: Host, *devices: str, ns: str | None = "a") -> None:
+    """As an engine does it for its containers."""
+    for device in devices:
+        host.sh("tee", "/proc/sys/" + OFF.replace(".", "/").replace("IFNAME", device), ns=ns, text="1")
+
+
+def test_B16_P7_ipv6_that_is_switched_off_is_switched_on_by_an_operation(host: Host) -> None:
+    switch_ipv6_off(host, "all", "default")
+    before = host.snapshot()
+    both: dict[str, Any] = {"addresses": ["10.9.0.1/24", "2001:db8::1/64"]}
+    planned = host.attach("a", check=True, **both)
+    operation = ("create", "netns:a/net.ipv6.conf.eth1.disable_ipv6", "", "0")
+    assert short(planned) == [operation]
+    for number in range(len(planned["operations"])):
+        assert refusal(lambda number=number: host.attach("a", **both, step=failing_at(number)))  # type: ignore[misc]
+        host.assert_as(before)
+    done = attach(host, **both)
+    assert done["operations"] == planned["operations"]
+    name = operation[1]
+    assert done["after"][f"sysctl {name}"] == planned["after"][f"sysctl {name}"] == {"value": "0"}
+    assert (value(host, OFF), value(host, OFF, device="lo")) == ("0", "1")
+
+    # of an interface that is there, and of one that is made anew with an address that nobody lists
+    attach(host, addresses=[])
+    switch_ipv6_off(host, "eth1")
+    changed = attach(host, append=True, addresses=["2001:db8::2/64"])
+    assert short(changed) == [("update", name, "1", "0")]
+    host.sh("ip", "link", "add", "nic0", "type", "veth", "peer", "name", "lan0")
+    moved = attach(host, host_interface="nic0", kind="macvlan", append=True, addresses=["10.9.0.1/24"])
+    assert [each[:2] for each in short(moved)] == [operation[:2]]
+    assert "2001:db8::2" in str(host.ip("-6", "address", "show", "dev", "eth1", ns="a"))
+    assert short(attach(host, host_interface="nic0", kind="macvlan", addresses=["10.9.0.1/24"])) == []
+
+    before = host.snapshot()
+    for check in (True, False):
+        with pytest.raises(PipeworkError, match=r"sysctls: .*disable_ipv6: 1 switches IPv6 off on netns:a/eth2, which"):
+            host.attach("a", check=check, interface="eth2", **both, sysctls={OFF: 1})
+        host.assert_as(before)
+    assert short(attach(host, interface="eth2", addresses=["10.9.1.1/24"], sysctls={OFF: 1}))
+
+
+def test_B16_P7_ipv6_of_a_bridge_where_the_host_has_switched_it_off(host: Host) -> None:
+    switch_ipv6_off(host, "default", ns=None)
+    params: dict[str, Any] = {"job": BridgeJob, "name": "br7", "addresses": ["2001:db8:7::1/64"]}
+    planned = host.run(check=True, **params)
+    done = host.run(**params)
+    assert planned["operations"] == done["operations"]
+    assert short(done) == [("create", "net.ipv6.conf.br7.disable_ipv6", "", "0")]
+    assert not host.run(**params)["changed"]

@@ -8,7 +8,6 @@ import typing as t
 
 from .._core import normalize as norm
 from .._core.errors import PipeworkError
-from .._core.ineffective import OF_BRIDGES, refuse_idle
 from .._core.items import Item, blaming, items_of
 from .._model import vlans
 from .._ovs import settings as ovs_settings
@@ -66,7 +65,6 @@ class Bridge(Item):
 def bridges_from_params(params: t.Mapping[str, t.Any]) -> list[Bridge]:
     """The list of items, or the one that the top-level options describe; top-level options are the items' defaults."""
     found = items_of(params, "bridges", Bridge.from_params)
-    refuse_idle(params, "bridges", found, OF_BRIDGES)
     names: dict[str, Bridge] = {}
     addresses: dict[str, Bridge] = {}
     ports: dict[str, Bridge] = {}

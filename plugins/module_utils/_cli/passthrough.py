@@ -113,6 +113,8 @@ def inside(namespaces: Namespaces, netns: Netns, program: str, *words: str) -> h
 def passing(job: t.Callable[[Params], Job], sort: str, parse: Parser) -> t.Callable[[Params], t.Any]:
     """A job, or the passing through of a command that only the program may know."""
     def choose(params: Params) -> t.Any:
+        if params.get("passthrough") and not params.get("cmd"):
+            raise PipeworkError("passthrough: needs 'cmd', whose words the program may know; leave it out.")
         try:
             if params.get("cmd"):
                 parse(params["cmd"])

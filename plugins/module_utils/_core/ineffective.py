@@ -10,13 +10,22 @@ import dataclasses
 import typing as t
 
 from .errors import PipeworkError
-from .items import Item, Params
+
+if t.TYPE_CHECKING:
+    from .items import Item, Params
 
 Need = tuple[t.Callable[[t.Any], t.Any], str]  # whether an item has what an option needs; what to do where it has not
 
+FOR_ALL = ("runtime", "runtime_user", "missing")  # which module_defaults set for tasks of all sorts: items' own count
+NOTHING_SAID = {"runtime": ("auto", "host"), "missing": ("fail",)}  # values that ask for nothing, as False does
 OF_BRIDGED = ("bridge", "openvswitch")
+OF_CONTAINERS: dict[str, Need] = {
+    "missing": (lambda item: item.runtime != "host", "with 'runtime: host' there is no container that could be missing;"
+                " leave it out"),
+}
 OF_MOVING = ("phys", "sriov")
 OF_ATTACHMENTS: dict[str, Need] = {
+    **OF_CONTAINERS,
     "dhcp_options": (lambda item: item.dhcp, "without 'dhcp' nobody is asked; say who asks ('dhcp: builtin')"),
     "dhcp_hostname": (
         lambda item: item.dhcp or item.dhcp6, "without 'dhcp' or 'dhcp6' nobody is told; say who asks ('dhcp: builtin')"
@@ -44,20 +53,42 @@ OF_BRIDGES: dict[str, Need] = {
 }
 
 
-def refuse_idle(params: Params, many: str, items: t.Sequence[Item], needs: t.Mapping[str, Need]) -> None:
-    """``items``: what the list, or the one that the top-level options describe, was read as."""
-    listed = params.get(many)
-    for own, item in zip([params] if listed is None else listed, items):
-        for option, (has, words) in needs.items():
-            value = (own or {}).get(option)
-            if value in (None, "", [], False) or getattr(item, "state", "present") != "present" or has(item):
-                continue
+OF_INTERFACES: dict[str, Need] = {
+    **OF_CONTAINERS,
+    "handle": (
+        lambda item: item.root is None or item.root.kind not in ("ingress", "clsact"),
+        "what stands at an interface's entry (ingress, clsact) has ffff: always; leave it out",
+    ),
+}
+OF_ROUTES: dict[str, Need] = {
+    **OF_CONTAINERS,
+    "scope": (lambda item: item.route.family == 4, "only IPv4 has scopes of routes; leave it out"),
+}
+WITH_CONTAINER = "without 'container' it is about the namespace that the module runs in; say which container"
+OF_WAITS: dict[str, Need] = {
+    option: (lambda item: item.container is not None, WITH_CONTAINER) for option in ("runtime", "runtime_user")
+}
+RULES: dict[str, t.Mapping[str, Need]] = {  # by the option that lists the items
+    "attachments": OF_ATTACHMENTS, "bridges": OF_BRIDGES, "interfaces": OF_INTERFACES, "waits": OF_WAITS,
+    "routes": OF_ROUTES, **dict.fromkeys(("rules", "files"), OF_CONTAINERS),
+}
+
+
+def refuse_idle(own: Params | None, many: str, item: t.Any, listed: bool = True) -> None:
+    """``own``: the options that an item of a list says itself, or a task without one; ``item``: what they and the
+    defaults were read as."""
+    for option, (has, words) in RULES.get(many, {}).items():
+        value = (own or {}).get(option)
+        if value in (None, "", [], False) or value in NOTHING_SAID.get(option, ()):
+            continue
+        if option in FOR_ALL and not listed:
+            continue
+        if getattr(item, "state", "present") == "present" and not has(item):
             raise _refusal(item, option, value, words)
 
 
 def said_alone(params: Params, items: t.Sequence[t.Any]) -> list[t.Any]:
-    """Attachments, of which none says what has no effect, and which know what they and the task say."""
-    refuse_idle(params, "attachments", items, OF_ATTACHMENTS)
+    """Attachments, which know what they and the task say."""
     if params.get("purge_on") and not params.get("purge"):
         raise PipeworkError("purge_on: without 'purge: true' nothing is removed; leave it out.")
     own = [params] if params.get("attachments") is None else params["attachments"]

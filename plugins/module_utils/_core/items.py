@@ -9,6 +9,7 @@ import typing as t
 
 from .._model.objects import HOST
 from .errors import PipeworkError
+from .ineffective import refuse_idle
 
 Params = t.Mapping[str, t.Any]
 T = t.TypeVar("T")
@@ -39,14 +40,16 @@ def items_of(
     params: Params, many: str, read: t.Callable[[Params, str], T], alone: t.Collection[str] = (),
     leave_out: t.Collection[int] = (),
 ) -> list[T]:
-    """Each item as ``read`` understands it; top-level options are the items' defaults.
+    """Each item as ``read`` understands it; top-level options are the items' defaults. None says what has no effect.
 
     ``read`` gets an item's options and how an error names it, such as ``attachments[2]: ``. ``alone``: options of the
     module that are not an item's. ``leave_out``: numbers of items that are none of these.
     """
     items = params.get(many)
     if items is None:
-        return [read(params, "")]
+        alone_read = read(params, "")
+        refuse_idle(params, many, alone_read, listed=False)
+        return [alone_read]
     apart = {many, "purge", *alone}
     given = {name: value for name, value in params.items() if value is not None and name not in apart}
     found = []
@@ -54,6 +57,7 @@ def items_of(
         if number in leave_out:
             continue
         found.append(read(with_defaults(given, item), f"{many}[{number}]: "))
+        refuse_idle(item, many, found[-1])
     return found
 
 
@@ -61,7 +65,7 @@ def with_defaults(given: Params, item: Params | None) -> dict[str, t.Any]:
     """An item's options, and the task's where it has none. Of the task's container and user an item has nothing that
     says itself that it is about the host, or about a runtime that has no users."""
     own = {name: value for name, value in (item or {}).items() if value is not None}
-    foreign = {"container"} if own.get("runtime") == "host" else set()
+    foreign = {"container", "missing"} if own.get("runtime") == "host" else set()
     foreign |= {"runtime_user"} if own.get("runtime", "auto") not in OF_USERS else set()
     return {**{name: value for name, value in given.items() if name not in foreign}, **own}
 

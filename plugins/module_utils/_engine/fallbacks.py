@@ -9,11 +9,11 @@ import typing as t
 
 from .._core.normalize import hashed_name
 from .._core.plan import Operation
-from .._model.objects import HOST, STAND_IN, Address, Link, Port, Route
+from .._model.objects import HOST, STAND_IN, Link, Port, Route
 from .._netlink import rtnl
 from .._netlink.kernel_error import KernelError
 from .._netlink.namespaces import Namespaces
-from .requests import REQUESTS, create_address, create_link
+from .requests import REQUESTS, create_link
 from .rtnetlink import Detour, sort_of
 
 
@@ -63,16 +63,6 @@ def _while_down(operation: Operation, error: KernelError, namespaces: Namespaces
     return link_down.through(namespaces[ns], index, requests, up=bool(getattr(new, "up", False)))
 
 
-def _with_ipv6(operation: Operation, _error: KernelError, namespaces: Namespaces) -> KernelError | None:
-    """Docker switches IPv6 off on the interfaces of containers; one that is given an IPv6 address needs it."""
-    address = operation.after
-    if not isinstance(address, Address) or ":" not in address.address:
-        return _error
-    netns = namespaces[address.ns]
-    netns.sysctl(f"net/ipv6/conf/{address.device}/disable_ipv6", "0")
-    return netns.send([message for _ns, message in create_address(None, address, namespaces)])[0]
-
-
 def _with_its_source(operation: Operation, error: KernelError, namespaces: Namespaces) -> KernelError | None:
     """A new IPv6 address is no source of routes before the kernel has looked for duplicates of it."""
     route = t.cast(Route, operation.after)
@@ -92,8 +82,6 @@ DETOURS: dict[tuple[tuple[str, str], int | None], Detour] = {
     (("renamed", "update"), errno.EBUSY): _while_down,
     (("phys", "update"), errno.EBUSY): _while_down,
     (("nic", "update"), errno.EBUSY): _while_down,
-    (("address", "create"), errno.EACCES): _with_ipv6,
-    (("address", "create"), errno.EPERM): _with_ipv6,
     **{
         ((f"late {kind}", action), errno.EINVAL): _with_its_source
         for kind in ("way", "route") for action in ("create", "update")

@@ -21,6 +21,7 @@ from .._host.privileges import require_privileges
 from .._netlink.namespaces import Namespaces
 from .done import as_seen, merged
 from .executors import Executors, Journal, sysctls
+from .ipv6 import Ipv6
 
 if t.TYPE_CHECKING:
     from .apply import Step
@@ -82,14 +83,15 @@ def run(job: Job, check: bool = False, step: Step | None = None) -> dict[str, t.
     require_privileges()
     with opened(job.open) as namespaces:
         try:
-            picture = job.picture(namespaces)
+            look = functools.partial(_picture, job, namespaces, Ipv6())
+            picture = look()
             plan = reconcile(picture.desired, picture.state)
         except PipeworkError as error:
             raise error if error.undone else PipeworkError(str(error), "Nothing was changed.") from None
         before = picture
         planned = after = simulate(picture.state, plan)
         if plan and not check:
-            picture, later = _change(job, plan, namespaces, step)
+            picture, later = _change(job, plan, namespaces, step, look)
             plan = merged(plan, later)
             after, planned = picture.state, as_seen(simulate(before.state, plan), picture.state)
         elif not check:
@@ -132,7 +134,15 @@ def opened(find: t.Callable[[Namespaces], None]) -> t.Iterator[Namespaces]:
                 return
 
 
-def _change(job: Job, plan: Plan, namespaces: Namespaces, step: Step | None) -> tuple[Picture, Plan]:
+def _picture(job: Job, namespaces: Namespaces, ipv6: Ipv6) -> Picture:
+    picture = job.picture(namespaces)
+    ipv6.add(picture.state, picture.desired, namespaces)
+    return picture
+
+
+def _change(
+    job: Job, plan: Plan, namespaces: Namespaces, step: Step | None, look: t.Callable[[], Picture],
+) -> tuple[Picture, Plan]:
     """Applies a plan and reads the kernel again, until nothing more is wanted; returns what there is then, and what was
     done after the plan."""
     from .apply import apply, take_back  # which a run that changes nothing does not need
@@ -146,14 +156,14 @@ def _change(job: Job, plan: Plan, namespaces: Namespaces, step: Step | None) -> 
             for _attempt in range(SETTLE_TRIES):
                 apply(todo, namespaces, executors, job.journal, step)
                 done += todo
-                picture = job.picture(namespaces)
+                picture = look()
                 todo = reconcile(picture.desired, picture.state)
                 if not todo and not finished:
                     for still_there in namespaces.checks:
                         still_there()
                     finished = True
                     if job.finish(done, namespaces, picture.state):
-                        picture = job.picture(namespaces)
+                        picture = look()
                         todo = reconcile(picture.desired, picture.state)
                 if not todo:
                     job.journal.end(done, namespaces)

@@ -15,6 +15,7 @@ from .._core.normalize import integer
 
 MPLS, SEG6 = 1, 5
 MODES = ("encap", "inline")
+ONLY_OF = {"labels": "mpls", "ttl": "mpls", "mode": "seg6", "segments": "seg6"}
 
 
 def from_option(options: t.Mapping[str, t.Any] | None) -> str | None:
@@ -22,6 +23,9 @@ def from_option(options: t.Mapping[str, t.Any] | None) -> str | None:
     if not options:
         return None
     sort = options.get("type")
+    for option, of in ONLY_OF.items():
+        if options.get(option) not in (None, "", []) and sort not in (of, None):
+            raise PipeworkError(f"encap.{option}: only type {of} has it, not {sort}; leave it out.")
     if sort == "mpls":
         labels = [str(label).strip() for label in options.get("labels") or ()]
         for label in labels:

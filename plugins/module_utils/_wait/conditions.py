@@ -9,7 +9,8 @@ import typing as t
 
 from .._core import normalize as norm
 from .._core.errors import PipeworkError
-from .._core.items import blaming, container_of, with_defaults
+from .._core.ineffective import refuse_idle
+from .._core.items import Item, blaming, container_of, with_defaults
 from .._model.objects import TABLE_KEPT, TABLE_MAIN, TABLE_WAITING, Device, Hop, Route
 from .._model.seen import Seen
 
@@ -22,7 +23,7 @@ Params = t.Mapping[str, t.Any]
 
 
 @dataclasses.dataclass(frozen=True)
-class Wait:
+class Wait(Item):
     """One item of ``waits``. Without a container it is about the namespace that the module runs in."""
 
     container: str | None = None
@@ -80,6 +81,7 @@ def waits_from_params(params: Params) -> list[Wait]:
         if own.get("until", "reachable") != "reachable":
             own.setdefault("target", "")  # the default target is for those that have one
         found.append(Wait.from_params(with_defaults(given, own), where=f"waits[{number}]: "))
+        refuse_idle(item, "waits", found[-1])
     return found
 
 
