@@ -65,7 +65,10 @@ PURE |= {  # of traffic control
 }
 PURE_FOLDERS += ("_tc/qdiscs",)
 PURE |= {"_cli/fold", "_cli/fold_tc", "_routing/displaced_default"}
-PURE |= {"_attach/context", "_attach/newcomers", "_attach/site", "_model/layer3", "_model/route", "_model/rule"}
+PURE |= {
+    "_attach/context", "_attach/newcomers", "_attach/site", "_model/device", "_model/layer3", "_model/route",
+    "_model/rule",
+}
 PURE |= {
     "_attach/carried", "_attach/homecoming", "_delayed/confirm", "_model/luggage", "_model/neighbor",
     "_model/nic_record",

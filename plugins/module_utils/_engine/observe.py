@@ -16,6 +16,8 @@ from .._model.observed import End, Facts
 from .._model.own_tables import is_marked
 from .._model.sysctl import KNOWN, PLACEHOLDER, Sysctl, path_of
 from .._netlink.namespaces import Namespaces
+from .._netlink.route import routes_of
+from .._netlink.rule import rules_of
 from . import marks
 
 
@@ -45,9 +47,9 @@ def observe(
         names = {device.index: device.name for device in facts.devices[label].values()}
         facts.addresses[label] = namespaces[label].addresses(names) if names else []
         if names and (label != HOST or routes_of_host or facts.luggage):
-            facts.routes[label] = namespaces[label].routes(names)
+            facts.routes[label] = routes_of(namespaces[label], names)
         if label in rules or any(is_marked(route) for route in facts.routes.get(label, ())):
-            facts.rules[label] = namespaces[label].rules()
+            facts.rules[label] = rules_of(namespaces[label])
     facts.pairs = _pairs(namespaces, facts.devices)
     if vlans or any((device.settings or {}).get("vlan_filtering") for device in facts.host.values()):
         facts.vlans = namespaces[HOST].vlans()

@@ -20,7 +20,7 @@ from .._core.plan import Desired, Key, Plan, State, reconcile, simulate, view
 from .._host.privileges import require_privileges
 from .._netlink.namespaces import Namespaces
 from .done import as_seen, merged
-from .executors import Executors, Journal, sysctls
+from .executors import Executors, Journal
 
 if t.TYPE_CHECKING:
     from .apply import Step
@@ -137,7 +137,7 @@ def _change(job: Job, plan: Plan, namespaces: Namespaces, step: Step | None) -> 
     done after the plan."""
     from .apply import apply, take_back  # which a run that changes nothing does not need
 
-    executors = {"sysctl": sysctls, **job.executors()}
+    executors = job.executors()
     done: Plan = []
     todo = plan
     finished = False

@@ -13,7 +13,7 @@ import os
 import typing as t
 
 from .._core.errors import PipeworkError
-from .._model.objects import Device
+from .._model.device import Device
 from .._netlink.namespaces import Namespaces
 
 NSFS = "nsfs"

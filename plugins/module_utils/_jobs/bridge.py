@@ -25,6 +25,8 @@ from .._model.ovs import OvsBridge, OvsPort, bridge_key
 from .._model.sriov_record import escaped
 from .._neighbour.announce import News, announce
 from .._netlink.namespaces import Namespaces
+from .._netlink.neighbour import lent_addresses
+from .._netlink.route import routes_of
 from .._ovs import client as ovs_client
 from .._ovs.settings import TIMERS
 from .._routing.moved_rules import overtaken, ranked
@@ -76,13 +78,13 @@ class BridgeJob:
         for bridge in self.bridges:
             for port in bridge.ports or () if bridge.move_addresses and bridge.state == "present" else ():
                 device = facts.host.get(port.name)
-                lent = namespaces[HOST].lent_addresses(device) if device is not None else []
+                lent = lent_addresses(namespaces[HOST], device) if device is not None else []
                 if lent:
                     raise uplinks.lent(bridge, port.name, lent)
         if HOST in facts.routes:
             names = {device.index: device.name for device in facts.host.values()}
             addresses = facts.addresses.get(HOST, [])
-            every = namespaces[HOST].routes(names, every=True)
+            every = routes_of(namespaces[HOST], names, every=True)
             facts.routes[HOST] += [route for route in every if uplinks.kept_by_hand(route, addresses)]
 
     def _check_ports(self, facts: Facts, state: State, namespaces: Namespaces) -> None:

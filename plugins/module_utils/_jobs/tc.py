@@ -12,7 +12,9 @@ from .._engine.executors import Executors, Journal
 from .._engine.observe import observe
 from .._engine.run import Picture
 from .._lookup.containers import Place, Whole, in_reach, open_guests
-from .._model.objects import HOST, Device, Link
+from .._model.device import Device
+from .._model.layer3 import HOST
+from .._model.objects import Link
 from .._netlink.namespaces import Namespaces
 from .._tc import bandwidth
 from .._tc import timer as tc_timer

@@ -9,7 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from .._core.plan import Absent, Desired
-from .._model.objects import Route
+from .._model.layer3 import Route
 from .default_route_owner import Seat, displacing, is_ours, made, unmade
 
 if t.TYPE_CHECKING:

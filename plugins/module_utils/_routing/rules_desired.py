@@ -10,7 +10,7 @@ import typing as t
 from .._core.errors import PipeworkError
 from .._core.plan import Absent
 from .._model import route_names as words
-from .._model.objects import PROTOCOL, PROTOCOL_LISTED, PROTOCOL_ROUTE
+from .._model.layer3 import PROTOCOL, PROTOCOL_LISTED, PROTOCOL_ROUTE
 from .._model.rule import CONTENT, SELECTORS, Rule
 from .rule_options import RuleItem, check_goto
 

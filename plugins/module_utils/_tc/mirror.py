@@ -14,7 +14,7 @@ import typing as t
 
 from .._core.plan import Absent, KernelObject, State
 from .._model.keys import link_key
-from .._model.objects import HOST
+from .._model.layer3 import HOST
 from .._model.observed import Facts
 from .actions import MARK, canonical_actions
 from .filters import EGRESS, INGRESS, TcFilter

@@ -8,7 +8,7 @@ import typing as t
 
 from .._core.plan import KernelObject, Key, State
 from .._model.keys import link_key
-from .._model.objects import HOST
+from .._model.layer3 import HOST
 from .._model.observed import Facts
 from .._netlink.namespaces import Namespaces
 from . import netlink

@@ -13,7 +13,8 @@ import typing as t
 
 from .._core.plan import Absent, Desired, KernelObject, Key, State
 from .._model.keys import link_key
-from .._model.objects import HOST, owner_fields
+from .._model.layer3 import HOST
+from .._model.objects import owner_fields
 from .._model.observed import Facts
 from .bandwidth import TASK, maker_of
 from .filters import TcFilter
