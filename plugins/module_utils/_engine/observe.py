@@ -9,7 +9,6 @@ import typing as t
 
 from .._core.errors import PipeworkError
 from .._delayed import process as delayed_process
-from .._model.believed import Kept, believe, rename
 from .._model.luggage import Luggage
 from .._model.objects import HOST, UNFINISHED, Device, pair_end
 from .._model.observed import End, Facts
@@ -18,7 +17,7 @@ from .._model.sysctl import KNOWN, PLACEHOLDER, Sysctl, path_of
 from .._netlink.namespaces import Namespaces
 from .._netlink.route import routes_of
 from .._netlink.rule import rules_of
-from . import marks
+from .observe_interfaces import whose
 
 
 def observe(
@@ -32,13 +31,7 @@ def observe(
     own. ``by_right``: what a container has renamed is known by the name that we gave it.
     """
     facts = Facts(devices={label: namespaces[label].devices() for label in namespaces}, host_seed=_host_seed())
-    for label in namespaces:
-        facts.nsids[label] = namespaces[HOST].nsid(namespaces[label])
-    kept = Kept(marks.records(), marks.journal(), marks.secret())
-    namespaces.unmet = believe(facts, kept, {label: namespaces[label].ident for label in namespaces})
-    for label, name, device in rename(facts) if by_right else ():
-        namespaces[label].name_it(name, device.index)
-        facts.renamed.append(f"{name} in {label} had been renamed to {device.name} there.")
+    kept = whose(facts, namespaces, by_right)
     for record in kept.records:
         with contextlib.suppress(ValueError, TypeError, KeyError):  # that of a newer version is left alone
             packed = Luggage.unpack(record.luggage, delayed_process.now())

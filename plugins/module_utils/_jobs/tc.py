@@ -9,7 +9,7 @@ from .._core.items import Params, container_of, purges
 from .._core.plan import Desired, Plan, State
 from .._engine import marks
 from .._engine.executors import Executors, Journal
-from .._engine.observe import observe
+from .._engine.observe_interfaces import observe_interfaces
 from .._engine.run import Picture
 from .._lookup.containers import Place, Whole, in_reach, open_guests
 from .._model.device import Device
@@ -57,7 +57,7 @@ class TcJob:
                 raise item.refuse(f"device: {item.title} and {other.title} are the same; each can be listed once.")
 
     def picture(self, namespaces: Namespaces) -> Picture:
-        facts = observe(namespaces)
+        facts = observe_interfaces(namespaces)
         for link in self.coming:
             if isinstance(link, Link) and link.ns in facts.devices:
                 coming = Device(0, link.ifname, link.type, link.mac, link.mtu or 0, up=True)
