@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import typing as t
 
-from .._bridge.uplinks import kept_by_hand
 from .._delayed import ssh_session
+from .._model.nic_port import kept_by_hand
 from .._model.objects import HOST, Device
 from .._model.observed import Facts
 from .._netlink import link_down, neighbour

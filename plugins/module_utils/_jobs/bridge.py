@@ -19,6 +19,7 @@ from .._filter import firewall, forwarding, nat
 from .._filter.masquerade import IP_FORWARD, Masquerade, forwarding_on, networks_of
 from .._host import other_netns
 from .._model.keys import link_key
+from .._model.nic_port import kept_by_hand
 from .._model.objects import HOST, UPLINK, Address, Link, Port
 from .._model.observed import Facts
 from .._model.ovs import OvsBridge, OvsPort, bridge_key
@@ -85,7 +86,7 @@ class BridgeJob:
             names = {device.index: device.name for device in facts.host.values()}
             addresses = facts.addresses.get(HOST, [])
             every = routes_of(namespaces[HOST], names, every=True)
-            facts.routes[HOST] += [route for route in every if uplinks.kept_by_hand(route, addresses)]
+            facts.routes[HOST] += [route for route in every if kept_by_hand(route, addresses)]
 
     def _check_ports(self, facts: Facts, state: State, namespaces: Namespaces) -> None:
         """Refuses NICs that carry what no port of a bridge can carry, in whatever namespace of the host."""
@@ -150,9 +151,10 @@ class BridgeJob:
     def executors(self) -> Executors:
         from .._engine import links  # which a run that changes nothing does not need
         from .._filter import apply as filter_apply
+        from .._filter import apply_nat
         from .._ovs import apply as ovs_apply
 
-        return {**links.EXECUTORS, **filter_apply.EXECUTORS, **ovs_apply.EXECUTORS}
+        return {**links.EXECUTORS, **filter_apply.EXECUTORS, **apply_nat.EXECUTORS, **ovs_apply.EXECUTORS}
 
     def results(self, state: State) -> dict[str, t.Any]:
         found = {"bridges": [_result(bridge, state) for bridge in self.bridges if bridge.state == "present"]}

@@ -13,12 +13,12 @@ from .._engine.run import Picture
 from .._lookup.containers import Place, Whole, in_reach, open_guests
 from .._model.layer3 import PROTOCOL_ROUTE
 from .._model.route_names import FAMILIES
-from .._model.rule import Rule
+from .._model.rule import Rule, made_by_kernel
 from .._netlink.namespaces import Namespaces
 from .._netlink.rule import rules_of
 from .._routing.rt_names import read_names
 from .._routing.rule_options import RuleItem
-from .._routing.rules_desired import made_by_kernel, places, wanted_rules
+from .._routing.rules_desired import places, wanted_rules
 
 
 class RuleJob:

@@ -101,7 +101,7 @@ class TcJob:
     def executors(self) -> Executors:
         from .._tc import apply as tc_apply  # which a run that changes nothing does not need
 
-        return tc_apply.EXECUTORS
+        return {**tc_apply.EXECUTORS, **tc_timer.EXECUTORS}
 
     def results(self, state: State) -> dict[str, t.Any]:
         return {"interfaces": [self._result(item, place, state) for item, place in zip(self.items, self.places)]}
