@@ -65,7 +65,10 @@ PURE |= {  # of traffic control
 }
 PURE_FOLDERS += ("_tc/qdiscs",)
 PURE |= {"_cli/fold", "_cli/fold_tc", "_routing/displaced_default"}
-PURE |= {"_attach/context", "_attach/newcomers", "_attach/site", "_model/layer3", "_model/route", "_model/rule"}
+PURE |= {
+    "_attach/context", "_attach/newcomers", "_attach/site", "_model/device", "_model/interfaces", "_model/layer3",
+    "_model/nic_port", "_model/route", "_model/rule",
+}
 PURE |= {"_attach/cautions", "_attach/segments", "_attach/taken"}
 PURE |= {
     "_attach/carried", "_attach/homecoming", "_delayed/confirm", "_model/luggage", "_model/neighbor",
@@ -90,6 +93,13 @@ ONLY_IN = {
         "_ipam/sandbox.py", "_lookup/process_events.py", "_netlink/namespaces.py",
     },
 }
+
+
+BUDGETS = [  # how many shared files a module may bring to a host, and how many kB they may have
+    ("pipework_wait", 64, 350), ("pipework_route", 67, 350), ("pipework_rule", 64, 350), ("pipework_hosts", 64, 350),
+    ("pipework_vxlan", 110, 550), ("pipework_bridge", 112, 550), ("pipework_shim", 110, 550), ("pipework_tc", 112, 550),
+    ("pipework_attach", 260, 1180),
+]
 
 
 def name_of(path: Path) -> str:
@@ -177,6 +187,41 @@ def test_pure_files_open_nothing(path: Path) -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
     assert not called & {"open", "exec", "eval", "__import__", "print", "input"}
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    left = {path: {near for near in ours(path) if near != path} for path in FILES}
+    while True:
+        free = {path for path, near in left.items() if not near & set(left)}
+        if not free:
+            break
+        left = {path: near for path, near in left.items() if path not in free}
+    assert not left, sorted(name_of(path) for path in left)
+
+
+def shipped(module: Path) -> set[Path]:
+    """The shared files that come to a host with a module: Ansible's finder follows each import, wherever it stands."""
+    found: set[Path] = set()
+    todo = []
+    for node in ast.walk(tree_of(module)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{PACKAGE}.module_utils"):
+            base = UTILS.joinpath(*str(node.module).removeprefix(f"{PACKAGE}.module_utils").strip(".").split("."))
+            for alias in node.names:
+                places = (base / f"{alias.name}.py", base / alias.name / "__init__.py", base.with_suffix(".py"))
+                todo.append(next((place for place in places if place.is_file()), base / "__init__.py"))
+    while todo:
+        path = todo.pop()
+        if path not in found:
+            found |= {path, *(each / "__init__.py" for each in path.parents if UTILS in (each, *each.parents))}
+            todo += ours(path)
+    return found
+
+
+@pytest.mark.parametrize(("module", "files", "kilobytes"), BUDGETS)
+def test_a_module_ships_what_it_uses_alone(module: str, files: int, kilobytes: int) -> None:
+    found = shipped(PLUGINS / "modules" / f"{module}.py")
+    size = sum(path.stat().st_size for path in found) // 1024
+    assert len(found) <= files and size <= kilobytes, f"{module} ships {len(found)} files, {size} kB"
 
 
 def test_the_pure_files_are_there() -> None:

@@ -19,6 +19,7 @@ from .._model.ovs import OvsPort, port_row_key
 from .._neighbour import dad
 from .._neighbour.announce import News, announce, notifies, solicit
 from .._netlink.namespaces import Namespaces
+from .._netlink.neighbour import lent_addresses
 from . import cautions, dhcp6, slaac
 from .context import Target
 from .dhcp4 import grant_of
@@ -101,7 +102,7 @@ def _hear_routers(
             yield f"accept_ra: {each.label}/{each.interface} has no address yet, since {why}."
     for each in heard:
         device = facts.devices[each.label][each.interface]
-        facts.addresses[each.label] += namespaces[each.label].lent_addresses(device, 6)
+        facts.addresses[each.label] += lent_addresses(namespaces[each.label], device, 6)
 
 
 def await_routers(

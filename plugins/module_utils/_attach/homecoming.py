@@ -10,11 +10,11 @@ import dataclasses
 import ipaddress
 import typing as t
 
-from .._bridge.uplinks import NicPort
 from .._core.normalize import broadcast, family
 from .._core.plan import Absent, KernelObject, State
 from .._model.luggage import MOST, Luggage
 from .._model.moved_address import MovedAddress
+from .._model.nic_port import NicPort
 from .._model.nic_record import NicRecord, PartedRoute
 from .._model.objects import HOST, Address, Device, Hop, Nic, Route
 from .._model.observed import Facts

@@ -8,8 +8,8 @@ import typing as t
 from .._core.plan import Failure, Plan
 from .._engine import marks
 from .._engine.executors import Executors
-from .._engine.hints import moves_radio
 from .._engine.links import send
+from .._engine.rtnetlink import moves_radio
 from .._model.nic_record import NicRecord
 from .._model.objects import HOST
 from .._model.seals import Record

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import typing as t
 
-from .._bridge.uplinks import kept_by_hand
 from .._delayed import ssh_session
+from .._model.nic_port import kept_by_hand
 from .._model.objects import HOST, Device
 from .._model.observed import Facts
-from .._netlink import link_down
+from .._netlink import link_down, neighbour
+from .._netlink import route as netlink_route
 from .._netlink.namespaces import Namespaces
 from .options import Attachment
 
@@ -18,13 +19,13 @@ def observe_lending(namespaces: Namespaces, facts: Facts, moving: t.Sequence[Att
     """Adds to the facts what stands on the NICs that move, and on those that have come home by themselves."""
     host = namespaces[HOST]
     names = {device.index: device.name for device in facts.host.values()}
-    facts.host_ways = host.routes(names, every=True)
+    facts.host_ways = netlink_route.routes_of(host, names, every=True)
     there = [
         device for device in facts.host.values()
         if facts.lent(device) is not None or any(_is_meant(device, item) for item in moving)
     ]
     for device in there:
-        facts.addresses[HOST] += host.lent_addresses(device)
+        facts.addresses[HOST] += neighbour.lent_addresses(host, device)
     addresses = facts.addresses[HOST]
     have = facts.routes.setdefault(HOST, [])
     known = {route.key for route in have}

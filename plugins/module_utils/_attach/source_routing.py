@@ -21,11 +21,11 @@ from .._model.objects import PROTOCOL, PROTOCOL_LISTED, TABLE_KEPT, TABLE_MAIN, 
 from .._model.observed import Facts
 from .._model.own_tables import MARKS, is_marked
 from .._model.route import ExactRoute
-from .._model.rule import Rule
+from .._model.rule import Rule, made_by_kernel
 from .._routing.route_options import NO_WAY, ours
 from .._routing.routes_desired import reaches
 from .._routing.rule_options import RuleItem
-from .._routing.rules_desired import made_by_kernel, places
+from .._routing.rules_desired import places
 from . import dhcp6
 from .context import Target, Wish
 from .default_route import host_route

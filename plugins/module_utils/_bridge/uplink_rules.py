@@ -12,9 +12,8 @@ import dataclasses
 import typing as t
 
 from .._core.plan import Absent
-from .._model.rule import Rule
+from .._model.rule import Rule, made_by_kernel
 from .._routing.moved_rules import MovedRule
-from .._routing.rules_desired import made_by_kernel
 
 FIELDS = {"i": "iif", "o": "oif"}
 

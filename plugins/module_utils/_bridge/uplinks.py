@@ -8,14 +8,14 @@ before it leaves the NIC, and a route is exchanged in one step, so that at no mo
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
 import typing as t
 
 from .._core import normalize as norm
 from .._core.errors import PipeworkError
 from .._core.plan import Absent, KernelObject, State
 from .._model.moved_address import MovedAddress
-from .._model.objects import ALIAS_MAX, HOST, OWNER_BRIDGE, UPLINK, Address, Device, Port, Route
+from .._model.nic_port import NicPort
+from .._model.objects import ALIAS_MAX, HOST, OWNER_BRIDGE, UPLINK, Address, Device, Route
 from .._model.observed import Facts
 from .._model.ovs import OvsPort, port_row_key
 from .._model.seals import SEAL
@@ -27,8 +27,6 @@ from .uplink_rules import back, marks_of
 if t.TYPE_CHECKING:
     from .options import Bridge
 
-NOPREFIXROUTE = 0x200  # a flag of addresses
-RTPROT_KERNEL, TABLE_LOCAL = 2, 255
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,15 +51,6 @@ class Record:
         listed = tuple(address for address in fields[2].split(",") if address)
         state, *rules = fields[1].split(";")
         return cls(unescaped(fields[0][len(UPLINK):]), state == "up", listed, fields[3], tuple(rules))
-
-
-@dataclasses.dataclass(frozen=True)
-class NicPort(Port):
-    """A NIC, and the bridge that it is a port of."""
-
-    @property
-    def order_kind(self) -> str:
-        return self.KIND if self.bridge != "" or (self.owner or "").startswith(UPLINK) else "port_free"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -265,11 +254,3 @@ def _belongs(route: Route, addresses: t.Collection[str]) -> bool:
     gateways = [route.gateway] if route.gateway else [hop.gateway for hop in route.nexthops or ()]
     plain = {address.split("/")[0] for address in addresses}
     return route.source in plain or any(via and norm.on_link(via, tuple(addresses)) for via in gateways)
-
-
-def kept_by_hand(route: Route, addresses: t.Iterable[Address]) -> bool:
-    """Whether a route to a subnet that looks like the kernel's own was made by a program that told it to make none."""
-    if route.protocol != RTPROT_KERNEL or route.table == TABLE_LOCAL or route.gateway:
-        return False
-    here = [each for each in addresses if each.device == route.device and (each.flags or 0) & NOPREFIXROUTE]
-    return any(str(ipaddress.ip_interface(each.address).network) == route.destination for each in here)

@@ -17,7 +17,7 @@ from .._grammar.words import UnknownWord, Words
 from .._host import program as host_program
 from .._host.privileges import require_privileges
 from .._lookup.containers import Place, open_guests
-from .._model.objects import HOST
+from .._model.layer3 import HOST
 from .._netlink.namespaces import Namespaces, Netns
 
 SHOWS = {  # what is compared

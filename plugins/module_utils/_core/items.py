@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from .._model.objects import HOST
+from .._model.layer3 import HOST
 from .errors import PipeworkError
 from .ineffective import refuse_idle
 

@@ -11,7 +11,6 @@ import typing as t
 
 from .._core.errors import PipeworkError
 from .._core.plan import Failure, Plan
-from .._model.sysctl import Sysctl, path_of
 from .._netlink.namespaces import Namespaces
 
 Executor = t.Callable[[Plan, Namespaces, Plan], Failure]
@@ -30,19 +29,6 @@ class Journal:
 
     def tidy(self, namespaces: Namespaces) -> None:
         """There is nothing to do."""
-
-
-def sysctls(work: Plan, namespaces: Namespaces, done: Plan) -> Failure:
-    """A parameter without a value cannot be given back that it has none; nor can one go without its interface."""
-    for operation in work:
-        want = operation.after
-        if isinstance(want, Sysctl) and want.value:
-            try:
-                namespaces[want.ns].write_sysctl(path_of(want.parameter, want.device), want.value)
-            except OSError as error:
-                return operation, want.refused(str(error.strerror))
-        done.append(operation)
-    return None
 
 
 def as_one(work: Plan, done: Plan, change: t.Callable[[], None]) -> Failure:

@@ -1,12 +1,13 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
-"""Carries out what concerns links and all that stands on them: whatever rtnetlink does but traffic control."""
+"""Carries out what concerns links and all that stands on them: requests to rtnetlink, and sysctls."""
 from __future__ import annotations
 
 import typing as t
 
 from .._core.plan import Failure, Operation, Plan
 from .._model.objects import GROUP_DELETE, HOST, Link
+from .._model.sysctl import Sysctl, path_of
 from .._netlink import rtnl
 from .._netlink.kernel_error import KernelError
 from .._netlink.namespaces import Namespaces
@@ -75,4 +76,17 @@ def _grouped(indexes: set[int], ns: str, namespaces: Namespaces) -> bool:
     return False
 
 
-EXECUTORS: Executors = {kind: execute for kind, _action in REQUESTS}
+def _sysctls(work: Plan, namespaces: Namespaces, done: Plan) -> Failure:
+    """A parameter without a value cannot be given back that it has none; nor can one go without its interface."""
+    for operation in work:
+        want = operation.after
+        if isinstance(want, Sysctl) and want.value:
+            try:
+                namespaces[want.ns].write_sysctl(path_of(want.parameter, want.device), want.value)
+            except OSError as error:
+                return operation, want.refused(str(error.strerror))
+        done.append(operation)
+    return None
+
+
+EXECUTORS: Executors = {**{kind: execute for kind, _action in REQUESTS}, "sysctl": _sysctls}

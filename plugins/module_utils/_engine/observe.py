@@ -9,14 +9,15 @@ import typing as t
 
 from .._core.errors import PipeworkError
 from .._delayed import process as delayed_process
-from .._model.believed import Kept, believe, rename
 from .._model.luggage import Luggage
 from .._model.objects import HOST, UNFINISHED, Device, pair_end
 from .._model.observed import End, Facts
 from .._model.own_tables import is_marked
 from .._model.sysctl import KNOWN, PLACEHOLDER, Sysctl, path_of
 from .._netlink.namespaces import Namespaces
-from . import marks
+from .._netlink.route import routes_of
+from .._netlink.rule import rules_of
+from .observe_interfaces import whose
 
 
 def observe(
@@ -30,13 +31,7 @@ def observe(
     own. ``by_right``: what a container has renamed is known by the name that we gave it.
     """
     facts = Facts(devices={label: namespaces[label].devices() for label in namespaces}, host_seed=_host_seed())
-    for label in namespaces:
-        facts.nsids[label] = namespaces[HOST].nsid(namespaces[label])
-    kept = Kept(marks.records(), marks.journal(), marks.secret())
-    namespaces.unmet = believe(facts, kept, {label: namespaces[label].ident for label in namespaces})
-    for label, name, device in rename(facts) if by_right else ():
-        namespaces[label].name_it(name, device.index)
-        facts.renamed.append(f"{name} in {label} had been renamed to {device.name} there.")
+    kept = whose(facts, namespaces, by_right)
     for record in kept.records:
         with contextlib.suppress(ValueError, TypeError, KeyError):  # that of a newer version is left alone
             packed = Luggage.unpack(record.luggage, delayed_process.now())
@@ -45,9 +40,9 @@ def observe(
         names = {device.index: device.name for device in facts.devices[label].values()}
         facts.addresses[label] = namespaces[label].addresses(names) if names else []
         if names and (label != HOST or routes_of_host or facts.luggage):
-            facts.routes[label] = namespaces[label].routes(names)
+            facts.routes[label] = routes_of(namespaces[label], names)
         if label in rules or any(is_marked(route) for route in facts.routes.get(label, ())):
-            facts.rules[label] = namespaces[label].rules()
+            facts.rules[label] = rules_of(namespaces[label])
     facts.pairs = _pairs(namespaces, facts.devices)
     if vlans or any((device.settings or {}).get("vlan_filtering") for device in facts.host.values()):
         facts.vlans = namespaces[HOST].vlans()

@@ -11,6 +11,7 @@ from .._model.objects import HOST
 from .._model.observed import Facts
 from .._model.sriov import Card, Function
 from .._netlink.namespaces import Namespaces
+from .._netlink.sriov import functions_of
 
 CLASS = "/sys/class/net"
 
@@ -22,7 +23,7 @@ def observe_cards(namespaces: Namespaces, facts: Facts, names: t.Iterable[str]) 
             functions = [
                 Function(vf, _device(f"{CLASS}/{name}/device/virtfn{vf.number}", facts),
                          _driver(f"{CLASS}/{name}/device/virtfn{vf.number}"))
-                for vf in namespaces[HOST].functions(name)
+                for vf in functions_of(namespaces[HOST], name)
             ]
             facts.cards[name] = Card({function.vf.number: function for function in functions}, _most(name))
 

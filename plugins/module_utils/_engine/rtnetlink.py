@@ -11,17 +11,18 @@ import typing as t
 
 from .._core.errors import PipeworkError
 from .._core.plan import Failure, Operation, Plan
-from .._model.layer3 import Address
+from .._model.layer3 import HOST, Address
+from .._model.vlans import KERNEL_OPTION
 from .._netlink.kernel_error import KernelError
 from .._netlink.namespaces import Namespaces
 from .executors import Executor
-from .hints import lacking
 
 Request = tuple[str, bytes]  # the namespace that it goes to, the message
 Encode = t.Callable[[t.Any, t.Any, Namespaces], "list[Request]"]
 Sort = tuple[str, str]  # kind of the objects, or their row in ORDER, and action
 Detour = t.Callable[[Operation, KernelError, Namespaces], t.Optional[KernelError]]
 Note = t.Callable[[Operation, Namespaces], None]
+LINK = "link"  # of any type
 
 # What may come back when something is taken back that is so already.
 HARMLESS = {
@@ -102,3 +103,36 @@ def executor(encoders: t.Mapping[Sort, Encode]) -> Executor:
         return None
 
     return execute
+
+
+# -- what may be behind an error number
+
+def moves_radio(operation: Operation) -> bool:
+    """Whether an operation moves a wireless NIC, between the host and a container."""
+    link: t.Any = operation.subject
+    if link.KIND != LINK or link.type != "phys" or link.ns == HOST or operation.action == "update":
+        return False
+    return link.nic is not None and link.nic.wireless
+
+
+def lacking(operation: Operation, number: int | None) -> str:
+    """What to do where the kernel does not know a type of interface."""
+    link: t.Any = operation.subject
+    if link.KIND == LINK and operation.action == "create" and (link.type, number) == ("vlan", errno.EEXIST):
+        return f" The link of this VLAN of {link.parent} is in another network namespace."
+    if link.KIND in ("vf", "vf_address") and number in (errno.EOPNOTSUPP, errno.EPROTONOSUPPORT):
+        return f" The driver of {link.pf} does not set this for its virtual functions."
+    if moves_radio(operation):
+        return " The driver of this wireless NIC does not let it move." if number == errno.EOPNOTSUPP else ""
+    if operation.action == "create" and number == errno.ENOENT:
+        return link.unsupported()
+    if operation.action != "create" or number != errno.EOPNOTSUPP or link.KIND != LINK:
+        return ""
+    if (link.settings or {}).get("vlan_filtering"):
+        return f" With VLANs it needs {KERNEL_OPTION}."
+    odd = {"vlan": ("VLAN_8021Q", "8021q"), "ipoib": ("INFINIBAND_IPOIB", "ib_ipoib")}
+    option, module = odd.get(str(link.type), (str(link.type).upper(), link.type))
+    return (
+        f" This kernel has no interfaces of type {link.type}: it needs CONFIG_{option}, "
+        f"built in or as a module ('modprobe {module}')."
+    )

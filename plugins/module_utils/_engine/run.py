@@ -20,7 +20,7 @@ from .._core.plan import Desired, Key, Plan, State, reconcile, simulate, view
 from .._host.privileges import require_privileges
 from .._netlink.namespaces import Namespaces
 from .done import as_seen, merged
-from .executors import Executors, Journal, sysctls
+from .executors import Executors, Journal
 from .ipv6 import Ipv6
 
 if t.TYPE_CHECKING:
@@ -147,7 +147,7 @@ def _change(
     done after the plan."""
     from .apply import apply, take_back  # which a run that changes nothing does not need
 
-    executors = {"sysctl": sysctls, **job.executors()}
+    executors = job.executors()
     done: Plan = []
     todo = plan
     finished = False

@@ -1,6 +1,6 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
-"""Carries out what concerns the packet filter: forwarding, masquerading, checks of MAC addresses."""
+"""Carries out what concerns the packet filter: forwarding, checks of MAC addresses."""
 from __future__ import annotations
 
 import typing as t
@@ -19,12 +19,6 @@ def _filter_rules(work: Plan, _namespaces: Namespaces, done: Plan) -> Failure:
     return as_one(work, done, lambda: firewall.change(changes[False], changes[True]))
 
 
-def _masquerades(work: Plan, _namespaces: Namespaces, done: Plan) -> Failure:
-    from . import nat  # which few runs need
-
-    return as_one(work, done, lambda: nat.change(work))
-
-
 def _spoof_checks(work: Plan, _namespaces: Namespaces, done: Plan) -> Failure:
     from . import mac_spoof  # which few runs need
 
@@ -35,6 +29,5 @@ def _spoof_checks(work: Plan, _namespaces: Namespaces, done: Plan) -> Failure:
 
 
 EXECUTORS: Executors = {
-    "filter": _filter_rules, "masquerade": _masquerades, "spoof_check": _spoof_checks,
-    "spoof_check of a new name": _spoof_checks,
+    "filter": _filter_rules, "spoof_check": _spoof_checks, "spoof_check of a new name": _spoof_checks,
 }

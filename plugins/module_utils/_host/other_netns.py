@@ -13,7 +13,8 @@ import os
 import typing as t
 
 from .._core.errors import PipeworkError
-from .._model.objects import Address, Device
+from .._model.device import Device
+from .._model.layer3 import Address
 from .._netlink.namespaces import Namespaces, Netns
 
 NSFS = "nsfs"

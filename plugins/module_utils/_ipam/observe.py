@@ -10,6 +10,8 @@ from .._attach.dhcp6 import Lease6
 from .._attach.options import Attachment
 from .._model.observed import Facts
 from .._netlink.namespaces import Namespaces
+from .._netlink.neighbour import lent_addresses
+from .._netlink.route import routes_of
 from . import dhcp4_grant, dhcp6_grant
 from . import store as files
 from .dhcp4_grant import Lease
@@ -27,7 +29,7 @@ def observe_leases(namespaces: Namespaces, facts: Facts, label: str, device: str
         return
     if held is not None and held[1].mac == there.mac:
         facts.leases.append(Lease(label, device, mac=there.mac, owner=owner, grant=held[1], **held[0]))
-    facts.addresses[label] += namespaces[label].lent_addresses(there)
+    facts.addresses[label] += lent_addresses(namespaces[label], there)
 
 
 def observe_autoconf(namespaces: Namespaces, facts: Facts, places: t.Iterable[tuple[str, Attachment, str]]) -> None:
@@ -39,7 +41,7 @@ def observe_autoconf(namespaces: Namespaces, facts: Facts, places: t.Iterable[tu
             facts.now = files.clock()
             facts.unlisted.append(Lease6(label, item.interface, owner=owner, grant=held[1], **held[0]))
         if item.state == "present" and (held, item.dhcp6, item.accept_ra, item.table) != (None, None, None, None):
-            facts.addresses[label] += namespaces[label].lent_addresses(facts.devices[label][item.interface], 6)
+            facts.addresses[label] += lent_addresses(namespaces[label], facts.devices[label][item.interface], 6)
         if slaac.led_by_routers(item):
             observe_router(namespaces, facts, label, item.interface)
     zeroconf = [(label, item.interface, owner) for label, item, owner in there if item.link_local is not None]
@@ -54,7 +56,7 @@ def observe_router(namespaces: Namespaces, facts: Facts, label: str, interface: 
     names = {device.index: device.name for device in facts.devices[label].values()}
     found = [
         ((RANKS.get(route.preference or 0, 1), hop), hop)
-        for route in namespaces[label].routes(names, every=True)
+        for route in routes_of(namespaces[label], names, every=True)
         if (route.family, route.destination, route.protocol) == (6, "default", BY_ROUTERS)
         for hop, device in (
             (route.gateway, route.device), *((each.gateway, each.device) for each in route.nexthops or ()))

@@ -298,22 +298,9 @@ class AttachJob:
         return policies
 
     def executors(self) -> Executors:
-        from .._agent import apply as agent_apply  # which a run that changes nothing does not need
-        from .._attach import guard as _guard
-        from .._attach import nic_apply
-        from .._engine import links
-        from .._files import apply as files_apply
-        from .._filter import apply as filter_apply
-        from .._ipam import apply as ipam_apply
-        from .._neighbour import apply as neighbour_apply
-        from .._ovs import apply as ovs_apply
-        from .._tc import apply as tc_apply
+        from . import attach_executors  # which a run that changes nothing does not need
 
-        return {
-            **links.EXECUTORS, **agent_apply.EXECUTORS, **files_apply.EXECUTORS, **filter_apply.EXECUTORS,
-            **_guard.EXECUTORS, **ipam_apply.EXECUTORS,
-            **neighbour_apply.EXECUTORS, **nic_apply.EXECUTORS, **ovs_apply.EXECUTORS, **tc_apply.EXECUTORS,
-        }
+        return attach_executors.EXECUTORS
 
     def results(self, state: State) -> dict[str, t.Any]:
         facts = t.cast(Facts, self.facts)

@@ -19,12 +19,15 @@ from .._filter import firewall, forwarding, nat
 from .._filter.masquerade import IP_FORWARD, Masquerade, forwarding_on, networks_of
 from .._host import other_netns
 from .._model.keys import link_key
+from .._model.nic_port import kept_by_hand
 from .._model.objects import HOST, UPLINK, Address, Link, Port
 from .._model.observed import Facts
 from .._model.ovs import OvsBridge, OvsPort, bridge_key
 from .._model.sriov_record import escaped
 from .._neighbour.announce import News, announce
 from .._netlink.namespaces import Namespaces
+from .._netlink.neighbour import lent_addresses
+from .._netlink.route import routes_of
 from .._ovs import client as ovs_client
 from .._ovs.settings import TIMERS
 from .._routing.moved_rules import overtaken, ranked
@@ -80,14 +83,14 @@ class BridgeJob:
         for bridge in self.bridges:
             for port in bridge.ports or () if bridge.move_addresses and bridge.state == "present" else ():
                 device = facts.host.get(port.name)
-                lent = namespaces[HOST].lent_addresses(device) if device is not None else []
+                lent = lent_addresses(namespaces[HOST], device) if device is not None else []
                 if lent:
                     raise uplinks.lent(bridge, port.name, lent)
         if HOST in facts.routes:
             names = {device.index: device.name for device in facts.host.values()}
             addresses = facts.addresses.get(HOST, [])
-            every = namespaces[HOST].routes(names, every=True)
-            facts.routes[HOST] += [route for route in every if uplinks.kept_by_hand(route, addresses)]
+            every = routes_of(namespaces[HOST], names, every=True)
+            facts.routes[HOST] += [route for route in every if kept_by_hand(route, addresses)]
 
     def _check_ports(self, facts: Facts, state: State, namespaces: Namespaces) -> None:
         """Refuses NICs that carry what no port of a bridge can carry, in whatever namespace of the host."""
@@ -152,9 +155,10 @@ class BridgeJob:
     def executors(self) -> Executors:
         from .._engine import links  # which a run that changes nothing does not need
         from .._filter import apply as filter_apply
+        from .._filter import apply_nat
         from .._ovs import apply as ovs_apply
 
-        return {**links.EXECUTORS, **filter_apply.EXECUTORS, **ovs_apply.EXECUTORS}
+        return {**links.EXECUTORS, **filter_apply.EXECUTORS, **apply_nat.EXECUTORS, **ovs_apply.EXECUTORS}
 
     def results(self, state: State) -> dict[str, t.Any]:
         found = {"bridges": [_result(bridge, state) for bridge in self.bridges if bridge.state == "present"]}

@@ -12,9 +12,10 @@ from .._core.plan import Desired, Key, Plan, State
 from .._engine.executors import Executors, Journal
 from .._engine.run import Picture
 from .._lookup.containers import Place, Whole, in_reach, open_guests
-from .._model.objects import PROTOCOL_ROUTE, TABLE_MAIN
+from .._model.layer3 import PROTOCOL_ROUTE, TABLE_MAIN
 from .._model.route import ExactRoute
 from .._netlink.namespaces import Namespaces
+from .._netlink.route import routes_of
 from .._routing.default_route_owner import Seat
 from .._routing.displaced_default import around
 from .._routing.route_options import RouteItem
@@ -77,7 +78,7 @@ class RouteJob:
 
     def _ground(self, namespaces: Namespaces, label: str, items: t.Sequence[RouteItem]) -> Ground:
         names = {device.index: device.name for device in namespaces[label].devices().values()}
-        every = namespaces[label].routes(names, every=True)
+        every = routes_of(namespaces[label], names, every=True)
         ground = Ground.of(label, set(names.values()), every)
         ground.seats = tuple(Seat.of(label, version, every) for version in (4, 6))
         if any(":" in (item.route.source or "") for item in items):

@@ -11,13 +11,14 @@ from .._core.plan import Absent, Desired, Plan, State
 from .._engine.executors import Executors, Journal
 from .._engine.run import Picture
 from .._lookup.containers import Place, Whole, in_reach, open_guests
-from .._model.objects import PROTOCOL_ROUTE
+from .._model.layer3 import PROTOCOL_ROUTE
 from .._model.route_names import FAMILIES
-from .._model.rule import Rule
+from .._model.rule import Rule, made_by_kernel
 from .._netlink.namespaces import Namespaces
+from .._netlink.rule import rules_of
 from .._routing.rt_names import read_names
 from .._routing.rule_options import RuleItem
-from .._routing.rules_desired import made_by_kernel, places, wanted_rules
+from .._routing.rules_desired import places, wanted_rules
 
 
 class RuleJob:
@@ -57,7 +58,7 @@ class RuleJob:
         state: State = {}
         desired: Desired = {}
         for label in dict.fromkeys(found.label for found in self.places if found.label is not None):
-            there = namespaces[label].rules()
+            there = rules_of(namespaces[label])
             state.update((rule.key, rule) for rule in there)
             wanted = wanted_rules(self._of(label), there, label)
             desired.update((each.key, each) for each in wanted)

@@ -22,6 +22,9 @@ from .._model.observed import Facts
 from .._model.route import ExactRoute
 from .._neighbour.announce import News, announce, frames_of
 from .._netlink.namespaces import Namespaces
+from .._netlink.neighbour import lent_addresses
+from .._netlink.route import routes_of
+from .._netlink.rule import rules_of
 from .._routing.moved_rules import overtaken, ranked
 from .._routing.routes_desired import Ground
 from .._shim import host_files
@@ -161,7 +164,7 @@ def _scene(namespaces: Namespaces, facts: Facts, sites: t.Sequence[Site]) -> Sce
         observe_sysctls(namespaces, facts, HOST, name, [ARP_IGNORE])
     devices.update({site.name: site.device for site in sites if site.device is not None})
     for device in devices.values():
-        facts.addresses[HOST] += host.lent_addresses(device)
+        facts.addresses[HOST] += lent_addresses(host, device)
     state = facts.state()
     for name in devices:
         for version in (4, 6):
@@ -169,8 +172,8 @@ def _scene(namespaces: Namespaces, facts: Facts, sites: t.Sequence[Site]) -> Sce
             for rank, each in enumerate(there if version == 4 else reversed(there)):  # as they came
                 state[each.key] = MovedAddress.of(each, rank)
     names = {device.index: device.name for device in facts.host.values()}
-    ground = Ground.of(HOST, set(names.values()), host.routes(names, every=True))
-    rules = ranked(host.rules())
+    ground = Ground.of(HOST, set(names.values()), routes_of(host, names, every=True))
+    rules = ranked(rules_of(host))
     state.update((item.key, item) for item in (*ground.routes, *rules))
     return Scene(facts, ground, rules, state)
 

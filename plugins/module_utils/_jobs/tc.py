@@ -9,10 +9,12 @@ from .._core.items import Params, container_of, purges
 from .._core.plan import Desired, Plan, State
 from .._engine import marks
 from .._engine.executors import Executors, Journal
-from .._engine.observe import observe
+from .._engine.observe_interfaces import observe_interfaces
 from .._engine.run import Picture
 from .._lookup.containers import Place, Whole, in_reach, open_guests
-from .._model.objects import HOST, Device, Link
+from .._model.device import Device
+from .._model.layer3 import HOST
+from .._model.objects import Link
 from .._netlink.namespaces import Namespaces
 from .._tc import bandwidth
 from .._tc import timer as tc_timer
@@ -55,7 +57,7 @@ class TcJob:
                 raise item.refuse(f"device: {item.title} and {other.title} are the same; each can be listed once.")
 
     def picture(self, namespaces: Namespaces) -> Picture:
-        facts = observe(namespaces)
+        facts = observe_interfaces(namespaces)
         for link in self.coming:
             if isinstance(link, Link) and link.ns in facts.devices:
                 coming = Device(0, link.ifname, link.type, link.mac, link.mtu or 0, up=True)
@@ -99,7 +101,7 @@ class TcJob:
     def executors(self) -> Executors:
         from .._tc import apply as tc_apply  # which a run that changes nothing does not need
 
-        return tc_apply.EXECUTORS
+        return {**tc_apply.EXECUTORS, **tc_timer.EXECUTORS}
 
     def results(self, state: State) -> dict[str, t.Any]:
         return {"interfaces": [self._result(item, place, state) for item, place in zip(self.items, self.places)]}

@@ -10,8 +10,8 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from .interfaces import Interfaces
 from .objects import GROUP, GROUP_DELETE, HOST, MARK, UPLINK, Device, owner_fields, pair_end
-from .observed import Facts
 from .seals import LENT, PORT, Record, claims
 
 Entry = tuple[str, str, t.Optional[str]]
@@ -40,7 +40,7 @@ class Kept:
         return next((each for each in near if _about(each, label, device, ident, self.secret)), None)
 
 
-def believe(facts: Facts, kept: Kept, idents: t.Mapping[str, str]) -> list[Record]:
+def believe(facts: Interfaces, kept: Kept, idents: t.Mapping[str, str]) -> list[Record]:
     """Replaces what interfaces say by what is known of them; returns the records of which none is there.
 
     ``idents``: which namespace is behind each label.
@@ -50,11 +50,11 @@ def believe(facts: Facts, kept: Kept, idents: t.Mapping[str, str]) -> list[Recor
         for name, device in devices.items():
             devices[name] = _known(facts, kept, label, device, idents[label], met)
         if label == HOST:  # which comes first
-            facts.by_index = {device.index: device for device in facts.host.values()}
+            facts.count_host()
     return [record for record in kept.records if record.sort != LENT and id(record) not in met]
 
 
-def _known(facts: Facts, kept: Kept, label: str, device: Device, ident: str, met: set[int]) -> Device:
+def _known(facts: Interfaces, kept: Kept, label: str, device: Device, ident: str, met: set[int]) -> Device:
     if device.group in (GROUP, GROUP_DELETE) and (ident, device.name, device.type) not in kept.journal:
         device = dataclasses.replace(device, group=0)
     said = device.alias if (device.alias or "").startswith(MARK) else None
@@ -94,7 +94,7 @@ def _needs_a_record(label: str, device: Device) -> bool:
     return device.type != "veth" or pair_end(device.alias) is not None
 
 
-def rename(facts: Facts) -> list[tuple[str, str, Device]]:
+def rename(facts: Interfaces) -> list[tuple[str, str, Device]]:
     """Gives interfaces in containers the names that they have by right; returns where and which."""
     found = []
     for label, devices in facts.devices.items():

@@ -8,7 +8,7 @@ import os
 import typing as t
 
 from .._core.errors import PipeworkError
-from .objects import HOST
+from .layer3 import HOST
 
 CANDIDATES_SHOWN = 8
 

@@ -13,6 +13,7 @@ import hashlib
 import typing as t
 
 from .._core.plan import KernelObject, Key
+from .device import GROUP, GROUP_DELETE, MARK, ON_A_NIC, UNFINISHED, UPLINK, Device
 from .layer3 import (
     HOST,
     PREFERENCE_HIGH,
@@ -33,60 +34,20 @@ from .layer3 import (
 from .luggage import Luggage
 from .sriov_record import VirtualFunction, escaped, unescaped
 
-MARK = "pipework:"
 OWNER_AUTO = MARK + "auto"  # a bridge that pipework_attach made on the way
 OWNER_BRIDGE = MARK + "bridge"  # a bridge that pipework_bridge made
 OWNER_VXLAN = MARK + "vxlan"  # a link of pipework_vxlan
 OWNER_SHIM = MARK + "shim"  # how the mark of the host's own macvlans begins
-UPLINK = MARK + "uplink:"  # a NIC that is a port of a bridge; the rest of the alias is for _bridge/uplinks to read
-UNFINISHED = MARK + "unfinished"  # what a killed run leaves: made, but not yet marked, or about to be deleted
 STAND_IN = "pwt"  # how the name begins that an interface has until it can have its own
-GROUP = 0x70697065  # the link group of what is unfinished
-GROUP_DELETE = GROUP + 1  # and of what is about to go, all at once
 PAIR_TYPES = ("pair", "peer")  # the ends of a veth pair between two containers
 FIXED_SETTINGS = ("pkey", "vni", "port", "family", "device")  # which the kernel cannot change in place
-ON_A_NIC = ("macvlan", "macvtap", "ipvlan")  # the types that stand on a NIC of the host
 BRIDGE_PORTS_MAX, ALIAS_MAX = 1023, 255
 IDENT = 12  # how much of an ID a mark holds
 __all__ = [  # all objects can be had from here
-    "HOST", "PREFERENCE_HIGH", "PROTOCOL", "PROTOCOL_LISTED", "PROTOCOL_ROUTE", "TABLE_KEPT", "TABLE_MAIN",
-    "TABLE_PUBLISHED", "TABLE_WAITING", "VALID_JITTER", "Address", "Hop", "Route", "default_metric",
-    "default_route",
+    "GROUP", "GROUP_DELETE", "HOST", "MARK", "ON_A_NIC", "PREFERENCE_HIGH", "PROTOCOL", "PROTOCOL_LISTED",
+    "PROTOCOL_ROUTE", "TABLE_KEPT", "TABLE_MAIN", "TABLE_PUBLISHED", "TABLE_WAITING", "UNFINISHED", "UPLINK",
+    "VALID_JITTER", "Address", "Device", "Hop", "Route", "default_metric", "default_route",
 ]
-
-
-@dataclasses.dataclass(frozen=True)
-class Device:
-    """A network interface as one dump shows it. ``peer`` and ``parent_index`` are the kernel's IFLA_LINK."""
-
-    index: int
-    name: str
-    type: str | None  # rtnetlink's kind: veth, bridge, macvlan; None for hardware
-    mac: str | None
-    mtu: int
-    up: bool
-    master: int | None = None
-    parent_index: int | None = None
-    parent_netnsid: int | None = None
-    alias: str | None = None
-    group: int = 0
-    settings: dict[str, t.Any] | None = None
-    ethernet: bool = True
-    infiniband: bool = False  # its address is longer than those here, and nobody's to give: ``mac`` is None
-    running: bool = False  # its operational state is up, or unknown as of those that have none
-    carrier: bool = False  # up, and with a carrier, also while it is not operational yet
-    port: dict[str, bool] | None = None  # of a port of a bridge: its options
-    perm: str | None = None  # hardware: the address that it was made with,
-    bus: str | None = None  # and its name on its bus
-    found_as: str | None = None  # the name that a container gave it, where it is known as another
-    unmarked: bool = False  # ours, although the mark that was on it is not there any more
-
-    @property
-    def owner(self) -> str | None:
-        """Our mark on it, if it has one."""
-        if self.group in (GROUP, GROUP_DELETE):
-            return UNFINISHED
-        return self.alias if self.alias and self.alias.startswith(MARK) and not self.alias.startswith(UPLINK) else None
 
 
 @dataclasses.dataclass(frozen=True)

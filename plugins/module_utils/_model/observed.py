@@ -10,22 +10,21 @@ import typing as t
 
 from .._core.errors import PipeworkError
 from .._core.plan import KernelObject, State
+from .interfaces import End, Interfaces
 from .luggage import Luggage
 from .neighbor import Neighbor
 from .nic_record import NicRecord
-from .objects import HOST, ON_A_NIC, UNFINISHED, Address, Device, Link, Mark, Nic, Port, Route, owner_fields, pair_end
+from .objects import HOST, ON_A_NIC, UNFINISHED, Address, Device, Link, Mark, Nic, Port, Route, pair_end
 from .ovs import Switch
 from .packet_filter import SpoofCheck
 from .rule import Rule
 from .sriov import Card, objects
 from .sysctl import Sysctl
 
-End = tuple[str, str]  # label, name
 OF_THE_SCRIPT = re.compile(r"v.+pl[0-9]+")  # v<its interface>pl<its process>, such as veth1pl1234
 
-
 @dataclasses.dataclass
-class Facts:
+class Facts(Interfaces):
     """The dumps of a run, by namespace label. ``nsids``: the numbers by which the host knows the others."""
 
     devices: dict[str, dict[str, Device]]
@@ -62,16 +61,7 @@ class Facts:
     pids: dict[str, int] = dataclasses.field(default_factory=dict)  # of containers, by label, where it matters
 
     def __post_init__(self) -> None:
-        self.by_index = {device.index: device for device in self.host.values()}
-
-    @property
-    def host(self) -> dict[str, Device]:
-        return self.devices[HOST]
-
-    def host_name(self, index: int | None) -> str | None:
-        """The name of a host's interface, by its index."""
-        found = self.by_index.get(index) if index is not None else None
-        return found.name if found else None
+        self.count_host()
 
     def bridge_under(self, end: Device) -> str | None:
         """The bridge that an interface is a port of, be it Linux's or Open vSwitch's."""
@@ -92,19 +82,6 @@ class Facts:
     def vlans_of(self, port: Device) -> tuple[str, ...] | None:
         """The VLANs of a port of a bridge."""
         return None if self.vlans is None or port.port is None else self.vlans.get(port.index, ())
-
-    def host_end(self, label: str, device: Device) -> Device | None:
-        """The host's end of a container's veth. Each end has to name the other, in the other's namespace."""
-        if device.type != "veth" or device.parent_index is None:
-            return None
-        end = self.by_index.get(device.parent_index)
-        if end is None or end.type != "veth" or end.parent_index != device.index or pair_end(end.owner):
-            return None
-        if end.parent_netnsid != self.nsids.get(label) or (device.parent_netnsid is None) != (label == HOST):
-            return None
-        if label == HOST and (owner_fields(end.owner) or ("",))[-1] == end.name:
-            return None  # both ends are on the host: this one is the host end, that one the container's
-        return end
 
     def state(self) -> State:
         """All objects that a plan may have to do with."""

@@ -3,7 +3,7 @@
 """Routes of ours in tables of interfaces, which rules of policy routing may lead to. Pure."""
 from __future__ import annotations
 
-from .objects import PROTOCOL, PROTOCOL_LISTED, TABLE_KEPT, TABLE_MAIN, TABLE_WAITING, Route
+from .layer3 import PROTOCOL, PROTOCOL_LISTED, TABLE_KEPT, TABLE_MAIN, TABLE_WAITING, Route
 
 MARKS = (PROTOCOL, PROTOCOL_LISTED)
 

@@ -11,7 +11,7 @@ import typing as t
 
 from .._core import normalize as norm
 from .._core.errors import PipeworkError
-from .objects import TABLE_KEPT, TABLE_PUBLISHED, TABLE_WAITING
+from .layer3 import TABLE_KEPT, TABLE_PUBLISHED, TABLE_WAITING
 
 TABLES = {"unspec": 0, "default": 253, "main": 254, "local": 255}
 PROTOCOLS = {"unspec": 0, "redirect": 1, "kernel": 2, "boot": 3, "static": 4, "ra": 9, "dhcp": 16}

@@ -108,3 +108,7 @@ def _short(text: str) -> str:
 
 def mark_text(mark: int, mask: int) -> str:
     return f"{mark:#x}/{mask:#x}" if mark or mask else ""
+
+
+def made_by_kernel(rule: Rule) -> bool:
+    return rule.protocol in words.OF_THE_KERNEL or rule.protocol == 0 and rule.priority in (0, 32766, 32767)

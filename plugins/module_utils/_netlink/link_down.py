@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import typing as t
 
+from .._model.device import Device
+from .._model.layer3 import Address, Route
 from .._model.neighbor import Neighbor
-from .._model.objects import Address, Device, Route
 from . import neighbor, rtnl
 from . import route as netlink_route
 from .kernel_error import KernelError
 from .namespaces import Netns
+from .neighbour import lent_addresses
 
 LOCAL, RA = 255, 9  # table, protocol of what a router says once more
 
@@ -41,8 +43,9 @@ def carried(netns: Netns, index: int) -> Carried:
     device = next(each for each in devices.values() if each.index == index)
     names = {each.index: each.name for each in devices.values()}
     addresses = [each for each in netns.addresses(names) if each.device == device.name]
-    addresses += [each for version in (4, 6) for each in netns.lent_addresses(device, version)]
-    routes = [each for each in netns.routes(names, every=True) if _passes(each, device) and _lasts(each)]
+    addresses += [each for version in (4, 6) for each in lent_addresses(netns, device, version)]
+    every = netlink_route.routes_of(netns, names, every=True)
+    routes = [each for each in every if _passes(each, device) and _lasts(each)]
     routes.sort(key=lambda each: (bool(each.gateway or each.nexthops), each.nth))
     return Carried(device.name, addresses, routes, neighbors_of(netns, {index: device.name}))
 

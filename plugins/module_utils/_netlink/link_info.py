@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .._model.objects import ON_A_NIC
+from .._model.device import ON_A_NIC
 
 USER_HZ = 100  # the unit of a bridge's timers
 IPVLAN_MODES = ("l2", "l3", "l3s")

@@ -17,10 +17,9 @@ import struct
 import typing as t
 
 from .._core.errors import PipeworkError
-from .._model.objects import HOST, Address, Device, Route
-from .._model.rule import Rule
-from .._model.sriov_record import VirtualFunction
-from . import route, rtnl, rule, sriov, wire
+from .._model.device import Device
+from .._model.layer3 import HOST, Address
+from . import rtnl, wire
 from .kernel_error import KernelError, error_of
 
 CLONE_NEWNET = 0x40000000
@@ -165,34 +164,16 @@ class Netns:
             for raw in self._dump(rtnl.dump_addresses()) if rtnl.is_static_address(raw, names)
         ]
 
-    def routes(self, names: dict[int, str], every: bool = False) -> list[Route]:
-        """The routes that somebody made, in all tables; or every one, the kernel's own too."""
-        known = {**names, LOOPBACK: "lo"}
-        matters = route.is_route if every else route.is_static_route
-        return route.number_routes(
-            route.decode_route(raw, self.label, known)
-            for version in (4, 6) for raw in self._dump(route.dump_routes(version)) if matters(raw)
-        )
-
-    def lent_addresses(self, device: Device, version: int = 4) -> list[Address]:
-        """The addresses of an interface that somebody gave to it for a time."""
-        from . import neighbour  # which few runs need
-
-        return [
-            neighbour.decode_lent(raw, self.label, device.name)
-            for raw in self._dump(rtnl.dump_addresses()) if neighbour.is_lent_address(raw, device.index, version)
-        ]
-
-    def rules(self) -> list[Rule]:
-        """The rules of policy routing, in the order in which the kernel looks at them."""
-        return [
-            rule.decode_rule(raw, self.label)
-            for version in (4, 6) for raw in self._dump(rule.dump_rules(version))
-        ]
-
     def dump(self, request: bytes) -> list[bytes]:
         """All messages of a dump, as they come."""
         return self._dump(request)
+
+    def ask(self, request: bytes) -> bytes:
+        """The one answer to a request; raises KernelError."""
+        raw, error = self._exchange([request])[0]
+        if error is not None:
+            raise error
+        return raw
 
     def vlans(self) -> dict[int, tuple[str, ...]] | None:
         """The VLANs of the ports of bridges, by index; None where the kernel does not know any."""
@@ -202,13 +183,6 @@ class Netns:
             if error.errno != errno.EOPNOTSUPP:
                 raise
             return None
-
-    def functions(self, name: str) -> list[VirtualFunction]:
-        """The virtual functions of a card, as the card knows them."""
-        raw, error = self._exchange([sriov.ask_vfs(name)])[0]
-        if error:
-            raise error
-        return sriov.decode_vfs(raw, name)
 
     def nsid(self, other: Netns) -> int | None:
         """The number by which this namespace knows another, if it has had to do with it."""

@@ -9,8 +9,10 @@ import functools
 import struct
 
 from .._core.normalize import family
-from .._model.objects import Address
+from .._model.device import Device
+from .._model.layer3 import Address
 from .._model.seen import Seen
+from .namespaces import Netns
 from .rtnl import (
     ACK,
     AF_INET,
@@ -24,6 +26,7 @@ from .rtnl import (
     RT_SCOPE_LINK,
     _message,
     decode_address,
+    dump_addresses,
 )
 
 with contextlib.suppress(ImportError):  # said by _codec.require()
@@ -93,3 +96,11 @@ def ask_for(address: str, index: int, known: bool) -> bytes:
         family=AF_INET6 if family(address) == 6 else AF_INET, ifindex=index,
         state=NUD_PROBE if known else 0, flags=0 if known else NTF_USE,
     )
+
+
+def lent_addresses(netns: Netns, device: Device, version: int = 4) -> list[Address]:
+    """The addresses of an interface that somebody gave to it for a time."""
+    return [
+        decode_lent(raw, netns.label, device.name)
+        for raw in netns.dump(dump_addresses()) if is_lent_address(raw, device.index, version)
+    ]

@@ -11,7 +11,8 @@ import typing as t
 
 from .._core.plan import Key
 from .._model import encap as model_encap
-from .._model.objects import Hop, Route
+from .._model.layer3 import Hop, Route
+from .namespaces import LOOPBACK, Netns
 from .rtnl import ACK, AF_INET, AF_INET6, CREATE, DUMP, EXCL, REPLACE, REQUEST, compose
 
 try:
@@ -168,3 +169,13 @@ def delete_route(route: Route, index_of_name: Index, whole: bool = False) -> byt
         nexthops=path.nexthops if path and route.family == 4 else None,
     )
     return _route(RTM_DELROUTE, REQUEST | ACK, bare, index_of_name)
+
+
+def routes_of(netns: Netns, names: t.Mapping[int, str], every: bool = False) -> list[Route]:
+    """The routes that somebody made, in all tables; or every one, the kernel's own too."""
+    known = {**names, LOOPBACK: "lo"}
+    matters = is_route if every else is_static_route
+    return number_routes(
+        decode_route(raw, netns.label, known)
+        for version in (4, 6) for raw in netns.dump(dump_routes(version)) if matters(raw)
+    )

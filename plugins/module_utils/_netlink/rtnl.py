@@ -13,7 +13,8 @@ import typing as t
 
 from .._core.errors import PipeworkError
 from .._core.normalize import family
-from .._model.objects import GROUP, GROUP_DELETE, Address, Device
+from .._model.device import GROUP, GROUP_DELETE, Device
+from .._model.layer3 import Address
 from .link_info import DECODERS, settings_attrs
 from .wire import attributes, decode_options, hardware
 

@@ -9,6 +9,7 @@ import typing as t
 
 from .._model.route_names import NUMBER_MAX, named
 from .._model.rule import ACTIONS, Rule, mark_text
+from .namespaces import Netns
 from .rtnl import ACK, AF_INET, AF_INET6, CREATE, DUMP, EXCL, REQUEST, compose
 
 try:
@@ -97,3 +98,8 @@ def new_rule(rule: Rule) -> bytes:
 
 def delete_rule(rule: Rule) -> bytes:
     return _rule(RTM_DELRULE, REQUEST | ACK, rule)
+
+
+def rules_of(netns: Netns) -> list[Rule]:
+    """The rules of policy routing, in the order in which the kernel looks at them."""
+    return [decode_rule(raw, netns.label) for version in (4, 6) for raw in netns.dump(dump_rules(version))]

@@ -6,6 +6,7 @@ from __future__ import annotations
 import typing as t
 
 from .._model.sriov_record import VirtualFunction
+from .namespaces import Netns
 from .rtnl import RTEXT_FILTER_SKIP_STATS, RTM_GETLINK, RTM_SETLINK, about_link, decode_attributes
 
 AF_UNSPEC = 0
@@ -49,3 +50,8 @@ def set_vf(
         attrs.append(("IFLA_VF_SPOOFCHK", {"vf": number, "spoofchk": int(spoof_check)}))
     info = [("IFLA_VF_INFO", {"attrs": attrs})]
     return about_link(RTM_SETLINK, AF_UNSPEC, index, [("IFLA_VFINFO_LIST", {"attrs": info})])
+
+
+def functions_of(netns: Netns, name: str) -> list[VirtualFunction]:
+    """The virtual functions of a card, as the card knows them."""
+    return decode_vfs(netns.ask(ask_vfs(name)), name)

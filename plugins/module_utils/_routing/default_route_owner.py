@@ -12,7 +12,7 @@ import dataclasses
 import typing as t
 
 from .._core.plan import Absent, KernelObject
-from .._model.objects import (
+from .._model.layer3 import (
     PROTOCOL,
     PROTOCOL_ROUTE,
     TABLE_KEPT,

@@ -11,7 +11,7 @@ import dataclasses
 import typing as t
 
 from .._core.plan import Absent, Desired
-from .._model.objects import PROTOCOL_ROUTE, TABLE_MAIN, Route, default_metric
+from .._model.layer3 import PROTOCOL_ROUTE, TABLE_MAIN, Route, default_metric
 from .default_route_owner import Seat, displacing, is_ours, made, unmade
 
 if t.TYPE_CHECKING:

@@ -13,8 +13,7 @@ import typing as t
 
 from .._core.order import RULE_RANKS
 from .._core.plan import Absent
-from .._model.rule import Rule
-from .rules_desired import made_by_kernel
+from .._model.rule import Rule, made_by_kernel
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,7 +18,7 @@ from .._core.items import Item, Params, blaming, container_of
 from .._grammar.cmd_option import said
 from .._model import encap as model_encap
 from .._model import route_names as words
-from .._model.objects import PROTOCOL_ROUTE, Hop, Route, default_metric
+from .._model.layer3 import PROTOCOL_ROUTE, Hop, Route, default_metric
 from .._model.route import ExactRoute, same_hops
 
 NO_WAY = (6, 7, 8, 9)

@@ -11,7 +11,7 @@ import typing as t
 
 from .._core.plan import Absent, KernelObject, Key
 from .._model import route_names as words
-from .._model.objects import (
+from .._model.layer3 import (
     PROTOCOL,
     PROTOCOL_LISTED,
     PROTOCOL_ROUTE,
@@ -20,7 +20,6 @@ from .._model.objects import (
     TABLE_WAITING,
     Address,
     Hop,
-    Link,
     Route,
     default_metric,
 )
@@ -49,8 +48,8 @@ class Ground:
         """With what the same run makes: interfaces and addresses."""
         devices, coming = set(self.devices), list(self.coming)
         for each in wanted:
-            if isinstance(each, Link) and each.ns == self.label:
-                devices.add(each.ifname)
+            if isinstance(each, KernelObject) and each.KIND == "link" and each.ns == self.label:
+                devices.add(each.name)
             elif isinstance(each, Address) and each.ns == self.label:
                 interface = ipaddress.ip_interface(each.address)
                 network, place = interface.network, (self.label, interface.version)

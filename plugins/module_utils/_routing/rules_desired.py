@@ -9,9 +9,8 @@ import typing as t
 
 from .._core.errors import PipeworkError
 from .._core.plan import Absent
-from .._model import route_names as words
-from .._model.objects import PROTOCOL, PROTOCOL_LISTED, PROTOCOL_ROUTE
-from .._model.rule import CONTENT, SELECTORS, Rule
+from .._model.layer3 import PROTOCOL, PROTOCOL_LISTED, PROTOCOL_ROUTE
+from .._model.rule import CONTENT, SELECTORS, Rule, made_by_kernel
 from .rule_options import RuleItem, check_goto
 
 MAIN = 32766  # the priority of the rule that leads to the main table
@@ -167,7 +166,3 @@ def going(item: RuleItem, there: t.Sequence[Rule]) -> list[Rule]:
     if attached is not None:
         raise item.refuse(f"priority: '{attached.name}' belongs to an attachment; pipework_attach takes it away.")
     return found
-
-
-def made_by_kernel(rule: Rule) -> bool:
-    return rule.protocol in words.OF_THE_KERNEL or rule.protocol == 0 and rule.priority in (0, 32766, 32767)

@@ -20,7 +20,7 @@ import typing as t
 from .._core.errors import PipeworkError
 from .._core.plan import Absent, KernelObject, Key, State
 from .._model.keys import link_key
-from .._model.objects import HOST
+from .._model.layer3 import HOST
 from .actions import MARK, canonical_actions
 from .filters import INGRESS, TcFilter
 from .model import DOOR, ROOT, Qdisc, qdisc_key

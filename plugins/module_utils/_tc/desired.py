@@ -7,8 +7,8 @@ import typing as t
 
 from .._core.errors import PipeworkError
 from .._core.plan import Absent, Desired, KernelObject, Key, State
+from .._model.interfaces import Interfaces
 from .._model.keys import link_key
-from .._model.observed import Facts
 from . import limits, mirror, tree
 from .bandwidth import TASK, maker_of
 from .filters import TcFilter
@@ -21,7 +21,7 @@ ANEW = "anew"  # the verb of what a script removes and makes again: nothing that
 
 
 def wanted(
-    item: TcItem, label: str, target: str | None, facts: Facts, state: State, purge: bool = False,
+    item: TcItem, label: str, target: str | None, facts: Interfaces, state: State, purge: bool = False,
 ) -> list[KernelObject | Absent]:
     """The objects of one interface, and Absent for what goes. ``target``: where mirrored frames go to.
     PipeworkError for what cannot be."""
@@ -51,7 +51,7 @@ def _standing_on(root: Key, state: State) -> list[Key]:
 
 
 def _wanted(
-    item: TcItem, label: str, target: str | None, facts: Facts, state: State, purge: bool,
+    item: TcItem, label: str, target: str | None, facts: Interfaces, state: State, purge: bool,
 ) -> t.Iterator[KernelObject | Absent]:
     devices = facts.devices[label]
     if item.device not in devices:

@@ -7,7 +7,7 @@ import typing as t
 
 from .._core.errors import PipeworkError
 from .._core.plan import Absent, Desired, KernelObject, State
-from .._model.observed import Facts
+from .._model.interfaces import Interfaces
 from .actions import MARK
 from .bandwidth import ATTACHMENT, MAKERS, TASK, Bandwidth, Place, limits_at, maker_of, wanted
 from .filters import TcFilter
@@ -16,7 +16,7 @@ from .options import TcItem
 from .units import show_handle
 
 
-def place_of(facts: Facts, label: str, name: str, title: str = "") -> Place:
+def place_of(facts: Interfaces, label: str, name: str, title: str = "") -> Place:
     """An interface that is there, with its end on the host if both are of an attachment."""
     end = facts.host_end(label, facts.devices[label][name])
     return Place(title, label, name, end.name if end is not None and end.owner else None)

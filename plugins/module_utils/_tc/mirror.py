@@ -13,9 +13,9 @@ import dataclasses
 import typing as t
 
 from .._core.plan import Absent, KernelObject, State
+from .._model.interfaces import Interfaces
 from .._model.keys import link_key
-from .._model.objects import HOST
-from .._model.observed import Facts
+from .._model.layer3 import HOST
 from .actions import MARK, canonical_actions
 from .filters import EGRESS, INGRESS, TcFilter
 from .model import DOOR, Qdisc, qdisc_key
@@ -40,7 +40,7 @@ class Spot:
         return INGRESS if (direction == "egress") == self.turned else EGRESS
 
 
-def spot_of(facts: Facts, label: str, name: str) -> Spot | None:
+def spot_of(facts: Interfaces, label: str, name: str) -> Spot | None:
     """None where the interface is not there."""
     device = facts.devices[label].get(name)
     if device is None:
@@ -49,7 +49,7 @@ def spot_of(facts: Facts, label: str, name: str) -> Spot | None:
     return Spot(HOST, end.name, True) if end is not None else Spot(label, name, False)
 
 
-def wanted(item: TcItem, label: str, target: str, facts: Facts, state: State) -> t.Iterator[KernelObject | Absent]:
+def wanted(item: TcItem, label: str, target: str, facts: Interfaces, state: State) -> t.Iterator[KernelObject | Absent]:
     """What makes the copies. PipeworkError where the kernel cannot."""
     mirror = t.cast(Mirror, item.mirror)
     here, there = spot_of(facts, label, item.device), spot_of(facts, target, mirror.interface)

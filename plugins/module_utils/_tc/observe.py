@@ -7,9 +7,9 @@ import dataclasses
 import typing as t
 
 from .._core.plan import KernelObject, Key, State
+from .._model.interfaces import Interfaces
 from .._model.keys import link_key
-from .._model.objects import HOST
-from .._model.observed import Facts
+from .._model.layer3 import HOST
 from .._netlink.namespaces import Namespaces
 from . import netlink
 from .filters import EGRESS, INGRESS
@@ -36,7 +36,7 @@ def observe_tc(
 
 
 def observe_interfaces(
-    namespaces: Namespaces, facts: Facts, interfaces: t.Sequence[tuple[str, str]],
+    namespaces: Namespaces, facts: Interfaces, interfaces: t.Sequence[tuple[str, str]],
 ) -> list[KernelObject]:
     """What stands on interfaces of containers and on their ends on the host, all of which goes with the former."""
     used: dict[str, set[str]] = {}

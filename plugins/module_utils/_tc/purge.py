@@ -12,9 +12,10 @@ import dataclasses
 import typing as t
 
 from .._core.plan import Absent, Desired, KernelObject, Key, State
+from .._model.interfaces import Interfaces
 from .._model.keys import link_key
-from .._model.objects import HOST, owner_fields
-from .._model.observed import Facts
+from .._model.layer3 import HOST
+from .._model.objects import owner_fields
 from .bandwidth import TASK, maker_of
 from .filters import TcFilter
 from .limits import place_of
@@ -24,7 +25,7 @@ from .options import TcItem, at_the_root
 
 
 def surplus(
-    label: str, items: t.Sequence[TcItem], facts: Facts, state: State, desired: Desired,
+    label: str, items: t.Sequence[TcItem], facts: Interfaces, state: State, desired: Desired,
 ) -> t.Iterator[KernelObject | Absent]:
     """Of all interfaces of one container. ``items``: those that are listed of it; ``desired``: what all items want."""
     rooted = {item.device for item in items if item.state == "present" and _has_a_root(item)}

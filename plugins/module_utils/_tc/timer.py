@@ -10,6 +10,7 @@ from .._core.errors import PipeworkError
 from .._core.plan import Operation
 from .._delayed import process as delayed_process
 from .._delayed import records as delayed_records
+from .._engine.executors import Executors, one_by_one
 from .._netlink.namespaces import Namespaces
 from . import netlink
 from .model import Timer
@@ -74,3 +75,6 @@ def _record(timer: Timer, running: Timer | None, namespaces: Namespaces) -> dict
         "messages": messages, "back": back,
         "deadline": delayed_process.now() + (timer.seconds or 0), "seconds": timer.seconds, "settings": timer.settings,
     }
+
+
+EXECUTORS: Executors = {"timer": one_by_one(change)}
