@@ -15,6 +15,7 @@ from .options import Attachment
 
 NEW_BRIDGE_MTU = 1500  # as the kernel makes it
 
+
 @dataclasses.dataclass(frozen=True)
 class Site:
     """Where one attachment is to be made: the container, found and open, and what is known of it and of the host."""

@@ -28,7 +28,6 @@ if t.TYPE_CHECKING:
     from .options import Bridge
 
 
-
 @dataclasses.dataclass(frozen=True)
 class Record:
     """What a NIC was before it became a port, and the addresses that the bridge has from it."""

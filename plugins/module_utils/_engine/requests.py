@@ -21,6 +21,7 @@ from .rtnetlink import Encode, Request, Sort
 
 # -- links
 
+
 def create_link(_before: None, link: Link, namespaces: Namespaces) -> list[Request]:
     namespaces[link.ns].forget(link.ifname)
     if link.type == "pair":

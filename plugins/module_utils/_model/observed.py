@@ -23,6 +23,7 @@ from .sysctl import Sysctl
 
 OF_THE_SCRIPT = re.compile(r"v.+pl[0-9]+")  # v<its interface>pl<its process>, such as veth1pl1234
 
+
 @dataclasses.dataclass
 class Facts(Interfaces):
     """The dumps of a run, by namespace label. ``nsids``: the numbers by which the host knows the others."""
