@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pipework.containers.plugins.module_utils._attach import cautions, taken
+from ansible_collections.pipework.containers.plugins.module_utils._attach import cautions, segments, taken
 from ansible_collections.pipework.containers.plugins.module_utils._attach.desired import compile_wish
 from ansible_collections.pipework.containers.plugins.module_utils._attach.options import attachments_from_params
 from ansible_collections.pipework.containers.plugins.module_utils._attach.segments import Segments
@@ -156,11 +156,11 @@ def test_a_bridges_own_address_is_looked_at_too() -> None:
 
     facts = on_a_lan().facts()
     state = facts.state()
-    [words] = cautions.of_bridges([Bridge()], facts, state, {})
+    [words] = segments.of_bridges([Bridge()], facts, state, {})
     assert words.startswith("addresses: 192.168.7.3/24 of br1 lies in 192.168.7.0/24, which the host has on eth0")
-    assert list(cautions.of_bridges([Bridge(ports=(Port("eth0"),))], facts, state, {})) == []
+    assert list(segments.of_bridges([Bridge(ports=(Port("eth0"),))], facts, state, {})) == []
     there = {each.key: each for each in (Address(HOST, "br1", address) for address in Bridge.addresses)}
-    assert list(cautions.of_bridges([Bridge()], facts, {**state, **there}, {})) == []
+    assert list(segments.of_bridges([Bridge()], facts, {**state, **there}, {})) == []
 
 
 def test_segments_follow_bridges_and_nics() -> None:

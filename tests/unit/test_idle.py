@@ -121,7 +121,7 @@ UNUSED = {  # accepted so that module_defaults can set them for all modules, as 
 }
 WHO = "container runtime runtime_user"
 ALWAYS: dict[str, str] = {  # whatever else is said, or they are refused together with what they stand beside
-    "pipework": "argv cmd commands runtime runtime_user",
+    "pipework": "argv cmd commands missing runtime runtime_user",
     "pipework_attach": f"{WHO} interface kind addresses gateway published_ports table routes rules dhcp dhcp6 "
                        "accept_ra link_local mac_address mtu sysctls bandwidth announce peer state purge confirm "
                        "port.isolated port.hairpin port.learning port.mac_spoof_check bandwidth.ingress "

@@ -17,7 +17,7 @@ from .._model.keys import link_key, port_key
 from .._model.objects import HOST, Address, Route
 from .._model.observed import Facts
 from .context import Target
-from .segments import Look, Segments, coming, place
+from .segments import Look, Segments, coming, in_two_places, place
 
 
 def of_attachments(targets: t.Sequence[Target], facts: Facts, state: State, desired: Desired) -> t.Iterator[str]:
@@ -31,19 +31,6 @@ def of_attachments(targets: t.Sequence[Target], facts: Facts, state: State, desi
         yield from _host_elsewhere(fresh, segments, look)
         yield from _other_lengths(fresh, segments, look)
     yield from _out_of_reach(present, look)
-
-
-def of_bridges(bridges: t.Iterable[t.Any], facts: Facts, state: State, desired: Desired) -> t.Iterator[str]:
-    """The same for the host's addresses on bridges. ``bridges``: items of pipework_bridge."""
-    segments = None
-    for bridge in (each for each in bridges if each.state == "present"):
-        new = [each for each in bridge.addresses or () if Address(HOST, bridge.name, each).key not in state]
-        if new and segments is None:
-            segments = Segments(facts, {port.name: each.name for each in bridges for port in each.ports or ()})
-        for address in new:
-            found = segments.elsewhere(address, bridge.name, desired) if segments is not None else None
-            if found is not None:
-                yield _words(f"{address} of {bridge.name}", *found)
 
 
 def _titles(targets: t.Iterable[Target]) -> dict[tuple[str, str], str]:
@@ -82,14 +69,7 @@ def _host_elsewhere(
                 continue  # two NICs may well lead to one LAN
             found = segments.elsewhere(address, name, look.desired, own, tagged)
             if found is not None:
-                yield _words(f"{address} of {item.title}{f' on {name}' if name else ''}", *found)
-
-
-def _words(what: str, network: str, device: str) -> str:
-    return (
-        f"addresses: {what} lies in {network}, which the host has on {device}: who is there and who is here do not "
-        f"reach each other. Choose another network, or attach to {device}."
-    )
+                yield in_two_places(f"{address} of {item.title}{f' on {name}' if name else ''}", *found)
 
 
 class _Holder(t.NamedTuple):

@@ -12,7 +12,6 @@ from .._model.objects import HOST, ON_A_NIC, PAIR_TYPES, Address, Device, Link, 
 from .._model.observed import Facts
 from .._model.ovs import OvsPort, port_row_key
 from .._model.vlans import native
-from .context import Target
 
 APART = ("vrf", "openvswitch")  # masters that are no network: routing tables, and all bridges of Open vSwitch at once
 INSIDE = ("bridge", "veth", "dummy", "tun", "openvswitch")  # what leads to no other machine
@@ -69,7 +68,7 @@ def vlan_of(vlans: t.Collection[str] | None) -> int | None:
     return TRUNK if found is None and vlans else None if found == DEFAULT_VLAN else found
 
 
-def coming(target: Target, look: Look) -> list[str]:
+def coming(target: t.Any, look: Look) -> list[str]:
     """The listed addresses of an attachment that come to a network in this run."""
     item, label = target.item, str(target.label)
     keys = {each: Address(label, item.interface, each).key for each in item.addresses or ()}
@@ -167,3 +166,23 @@ class Segments:
         master = self.facts.by_index.get(device.master) if device is not None and device.master is not None else None
         alone = face.network.prefixlen == face.max_prefixlen
         return alone or face.is_loopback or face.is_link_local or master is not None and master.type == "vrf"
+
+
+def of_bridges(bridges: t.Iterable[t.Any], facts: Facts, state: State, desired: Desired) -> t.Iterator[str]:
+    """Warnings about the host's addresses on bridges. ``bridges``: items of pipework_bridge."""
+    segments = None
+    for bridge in (each for each in bridges if each.state == "present"):
+        new = [each for each in bridge.addresses or () if Address(HOST, bridge.name, each).key not in state]
+        if new and segments is None:
+            segments = Segments(facts, {port.name: each.name for each in bridges for port in each.ports or ()})
+        for address in new:
+            found = segments.elsewhere(address, bridge.name, desired) if segments is not None else None
+            if found is not None:
+                yield in_two_places(f"{address} of {bridge.name}", *found)
+
+
+def in_two_places(what: str, network: str, device: str) -> str:
+    return (
+        f"addresses: {what} lies in {network}, which the host has on {device}: who is there and who is here do not "
+        f"reach each other. Choose another network, or attach to {device}."
+    )

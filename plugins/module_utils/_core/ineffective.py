@@ -11,9 +11,7 @@ import typing as t
 
 from .errors import PipeworkError
 
-if t.TYPE_CHECKING:
-    from .items import Item, Params
-
+Params = t.Mapping[str, t.Any]
 Need = tuple[t.Callable[[t.Any], t.Any], str]  # whether an item has what an option needs; what to do where it has not
 
 FOR_ALL = ("runtime", "runtime_user", "missing")  # which module_defaults set for tasks of all sorts: items' own count
@@ -100,6 +98,6 @@ def said_alone(params: Params, items: t.Sequence[t.Any]) -> list[t.Any]:
     ]
 
 
-def _refusal(item: Item, option: str, value: t.Any, words: str) -> PipeworkError:
+def _refusal(item: t.Any, option: str, value: t.Any, words: str) -> PipeworkError:
     shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value).lower() if value is True else value
     return item.refuse(f"{option}: {shown}: {words}.")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import typing as t
 
 from .._core.errors import PipeworkError
-from .._core.plan import Failure, Plan
+from .._core.plan import Desired, Failure, Plan, State
 from .._netlink.namespaces import Namespaces
 
 Executor = t.Callable[[Plan, Namespaces, Plan], Failure]
@@ -29,6 +29,14 @@ class Journal:
 
     def tidy(self, namespaces: Namespaces) -> None:
         """There is nothing to do."""
+
+
+class Passes:
+    """What one run adds to what its job wants, in each of its passes. This one is for jobs without addresses, and adds
+    nothing; see ipv6.py."""
+
+    def add(self, state: State, desired: Desired, namespaces: Namespaces) -> None:
+        """Adds to both. Raises PipeworkError."""
 
 
 def as_one(work: Plan, done: Plan, change: t.Callable[[], None]) -> Failure:

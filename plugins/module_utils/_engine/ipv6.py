@@ -12,6 +12,7 @@ from .._model.keys import link_key
 from .._model.objects import Address, Link
 from .._model.sysctl import Sysctl, path_of
 from .._netlink.namespaces import Namespaces
+from .executors import Passes
 
 PARAMETER = "net.ipv6.conf.IFNAME.disable_ipv6"
 ON, OFF = "0", "1"
@@ -19,7 +20,7 @@ ON, OFF = "0", "1"
 Place = tuple[str, str]  # label and name of an interface
 
 
-class Ipv6:
+class Ipv6(Passes):
     """What a run switches on: it is looked at again in each of its passes."""
 
     def __init__(self) -> None:

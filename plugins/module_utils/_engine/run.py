@@ -20,8 +20,7 @@ from .._core.plan import Desired, Key, Plan, State, reconcile, simulate, view
 from .._host.privileges import require_privileges
 from .._netlink.namespaces import Namespaces
 from .done import as_seen, merged
-from .executors import Executors, Journal
-from .ipv6 import Ipv6
+from .executors import Executors, Journal, Passes
 
 if t.TYPE_CHECKING:
     from .apply import Step
@@ -45,6 +44,7 @@ class Job(t.Protocol):
     """What a module is about."""
 
     journal: Journal
+    passes: t.Callable[[], Passes]
 
     def open(self, namespaces: Namespaces) -> None:
         """Finds the containers and opens their namespaces, without the lock: it may wait, and changes nothing. Called
@@ -83,7 +83,7 @@ def run(job: Job, check: bool = False, step: Step | None = None) -> dict[str, t.
     require_privileges()
     with opened(job.open) as namespaces:
         try:
-            look = functools.partial(_picture, job, namespaces, Ipv6())
+            look = functools.partial(_picture, job, namespaces, job.passes())
             picture = look()
             plan = reconcile(picture.desired, picture.state)
         except PipeworkError as error:
@@ -134,9 +134,9 @@ def opened(find: t.Callable[[Namespaces], None]) -> t.Iterator[Namespaces]:
                 return
 
 
-def _picture(job: Job, namespaces: Namespaces, ipv6: Ipv6) -> Picture:
+def _picture(job: Job, namespaces: Namespaces, passes: Passes) -> Picture:
     picture = job.picture(namespaces)
-    ipv6.add(picture.state, picture.desired, namespaces)
+    passes.add(picture.state, picture.desired, namespaces)
     return picture
 
 

@@ -22,7 +22,8 @@ from .._core.errors import PipeworkError
 from .._core.normalize import family
 from .._core.plan import Absent, KernelObject, Operation, Plan, State
 from .._engine import marks
-from .._engine.executors import Executors, Journal
+from .._engine.executors import Executors, Journal, Passes
+from .._engine.ipv6 import Ipv6
 from .._engine.observe import observe
 from .._engine.run import Picture, run
 from .._ipam import dhcp6_client
@@ -39,6 +40,7 @@ class KeepJob:
     """Addresses and routes as the leases in these folders say, or without any."""
 
     journal: Journal = marks.LinkJournal()
+    passes: t.Callable[[], Passes] = Ipv6
 
     def __init__(self, names: t.Iterable[str]) -> None:
         texts = [files.read(os.path.join(files.FOLDER, name, files.KEEP)) for name in names]

@@ -35,7 +35,8 @@ from .._core.items import purges
 from .._core.plan import Absent, Desired, Plan, State
 from .._delayed.confirm import Watchdog
 from .._engine import marks
-from .._engine.executors import Executors, Journal
+from .._engine.executors import Executors, Journal, Passes
+from .._engine.ipv6 import Ipv6
 from .._engine.observe import observe, observe_own_sysctls, observe_sysctls
 from .._engine.observe_sriov import observe_cards
 from .._engine.run import Picture, run
@@ -70,6 +71,7 @@ class AttachJob:
     """Desired attachments, the containers found for them, and what came of it."""
 
     journal: Journal = marks.LinkJournal()
+    passes: t.Callable[[], Passes] = Ipv6
 
     def __init__(self, params: Params) -> None:
         self.purge = purges(params, "attachments")

@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import typing as t
 
-from .._attach import cautions, nic_users
+from .._attach import nic_users, segments
 from .._bridge import desired as bridge_desired
 from .._bridge import desired_ovs, uplinks
 from .._bridge.options import LINUX, SWITCH, Bridge, bridges_from_params
 from .._core.items import purges
 from .._core.plan import Absent, Desired, Plan, State
 from .._engine import marks
-from .._engine.executors import Executors, Journal
+from .._engine.executors import Executors, Journal, Passes
+from .._engine.ipv6 import Ipv6
 from .._engine.observe import observe
 from .._engine.run import Picture
 from .._filter import firewall, forwarding, nat
@@ -39,6 +40,7 @@ class BridgeJob:
     """Desired bridges and what came of them."""
 
     journal: Journal = marks.LinkJournal()
+    passes: t.Callable[[], Passes] = Ipv6
 
     def __init__(self, params: t.Mapping[str, t.Any]) -> None:
         self.purge = purges(params, "bridges")
@@ -68,7 +70,7 @@ class BridgeJob:
         for item in self._rules(bridges, facts, state, namespaces):
             desired[item.key] = item
         if self._cautions is None:
-            self._cautions = list(cautions.of_bridges(bridges, facts, state, desired))
+            self._cautions = list(segments.of_bridges(bridges, facts, state, desired))
         self.warnings += self._cautions
         return Picture(state, desired, set(desired))
 

@@ -15,7 +15,8 @@ from .._core.errors import PipeworkError
 from .._core.items import items_of
 from .._core.plan import Absent, Plan, State, title
 from .._engine import marks
-from .._engine.executors import Executors, Journal
+from .._engine.executors import Executors, Journal, Passes
+from .._engine.ipv6 import Ipv6
 from .._engine.run import Job, Picture, run
 from .._model.objects import PROTOCOL, PROTOCOL_LISTED, Route
 from .._model.route import ExactRoute
@@ -64,6 +65,7 @@ class CommandsJob:
     """The lines, and the jobs that they make."""
 
     journal: Journal = marks.LinkJournal()
+    passes: t.Callable[[], Passes] = Ipv6
 
     def __init__(self, params: Params) -> None:
         self.commands = commands_of(params)

@@ -8,7 +8,7 @@ import typing as t
 
 from .._core.items import Params
 from .._core.plan import Absent, Desired, Key, Plan, State
-from .._engine.executors import Executors, Journal
+from .._engine.executors import Executors, Journal, Passes
 from .._engine.run import Picture
 from .._files import container_file
 from .._files.blocks import HOSTS, Names, Where
@@ -21,6 +21,7 @@ class HostsJob:
     """Desired blocks, and the containers whose files they are in."""
 
     journal: Journal = Journal()
+    passes: t.Callable[[], Passes] = Passes
 
     def __init__(self, params: Params) -> None:
         self.items = self.listed = items_from_params(params)

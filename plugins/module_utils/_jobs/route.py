@@ -9,7 +9,7 @@ import typing as t
 
 from .._core.items import Params, container_of, items_of, purges, wholes_of
 from .._core.plan import Desired, Key, Plan, State
-from .._engine.executors import Executors, Journal
+from .._engine.executors import Executors, Journal, Passes
 from .._engine.run import Picture
 from .._lookup.containers import Place, Whole, in_reach, open_guests
 from .._model.layer3 import PROTOCOL_ROUTE, TABLE_MAIN
@@ -27,6 +27,7 @@ class RouteJob:
     """Desired routes, and the containers that they are in."""
 
     journal: Journal = Journal()
+    passes: t.Callable[[], Passes] = Passes
 
     def __init__(self, params: Params) -> None:
         names = read_names()

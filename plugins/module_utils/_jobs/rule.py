@@ -8,7 +8,7 @@ import typing as t
 
 from .._core.items import Params, container_of, items_of, purges, wholes_of
 from .._core.plan import Absent, Desired, Plan, State
-from .._engine.executors import Executors, Journal
+from .._engine.executors import Executors, Journal, Passes
 from .._engine.run import Picture
 from .._lookup.containers import Place, Whole, in_reach, open_guests
 from .._model.layer3 import PROTOCOL_ROUTE
@@ -25,6 +25,7 @@ class RuleJob:
     """Desired rules, and the containers that they are in."""
 
     journal: Journal = Journal()
+    passes: t.Callable[[], Passes] = Passes
 
     def __init__(self, params: Params) -> None:
         names = read_names()

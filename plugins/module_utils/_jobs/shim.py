@@ -12,7 +12,8 @@ from .._core.plan import Absent, Desired, Plan, State, reconcile, simulate
 from .._delayed import records as delayed_records
 from .._delayed.confirm import Watchdog
 from .._engine import marks
-from .._engine.executors import Executors, Journal
+from .._engine.executors import Executors, Journal, Passes
+from .._engine.ipv6 import Ipv6
 from .._engine.observe import observe, observe_sysctls
 from .._engine.run import Picture
 from .._model.keys import link_key
@@ -40,6 +41,7 @@ class ShimJob:
     """Wanted shims and what came of them."""
 
     journal: Journal = marks.LinkJournal()
+    passes: t.Callable[[], Passes] = Ipv6
 
     def __init__(self, params: t.Mapping[str, t.Any]) -> None:
         self.confirm = bool(params.get("confirm"))

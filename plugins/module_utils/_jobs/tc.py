@@ -8,7 +8,7 @@ import typing as t
 from .._core.items import Params, container_of, purges
 from .._core.plan import Desired, Plan, State
 from .._engine import marks
-from .._engine.executors import Executors, Journal
+from .._engine.executors import Executors, Journal, Passes
 from .._engine.observe_interfaces import observe_interfaces
 from .._engine.run import Picture
 from .._lookup.containers import Place, Whole, in_reach, open_guests
@@ -31,6 +31,7 @@ class TcJob:
     """Wanted traffic control, and the containers found for it."""
 
     journal: Journal = marks.LinkJournal()
+    passes: t.Callable[[], Passes] = Passes
 
     def __init__(self, params: Params) -> None:
         self.purge = purges(params, "interfaces")

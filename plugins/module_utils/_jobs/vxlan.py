@@ -9,7 +9,8 @@ import typing as t
 from .._core.items import purges
 from .._core.plan import Desired, Plan, State
 from .._engine import marks
-from .._engine.executors import Executors, Journal
+from .._engine.executors import Executors, Journal, Passes
+from .._engine.ipv6 import Ipv6
 from .._engine.observe import observe
 from .._engine.run import Picture
 from .._filter import firewall, forwarding
@@ -28,6 +29,7 @@ class VxlanJob:
     """Desired segments and what came of them."""
 
     journal: Journal = marks.LinkJournal()
+    passes: t.Callable[[], Passes] = Ipv6
 
     def __init__(self, params: t.Mapping[str, t.Any]) -> None:
         self.purge = purges(params, "segments")
