@@ -15,7 +15,7 @@ import pytest
 
 from ansible_collections.pipework.containers.plugins.module_utils._core.errors import PipeworkError
 from tests.integration.files import TRAPS, content, guest, machine, private_etc
-from tests.integration.lab import Host, failing_at, refusal, wait_for
+from tests.integration.lab import Host, failing_at, followed, refusal, wait_for
 from tests.integration.test_dhcp import USUAL, running_dnsmasq, segment, server
 
 __all__ = ["segment"]
@@ -49,7 +49,7 @@ def sure(host: Host, container: str = "a", **params: t.Any) -> dict[str, t.Any]:
     """A check run, and then the run itself, which must do what was said, and nothing when it is repeated."""
     said = host.attach(container, check=True, **params)
     done = host.attach(container, **params)
-    assert said["operations"] == done["operations"]
+    followed(said, done)
     assert not host.attach(container, **params)["changed"]
     return done
 
@@ -68,7 +68,7 @@ def test_P24_name_servers_of_a_lease_on_request_and_back(segment: Host, how: str
         assert content(host, PATH) == OLD  # only on request
         host.attach("a", state="absent")
         done = sure(host, **ASKING)
-        assert kinds(done)[-1] == ("create", "lease")  # only the server knows what comes of it
+        assert ("create", "lease") in kinds(done)
         text = content(host, PATH) or b""
         ours = b"nameserver 10.5.0.53\nsearch example.org\n"
         assert text.startswith(b"# pipework eth1: begin\n" + ours + b"# pipework eth1: end\n")

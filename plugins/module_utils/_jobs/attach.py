@@ -214,6 +214,7 @@ class AttachJob:
     def _observe_keep(self, namespaces: Namespaces, facts: Facts, target: Target) -> None:
         if target.item.dhcp_keep or target.item.link_local or files.is_kept(target.owner):
             from .._agent import install as agent_install  # which few runs need
+            from . import agent  # noqa: F401  # pylint: disable=unused-import  # the run that the lease agent begins
 
             facts.keeper = agent_install.program()
             agent_install.observe(

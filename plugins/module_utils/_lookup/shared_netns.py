@@ -54,6 +54,8 @@ def _living(runtime: str, token: str, ident: str, target: Target, namespaces: Na
     """The other one, as its runtime shows it now. The same one has another name, or was found by another runtime."""
     if runtime not in NAMES or runtime == HOST or (runtime != BY_PLACE and target.ident.startswith(ident)):
         return None
+    if "pid" in (runtime, target.runtime) or runtime == target.runtime == "lxc" and "/" in target.name:
+        return None  # a process and a path are other names of a container
     place = os.fstat(namespaces[str(target.label)].fd)
     users = dict.fromkeys((None, target.user))
     for found in _found([(runtime, name, user) for user in users for name in _names(runtime, token, ident, user)]):
