@@ -10,7 +10,7 @@ class ModuleDocFragment:
 options:
   missing:
     description:
-      - What to do where a container does not exist or does not run, with O(state=present).
+      - What to do where a container does not exist or does not run, where something is to be there.
       - V(fail) - nothing is changed, and the message says which one it is.
       - V(skip) - it is left out, and the others are done. A warning names it, and RV(skipped) lists it. Ansible then
         shows the task as skipped and notifies no handler, also where something was changed for others; C(changed)

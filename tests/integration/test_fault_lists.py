@@ -15,7 +15,8 @@ from ansible_collections.pipework.containers.plugins.module_utils._core.order im
 from ansible_collections.pipework.containers.plugins.module_utils._core.plan import KernelObject
 from tests.integration.fault_stories import ELSEWHERE, HERE_AND_NOW, IN_UML, MISSING, NEVER, NO_RUN, WITHOUT_A_DEVICE
 
-JOBS = sorted(path.stem for path in Path(next(iter(code.__path__)), "_jobs").glob("[a-z]*.py"))
+JOBS = sorted(path.stem for path in Path(next(iter(code.__path__)), "_jobs").glob("[a-z]*.py")
+              if "Job:\n" in path.read_text(encoding="utf-8"))
 
 
 def concrete(base: type[KernelObject] = KernelObject) -> set[type[KernelObject]]:

@@ -97,7 +97,7 @@ def test_B7_B19_what_does_not_go_beside_an_ipvlan_is_refused_beforehand(
     for options, words in (
         ({"kind": "macvlan"}, "kind: macvlan is not possible on"),
         ({"kind": "ipvlan", "mode": "l3"}, "mode: l3 is not possible.* in mode l2"),
-        ({"kind": "phys"}, "would be lost"),
+        ({"kind": "phys"}, "carries .* takes that from the host"),
     ):
         params = {"container": str(other.pid), "runtime": "pid", "host_interface": nics[0].name, **options}
         for check in (True, False):

@@ -7,6 +7,7 @@ makes again. A run never takes an interface down otherwise than through this.
 """
 from __future__ import annotations
 
+import errno
 import typing as t
 
 from .._model.device import Device
@@ -65,7 +66,8 @@ def through(netns: Netns, index: int, requests: list[bytes], up: bool) -> Kernel
     if not up:
         return error
     error = _first([error, *netns.send([rtnl.set_link(index, up=True)])])
-    return _first([error, *_bring_back(netns, index, before)])
+    missing = [each for each in _bring_back(netns, index, before) if each is None or each.errno != errno.EEXIST]
+    return _first([error, *missing])  # what is there by now, the kernel has made again in the meantime
 
 
 def _bring_back(netns: Netns, index: int, before: Carried) -> t.Iterator[KernelError | None]:
