@@ -9,15 +9,11 @@ from .._model.objects import TABLE_MAIN, Route
 from .._model.observed import Facts
 
 
-def leads_through(route: Route, device: str) -> bool:
-    return device in (route.device, *(hop.device for hop in route.nexthops or ()))
-
-
 def burdens(nic: str, facts: Facts) -> list[str]:
     """Words for each. What stands on it in other namespaces is found elsewhere."""
     found = []
     for route in facts.host_ways:
-        if route.destination == "default" and leads_through(route, nic) and route.type in (None, 1):
+        if route.destination == "default" and route.leads_through(nic) and route.type in (None, 1):
             found.append(f"the host's default route{_where(route)}")
     if facts.session is not None and facts.session[1] == nic:
         found.append(f"the SSH session from {facts.session[0]} that runs this task")

@@ -19,7 +19,6 @@ from .._model.nic_record import NicRecord, PartedRoute
 from .._model.objects import HOST, Address, Device, Hop, Nic, Route
 from .._model.observed import Facts
 from .._model.route import ExactRoute
-from .carried import leads_through
 
 if t.TYPE_CHECKING:
     from .._core.items import Item
@@ -27,7 +26,7 @@ if t.TYPE_CHECKING:
 
 def packed(item: Item, device: Device, facts: Facts) -> Luggage:
     """What stands on a NIC. Raises PipeworkError where that is more than can be remembered."""
-    routes = tuple(each for each in facts.routes.get(HOST, ()) if leads_through(each, device.name))
+    routes = tuple(each for each in facts.routes.get(HOST, ()) if each.leads_through(device.name))
     neighbors = tuple(each for each in facts.neighbors if each.device == device.name)
     if len(routes) + len(neighbors) > MOST:
         raise item.refuse(

@@ -6,17 +6,13 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import os
-import socket
-import struct
 
+from .._netlink import route as netlink_route
+from .._netlink.kernel_error import KernelError
 from .._netlink.namespaces import Netns
-from .._netlink.wire import attributes
-from . import process
 
 VARIABLE = b"SSH_CONNECTION="
 DEPTH = 32  # processes above this one
-RTM_NEWROUTE, RTM_GETROUTE, REQUEST, ACK = 24, 26, 1, 4
-RTA_DST, RTA_SRC, RTA_OIF = 1, 2, 4
 
 
 def peer() -> tuple[str, str] | None:
@@ -51,31 +47,12 @@ def way(host: Netns, devices: dict[int, str]) -> tuple[str, str] | None:
     ends = peer()
     if ends is None or ipaddress.ip_address(ends[0]).is_loopback:
         return None
-    for source in (ends[1], None):  # rules may go by what packets come from
-        index = host.inside(lambda source=source: _lookup(ends[0], source))  # type: ignore[misc]
-        if index in devices:
-            return ends[0], devices[index]
-    return None
-
-
-def _lookup(address: str, source: str | None) -> int | None:
-    """The interface by which the kernel would send there."""
-    parts = [(RTA_DST, ipaddress.ip_address(address).packed)]
-    if source is not None:
-        parts.append((RTA_SRC, ipaddress.ip_address(source).packed))
-    if len({len(value) for _kind, value in parts}) > 1:
-        return None
-    length = len(parts[0][1])
-    body = b"".join(struct.pack("=HH", 4 + len(value), kind) + value for kind, value in parts)
-    family = socket.AF_INET if length == 4 else socket.AF_INET6
-    head = struct.pack(
-        "=IHHIIBBBBBBBBI", 28 + len(body), RTM_GETROUTE, REQUEST | ACK, 1, 0, family, length * 8,
-        length * 8 if source is not None else 0, 0, 0, 0, 0, 0, 0,
-    )
-    with contextlib.suppress(OSError):
-        for kind, raw in process.exchange([head + body]):
-            if kind == RTM_NEWROUTE:
-                for sort, at, end in attributes(raw, 28, len(raw)):
-                    if sort == RTA_OIF and end - at == 4:
-                        return int(struct.unpack_from("=I", raw, at)[0])
+    far, near = ends
+    same_family = (":" in far) == (":" in near)
+    for source in (near, None) if same_family else (None,):  # rules may go by what packets come from
+        with contextlib.suppress(KernelError):
+            raw = host.ask(netlink_route.get_route(far, source))
+            device = netlink_route.decode_route(raw, host.label, devices).device
+            if device is not None:
+                return far, device
     return None

@@ -31,9 +31,10 @@ class Ipv6(Passes):
         _refuse_both(desired)
         anew = {key for key, want in desired.items() if isinstance(want, Link) and key in state
                 and want.must_replace(state[key])}
-        places = dict.fromkeys([*_places(state, desired, anew), *sorted(self._switched)])
-        for label in dict.fromkeys(label for label, _device in places):
-            devices = [device for each, device in places if each == label]
+        places: dict[str, dict[str, None]] = {}  # the devices of each namespace, once and in order
+        for label, device in (*_places(state, desired, anew), *sorted(self._switched)):
+            places.setdefault(label, {})[device] = None
+        for label, devices in places.items():
             there = {device: _there(state, anew, label, device) for device in devices}
             paths = [path_of(PARAMETER, there[device] or "default") for device in devices]
             for device, value in zip(devices, namespaces[label].read_sysctls(paths)):

@@ -13,7 +13,7 @@ from .._model.moved_address import MovedAddress
 from .._model.neighbor import Neighbor
 from .._model.objects import GROUP, HOST, UNFINISHED, Address, Link, Nic, Port, end_key
 from .._model.sriov import Vf, VfAddress
-from .._netlink import bridge_port, neighbor, rtnl, sriov
+from .._netlink import bridge_port, permanent_neighbor, rtnl, sriov
 from .._netlink import fdb as netlink_fdb
 from .._netlink.namespaces import Namespaces
 from . import marks, routes, rules
@@ -216,11 +216,11 @@ def _delete_address(before: Address, _after: None, namespaces: Namespaces) -> li
 # -- neighbors and forwarding tables
 
 def _set_neighbor(_before: Neighbor | None, after: Neighbor, namespaces: Namespaces) -> list[Request]:
-    return [(after.ns, neighbor.new_neighbor(after, namespaces[after.ns].index(after.device)))]
+    return [(after.ns, permanent_neighbor.new_neighbor(after, namespaces[after.ns].index(after.device)))]
 
 
 def _delete_neighbor(before: Neighbor, _after: None, namespaces: Namespaces) -> list[Request]:
-    return [(before.ns, neighbor.delete_neighbor(before, namespaces[before.ns].index(before.device)))]
+    return [(before.ns, permanent_neighbor.delete_neighbor(before, namespaces[before.ns].index(before.device)))]
 
 
 def _create_fdb(_before: None, after: FdbEntry, namespaces: Namespaces) -> list[Request]:

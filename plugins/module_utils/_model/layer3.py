@@ -16,7 +16,7 @@ PROTOCOL_ROUTE = 114  # of those of pipework_route and pipework_rule
 TABLE_MAIN = 254
 PREFERENCE_HIGH = 1  # of an IPv6 default route, RFC 4191
 TABLE_KEPT = 0x7077  # where the default route waits that ours replaced; no rule leads there
-TABLE_WAITING = TABLE_KEPT + 1  # where attachments' default routes wait that another one replaced; see _seat
+TABLE_WAITING = TABLE_KEPT + 1  # where attachments' default routes wait that another one replaced (default_route_owner)
 TABLE_PUBLISHED = TABLE_KEPT + 2  # the way back of answers to published ports; also the priority of rules to it
 VALID_JITTER = 5  # seconds by which the kernel and a lease may differ
 
@@ -120,6 +120,10 @@ class Route(KernelObject):
         # One of several hops goes with the interface where all of them lead through it.
         ways = {self.device or "", *(hop.device or "" for hop in self.nexthops or ())} - {""}
         return ("link", self.ns, ways.pop()) if len(ways) == 1 else None
+
+    def leads_through(self, device: str) -> bool:
+        """Also with one of several next hops."""
+        return device in (self.device, *(hop.device for hop in self.nexthops or ()))
 
     def over(self, observed: KernelObject) -> KernelObject:
         """Another way is another route: what the old one carried along (source, metrics, hops) is of no use to it."""

@@ -10,10 +10,9 @@ from __future__ import annotations
 import errno
 import typing as t
 
-from .._model.device import Device
 from .._model.layer3 import Address, Route
 from .._model.neighbor import Neighbor
-from . import neighbor, rtnl
+from . import permanent_neighbor, rtnl
 from . import route as netlink_route
 from .kernel_error import KernelError
 from .namespaces import Netns
@@ -33,8 +32,8 @@ class Carried(t.NamedTuple):
 
 def neighbors_of(netns: Netns, names: t.Mapping[int, str]) -> list[Neighbor]:
     """The permanent ones."""
-    raws = [raw for request in neighbor.dumps() for raw in netns.dump(request)]
-    found = (neighbor.decode_neighbor(raw, netns.label, names) for raw in raws)
+    raws = [raw for request in permanent_neighbor.dumps() for raw in netns.dump(request)]
+    found = (permanent_neighbor.decode_neighbor(raw, netns.label, names) for raw in raws)
     return [each for each in found if each is not None]
 
 
@@ -46,13 +45,9 @@ def carried(netns: Netns, index: int) -> Carried:
     addresses = [each for each in netns.addresses(names) if each.device == device.name]
     addresses += [each for version in (4, 6) for each in lent_addresses(netns, device, version)]
     every = netlink_route.routes_of(netns, names, every=True)
-    routes = [each for each in every if _passes(each, device) and _lasts(each)]
+    routes = [each for each in every if each.leads_through(device.name) and _lasts(each)]
     routes.sort(key=lambda each: (bool(each.gateway or each.nexthops), each.nth))
     return Carried(device.name, addresses, routes, neighbors_of(netns, {index: device.name}))
-
-
-def _passes(route: Route, device: Device) -> bool:
-    return device.name in (route.device, *(hop.device for hop in route.nexthops or ()))
 
 
 def _lasts(route: Route) -> bool:
@@ -86,7 +81,7 @@ def _bring_back(netns: Netns, index: int, before: Carried) -> t.Iterator[KernelE
             yield from netns.send([netlink_route.new_route(route, number)])
     known = {(each.address, each.proxy) for each in now.neighbors}
     yield from netns.send([
-        neighbor.new_neighbor(each, index) for each in before.neighbors
+        permanent_neighbor.new_neighbor(each, index) for each in before.neighbors
         if (each.address, each.proxy) not in known
     ])
 

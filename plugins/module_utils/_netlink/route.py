@@ -38,6 +38,16 @@ def dump_routes(version: int) -> bytes:
     return compose(rtmsg, RTM_GETROUTE, REQUEST | DUMP, [], family=AF_INET6 if version == 6 else AF_INET)
 
 
+def get_route(address: str, source: str | None = None) -> bytes:
+    """Which way the kernel takes to an address, as ``ip route get`` asks. ``source``: of the same family."""
+    length = 128 if ":" in address else 32
+    attrs = [("RTA_DST", address), *([("RTA_SRC", source)] if source else [])]
+    return compose(
+        rtmsg, RTM_GETROUTE, REQUEST | ACK, attrs, family=AF_INET6 if ":" in address else AF_INET, dst_len=length,
+        src_len=length if source else 0,
+    )
+
+
 def is_route(raw: bytes) -> bool:
     """Not a cached one."""
     return not struct.unpack_from("=I", raw, 24)[0] & RTM_F_CLONED

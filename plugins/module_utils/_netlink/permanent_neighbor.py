@@ -1,6 +1,9 @@
 # Copyright: pipework.containers contributors
 # GNU General Public License v3.0+ (see LICENSE)
-"""Netlink messages about neighbors, made and read."""
+"""Netlink messages about neighbors that somebody has entered for good, made and read.
+
+Not by pyroute2: it writes link-layer addresses of six bytes alone, and those of IPoIB have twenty.
+"""
 from __future__ import annotations
 
 import ipaddress
